@@ -1,0 +1,123 @@
+#include "core/base/region.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "core/base/raw_syscall.h"
+
+namespace prof {
+
+RegionHeader* g_region = nullptr;
+
+namespace {
+
+// Growth is begun when less than this is left, so that one thread adds a segment while the others still have room.
+constexpr uint64_t kGrowAhead = kSegmentBytes / 4;
+constexpr int kMaxWaits = 200;  // for another thread's growth: about 10 ms of sched_yield when the machine is idle
+constexpr uint32_t kRetryEvery = 64;
+
+// A mapped, fully allocated, zeroed segment, or null. Allocated first: touching a page that tmpfs cannot supply would
+// kill the host by SIGBUS.
+void* map_segment() {
+  struct rlimit64 limit;
+  // Beyond RLIMIT_FSIZE the kernel would send SIGXFSZ, which kills.
+  if (raw_syscall(SYS_prlimit64, 0, RLIMIT_FSIZE, nullptr, &limit) < 0 || limit.rlim_cur < kSegmentBytes) return nullptr;
+  const long fd = raw_syscall(SYS_memfd_create, kRegionName, MFD_CLOEXEC);
+  if (fd < 0) return nullptr;
+  long address = -1;
+  if (raw_syscall(SYS_fallocate, fd, 0, 0, kSegmentBytes) == 0) {
+    address = raw_syscall(SYS_mmap, nullptr, kSegmentBytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  }
+  raw_syscall(SYS_close, fd);
+  return address < 0 && address > -4096 ? nullptr : reinterpret_cast<void*>(address);
+}
+
+bool has_room_behind(uint64_t used) {
+  return used + kGrowAhead <= uint64_t{g_region->segments.load(std::memory_order_acquire)} << kSegmentShift;
+}
+
+// Adds a segment, or waits a bounded time for the thread that is adding one. True: it is worth trying again.
+bool grow(bool wait) {
+  const uint32_t before = g_region->segments.load(std::memory_order_acquire);
+  if (g_region->growing.exchange(1, std::memory_order_acquire) != 0) {
+    for (int i = 0; wait && i < kMaxWaits; ++i) {
+      if (g_region->segments.load(std::memory_order_acquire) != before) return true;
+      raw_syscall(SYS_sched_yield);
+    }
+    return false;
+  }
+  bool grown = g_region->segments.load(std::memory_order_acquire) != before;
+  if (!grown && before < kMaxSegments) {
+    void* segment = nullptr;
+    const uint32_t failures = g_region->grow_failures.load(std::memory_order_relaxed);
+    // A refusal is likely to last: do not pay for the attempt at every sample.
+    if (failures % kRetryEvery == 0) segment = map_segment();
+    if (segment != nullptr) {
+      g_region->segment_address[before].store(reinterpret_cast<uint64_t>(segment), std::memory_order_relaxed);
+      g_region->segments.store(before + 1, std::memory_order_release);
+      grown = true;
+    } else {
+      g_region->grow_failures.store(failures + 1, std::memory_order_relaxed);
+    }
+  }
+  g_region->growing.store(0, std::memory_order_release);
+  return grown;
+}
+
+int64_t now_ns(clockid_t clock) {
+  struct timespec now;
+  clock_gettime(clock, &now);
+  return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
+}
+
+}  // namespace
+
+bool region_create() {
+  void* segment = map_segment();
+  if (segment == nullptr) return false;
+  auto* header = static_cast<RegionHeader*>(segment);  // zeroed by the kernel: every counter starts at 0
+  header->version = kRegionVersion;
+  header->segment_bytes = kSegmentBytes;
+  header->pid = raw_getpid();
+  header->start_unix_ns = now_ns(CLOCK_REALTIME);
+  header->start_monotonic_ns = now_ns(CLOCK_MONOTONIC);
+  header->segment_address[0].store(reinterpret_cast<uint64_t>(segment), std::memory_order_relaxed);
+  header->segments.store(1, std::memory_order_relaxed);
+  header->used.store((sizeof(RegionHeader) + 63) & ~uint64_t{63}, std::memory_order_relaxed);
+  header->magic.store(kRegionMagic, std::memory_order_release);
+  g_region = header;
+  return true;
+}
+
+void region_abandon() {
+  if (g_region == nullptr) return;
+  for (uint32_t i = g_region->segments.load(); i-- > 0;) {  // the header's own segment last
+    raw_syscall(SYS_munmap, g_region->segment_address[i].load(), kSegmentBytes);
+  }
+  g_region = nullptr;
+}
+
+Ref region_allocate(uint64_t bytes) {
+  bytes = (bytes + 7) & ~uint64_t{7};
+  uint64_t used = g_region->used.load(std::memory_order_relaxed);
+  for (;;) {
+    uint64_t begin = used;
+    if ((begin >> kSegmentShift) != ((begin + bytes - 1) >> kSegmentShift)) {
+      begin = (begin + kSegmentBytes - 1) & ~(kSegmentBytes - 1);
+    }
+    const uint64_t end = begin + bytes;
+    if (end > uint64_t{g_region->segments.load(std::memory_order_acquire)} << kSegmentShift) {
+      if (!grow(/*wait=*/true)) return 0;
+      used = g_region->used.load(std::memory_order_relaxed);
+      continue;
+    }
+    if (g_region->used.compare_exchange_weak(used, end, std::memory_order_relaxed)) {
+      if (!has_room_behind(end)) grow(/*wait=*/false);
+      return static_cast<Ref>(begin >> kRefShift);
+    }
+  }
+}
+
+}  // namespace prof

@@ -1,0 +1,37 @@
+// The region of this process: where everything that is recorded lives. region_layout.h draws it.
+//
+// region_create() and region_abandon() are for normal code; everything else is signal-safe: atomics, and at a growth a few
+// raw system calls (memfd_create, fallocate, mmap, close: about 100 us for a MiB, bounded).
+// No descriptor stays open: the host may close or reuse any number it likes.
+#pragma once
+
+#include "core/base/region_layout.h"
+
+namespace prof {
+
+extern RegionHeader* g_region;  // null until region_create() succeeded
+
+// Makes the region of this process, with one segment. False: the kernel or a limit refused (nothing is left behind).
+bool region_create();
+
+// Forgets the region and unmaps it: in a child of fork, where it is still the parent's. No handler may be running.
+void region_abandon();
+
+// Zeroed bytes for an entry, aligned to 8. 0: the region may not grow any more (the caller counts the loss).
+// bytes: 1 to kSegmentBytes / 2.
+Ref region_allocate(uint64_t bytes);
+
+// Where an entry lies in this process. ref: from region_allocate(), not 0.
+template <typename T>
+inline T* region_at(Ref ref) {
+  const uint64_t offset = uint64_t{ref} << kRefShift;
+  const uint64_t segment = g_region->segment_address[offset >> kSegmentShift].load(std::memory_order_relaxed);
+  return reinterpret_cast<T*>(segment + (offset & (kSegmentBytes - 1)));
+}
+
+template <typename T>
+inline T* region_root(Root root) {
+  return region_at<T>(g_region->roots[static_cast<unsigned>(root)]);
+}
+
+}  // namespace prof

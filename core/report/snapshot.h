@@ -1,0 +1,65 @@
+// A snapshot: all that the report side knows of a process, as plain values, detached from the region it was copied from.
+//
+// Made by snapshot_from_region() (snapshot.cc); read by profile_builder. Normal code only: it allocates.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace prof {
+
+// A call stack, leaf first. Each frame is an address that lies inside the instruction it stands for: the exact program
+// counter of an interrupted leaf, and the return address minus one of a caller. Values below kFirstCodeAddress
+// (core/base/address.h) are markers: why the walk ended before the thread's start.
+struct StackSnapshot {
+  std::vector<uint64_t> frames;
+  uint32_t generation = 0;  // which libraries were loaded: see UnloadedModule
+};
+
+// Ticks of one stack under one thread name.
+struct CpuSample {
+  uint32_t stack = 0;  // index into Snapshot::stacks
+  std::string thread_name;
+  uint64_t ticks = 0;  // each stands for Snapshot::Cpu::period_ns of CPU time
+};
+
+// An executable segment of a library that was unloaded while the process ran. Of several that cover an address, the one
+// of a stack with generation g is the one with the smallest last_generation >= g; when there is none, the address belongs
+// to what is mapped now.
+struct UnloadedModule {
+  uint64_t start = 0, end = 0;  // addresses it was mapped at, bytes
+  uint64_t file_offset = 0;     // of `start`, bytes
+  uint32_t last_generation = 0;
+  std::string path;
+  std::string build_id;  // hexadecimal, empty if it had none
+};
+
+// Something that was not recorded, or not recorded whole.
+struct Loss {
+  std::string cause;      // shown to people: "the region is full"
+  uint64_t count = 0;
+  uint64_t cpu_ticks = 0;  // how many of these were CPU ticks that now lack a stack
+};
+
+struct Snapshot {
+  int pid = 0;
+  int64_t start_unix_ns = 0;  // when recording began, CLOCK_REALTIME
+  std::string executable;     // absolute path
+  std::vector<StackSnapshot> stacks;
+  std::vector<UnloadedModule> unloaded;
+  std::vector<Loss> losses;
+
+  struct Cpu {
+    bool present = false;
+    uint64_t period_ns = 0;
+    std::string clock;         // "timer" or "perf"
+    int64_t start_unix_ns = 0;  // of this stretch
+    uint64_t duration_ns = 0;
+    std::vector<CpuSample> samples;
+  } cpu;
+
+  std::vector<std::string> notes;  // further lines for the profile's comments
+};
+
+}  // namespace prof

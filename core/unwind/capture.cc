@@ -1,0 +1,211 @@
+#include <cstddef>
+
+#include "core/unwind/readable_memory.h"
+#include "core/unwind/rule_cache.h"
+#include "core/unwind/rule_from_libunwind.h"
+#include "core/unwind/slow_walk.h"
+#include "core/unwind/unwind.h"
+
+// Bounds of libprof.so itself, by the linker.
+extern "C" const char __ehdr_start[] __attribute__((visibility("hidden")));
+extern "C" const char etext[] __attribute__((visibility("hidden")));
+
+namespace prof {
+namespace {
+
+// Where rt_sigreturn's stack pointer points to: a ucontext (kernel: struct rt_sigframe behind its return address).
+constexpr uint64_t kContextBp = offsetof(ucontext_t, uc_mcontext.gregs) + REG_RBP * sizeof(greg_t);
+constexpr uint64_t kContextSp = offsetof(ucontext_t, uc_mcontext.gregs) + REG_RSP * sizeof(greg_t);
+constexpr uint64_t kContextPc = offsetof(ucontext_t, uc_mcontext.gregs) + REG_RIP * sizeof(greg_t);
+
+// A frame pointer further up than this is not believed: no unwind information vouches for it.
+constexpr uint64_t kMaxGuessedFrame = 1 << 20;
+
+class Frames {
+ public:
+  Frames(uint64_t* out, unsigned capacity) : out_(out), capacity_(capacity) {}
+
+  // False: there is no room for it.
+  bool add(LookupAddress address) {
+    // libprof's own: the start routine of a thread goes through it.
+    if (address.value - own_start_ < own_size_) return true;
+    if (count_ == capacity_) return false;
+    out_[count_++] = address.value;
+    return true;
+  }
+  unsigned count() const { return count_; }
+  void clear() { count_ = 0; }
+
+  static void find_own_code() {
+    own_start_ = reinterpret_cast<uint64_t>(__ehdr_start);
+    own_size_ = reinterpret_cast<uint64_t>(etext) - own_start_;
+  }
+
+ private:
+  static uint64_t own_start_;
+  static uint64_t own_size_;
+  uint64_t* const out_;
+  const unsigned capacity_;
+  unsigned count_ = 0;
+};
+
+uint64_t Frames::own_start_ = 0;
+uint64_t Frames::own_size_ = 0;
+
+// One frame's registers, and whether its pc is a return address.
+struct Frame {
+  Registers registers;
+  bool called = false;  // pc is a return address
+
+  LookupAddress lookup() const { return called ? lookup_of_return(registers.pc) : lookup_of_pc(registers.pc); }
+};
+
+enum class Step { caller, end, complex };
+
+class Walker {
+ public:
+  Walker(const ucontext_t& context, const StackBounds& bounds) : memory_(context, bounds) {
+    const auto& registers = context.uc_mcontext.gregs;
+    frame_.registers = {static_cast<uint64_t>(registers[REG_RIP]), static_cast<uint64_t>(registers[REG_RSP]),
+                        static_cast<uint64_t>(registers[REG_RBP])};
+  }
+
+  const Frame& frame() const { return frame_; }
+  StackEnd end() const { return end_; }
+  ReadableMemory* memory() { return &memory_; }
+
+  Step step() {
+    const UnwindRule rule = find_rule();
+    const Registers& at = frame_.registers;
+    const auto offset = static_cast<uint64_t>(rule.cfa_offset());
+    uint64_t base = 0;
+    switch (rule.kind()) {
+      case RuleKind::cfa_sp: return step_to(at.sp + offset, rule);
+      case RuleKind::cfa_bp: return step_to(at.bp + offset, rule);
+      case RuleKind::cfa_deref_sp:
+        if (!memory_.read(at.sp + static_cast<uint64_t>(rule.deref_offset()), &base)) return stop(StackEnd::unreadable);
+        return step_to(base + offset, rule);
+      case RuleKind::cfa_deref_bp:
+        if (!memory_.read(at.bp + static_cast<uint64_t>(rule.deref_offset()), &base)) return stop(StackEnd::unreadable);
+        return step_to(base + offset, rule);
+      case RuleKind::signal_frame: return step_over_signal();
+      case RuleKind::outermost: return stop(StackEnd::complete);
+      case RuleKind::no_info: return step_by_frame_pointer();
+      case RuleKind::none:
+      case RuleKind::complex: break;
+    }
+    return Step::complex;
+  }
+
+ private:
+  Step stop(StackEnd why) {
+    end_ = why;
+    return Step::end;
+  }
+
+  UnwindRule find_rule() {
+    const uint64_t lookup = frame_.lookup().value;
+    const uint32_t generation = rule_cache_generation();
+    UnwindRule rule = rule_cache_find(lookup, generation);
+    if (rule.kind() == RuleKind::none) {
+      bool keep;
+      rule = rule_from_libunwind(frame_.registers.pc, lookup, &keep);
+      if (keep) rule_cache_store(lookup, generation, rule);
+    }
+    return rule;
+  }
+
+  Step step_to(uint64_t cfa, UnwindRule rule) {
+    if (cfa <= frame_.registers.sp) return stop(StackEnd::no_progress);
+    uint64_t pc;
+    if (!memory_.read(cfa - 8, &pc)) return stop(StackEnd::unreadable);
+    uint64_t bp = frame_.registers.bp;
+    if (rule.bp() == BpRule::at_cfa && !memory_.read(cfa + static_cast<uint64_t>(rule.bp_offset()), &bp)) {
+      return stop(StackEnd::unreadable);
+    }
+    if (rule.bp() == BpRule::at_bp && !memory_.read(frame_.registers.bp + static_cast<uint64_t>(rule.bp_offset()), &bp)) {
+      return stop(StackEnd::unreadable);
+    }
+    return arrive({pc, cfa, bp}, /*called=*/true);
+  }
+
+  Step step_over_signal() {
+    const uint64_t context = frame_.registers.sp;
+    Registers to;
+    if (!memory_.read(context + kContextPc, &to.pc) || !memory_.read(context + kContextSp, &to.sp) ||
+        !memory_.read(context + kContextBp, &to.bp)) {
+      return stop(StackEnd::unreadable);
+    }
+    memory_.move_to(to.sp);  // the handler may have run on an alternate stack
+    return arrive(to, /*called=*/false);
+  }
+
+  // Code without unwind information (JIT, hand-written): believed only if it reads like a frame further up this stack whose
+  // caller is code that we know.
+  Step step_by_frame_pointer() {
+    const Registers& at = frame_.registers;
+    Registers to;
+    to.sp = at.bp + 16;
+    if (at.bp < at.sp || at.bp - at.sp > kMaxGuessedFrame || at.bp % 8 != 0) return stop(StackEnd::no_unwind_info);
+    if (!memory_.read(at.bp, &to.bp) || !memory_.read(at.bp + 8, &to.pc)) return stop(StackEnd::no_unwind_info);
+    if (to.pc < kFirstCodeAddress || to.pc > 0x7fff'ffff'ffff) return stop(StackEnd::no_unwind_info);
+    return arrive(to, /*called=*/true);
+  }
+
+  Step arrive(const Registers& to, bool called) {
+    if (to.pc == 0) return stop(StackEnd::complete);
+    frame_.registers = to;
+    frame_.called = called;
+    return Step::caller;
+  }
+
+  ReadableMemory memory_;
+  Frame frame_;
+  StackEnd end_ = StackEnd::complete;
+};
+
+struct SlowVisit {
+  Frames* frames;
+  bool full = false;
+};
+
+bool visit_slow(void* self, uint64_t pc, bool is_return_address) {
+  auto* visit = static_cast<SlowVisit*>(self);
+  visit->full = !visit->frames->add(is_return_address ? lookup_of_return(pc) : lookup_of_pc(pc));
+  return !visit->full;
+}
+
+// From the leaf again, since the rules that were used so far kept sp and bp only.
+StackEnd walk_slowly(const ucontext_t& context, const StackBounds& bounds, Frames* frames) {
+  frames->clear();
+  ReadableMemory memory(context, bounds);
+  SlowVisit visit{frames};
+  const StackEnd end = slow_walk(context, &memory, visit_slow, &visit);
+  return visit.full ? StackEnd::too_deep : end;
+}
+
+}  // namespace
+
+void unwind_start() {
+  Frames::find_own_code();
+  rule_source_start();
+  slow_walk_start();
+}
+
+CaptureResult capture(const ucontext_t& context, const StackBounds& bounds, uint64_t* out, unsigned capacity) {
+  Frames frames(out, capacity);
+  Walker walker(context, bounds);
+  for (;;) {
+    if (!frames.add(walker.frame().lookup())) return {frames.count(), StackEnd::too_deep};
+    switch (walker.step()) {
+      case Step::caller: continue;
+      case Step::end: return {frames.count(), walker.end()};
+      case Step::complex: {
+        const StackEnd end = walk_slowly(context, bounds, &frames);
+        return {frames.count(), end};
+      }
+    }
+  }
+}
+
+}  // namespace prof

@@ -1,0 +1,37 @@
+// Which loaded object an address belongs to, and where its unwind information lies: glibc's _dl_find_object, which is
+// lock-free and async-signal-safe by contract (glibc manual, "Dynamic Linker Introspection"; 2.35 and later).
+// Signal-safe.
+#pragma once
+
+#include <cstdint>
+
+namespace prof {
+
+struct CodeObject {
+  uint64_t start = 0;         // of its mapping; [start, end) is readable as long as it is loaded
+  uint64_t end = 0;
+  uint64_t eh_frame_hdr = 0;  // address of PT_GNU_EH_FRAME's contents
+};
+
+// False: no object has code there, or it has no unwind information.
+bool find_code_object(uint64_t pc, CodeObject* object);
+
+// Around an unloading: while it lasts, rules of libraries are not worked out, since their bytes may go while they are read.
+// begin waits for those that are at it (they are running handlers: microseconds). Normal code; may nest.
+void unloading_begin();
+void unloading_end();
+
+// Holds off unloading while a handler reads unwind information. Test it before reading.
+class CodeReader {
+ public:
+  CodeReader();
+  ~CodeReader();
+  CodeReader(const CodeReader&) = delete;
+  CodeReader& operator=(const CodeReader&) = delete;
+  explicit operator bool() const { return allowed_; }
+
+ private:
+  bool allowed_;
+};
+
+}  // namespace prof

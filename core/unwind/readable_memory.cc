@@ -1,0 +1,59 @@
+#include "core/unwind/readable_memory.h"
+
+#include <cerrno>
+
+#include "core/base/raw_syscall.h"
+
+namespace prof {
+namespace {
+
+constexpr uint64_t kPage = 4096;
+constexpr uint64_t kWord = 8;
+
+bool within(const StackBounds& bounds, uint64_t address) {
+  return address >= bounds.low && address < bounds.high;
+}
+
+}  // namespace
+
+bool probe_readable(uint64_t address) {
+  constexpr long kNoSuchHow = -1;
+  return raw_syscall(SYS_rt_sigprocmask, kNoSuchHow, address, nullptr, kWord) != -EFAULT;
+}
+
+ReadableMemory::ReadableMemory(const ucontext_t& context, const StackBounds& bounds) : own_(bounds) {
+  if ((context.uc_stack.ss_flags & SS_DISABLE) == 0 && context.uc_stack.ss_size != 0) {
+    alternate_.low = reinterpret_cast<uint64_t>(context.uc_stack.ss_sp);
+    alternate_.high = alternate_.low + context.uc_stack.ss_size;
+  }
+  move_to(static_cast<uint64_t>(context.uc_mcontext.gregs[REG_RSP]));
+}
+
+uint64_t ReadableMemory::stack_end(uint64_t sp) const {
+  // The alternate one first: it may lie within the thread's own.
+  if (within(alternate_, sp)) return alternate_.high;
+  return within(own_, sp) ? own_.high : 0;
+}
+
+void ReadableMemory::move_to(uint64_t sp) {
+  const uint64_t end = stack_end(sp);
+  span_ = 0;
+  // The stack's own page may not be there yet (a frame just made, larger than what was touched): ask once. What is above
+  // has been used by the callers.
+  if (end > sp + kWord && probe_readable(sp)) {
+    low_ = sp;
+    span_ = end - sp - (kWord - 1);
+  }
+}
+
+bool ReadableMemory::read_elsewhere(uint64_t address, uint64_t* value) {
+  if (address < kFirstCodeAddress || address > 0x7fff'ffff'fff8 || address % kWord != 0) return false;
+  if (!probe_readable(address)) return false;
+  // The rest of this page, for the frames to come. 8-byte alignment: no read crosses into the next one.
+  low_ = address & ~(kPage - 1);
+  span_ = kPage - (kWord - 1);
+  *value = *reinterpret_cast<const uint64_t*>(address);
+  return true;
+}
+
+}  // namespace prof

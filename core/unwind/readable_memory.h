@@ -1,0 +1,47 @@
+// Reads of a stack that never fault. One object a capture, on the handler's stack. Signal-safe.
+//
+// Readable is: the thread's own stack above the stack pointer; the alternate stack that the context names; else what the
+// kernel says of a page (rt_sigprocmask with an invalid `how` copies the set before it refuses: EFAULT or EINVAL, no
+// descriptor, no effect; allowed by every seccomp filter that lets a signal handler return).
+#pragma once
+
+#include <signal.h>
+
+#include <cstdint>
+
+#include "core/unwind/unwind.h"
+
+namespace prof {
+
+class ReadableMemory {
+ public:
+  ReadableMemory(const ucontext_t& context, const StackBounds& bounds);
+
+  // The stack pointer has moved to another stack or up this one: reads will follow there.
+  void move_to(uint64_t sp);
+
+  // The 8 bytes at address. False: not readable.
+  bool read(uint64_t address, uint64_t* value) {
+    if (address - low_ < span_) [[likely]] {
+      *value = *reinterpret_cast<const uint64_t*>(address);
+      return true;
+    }
+    return read_elsewhere(address, value);
+  }
+
+  // The end of the stack that sp lies on, 0 where it is not known.
+  uint64_t stack_end(uint64_t sp) const;
+
+ private:
+  bool read_elsewhere(uint64_t address, uint64_t* value);
+
+  const StackBounds own_;
+  StackBounds alternate_;
+  uint64_t low_ = 0;   // reads that begin in [low_, low_ + span_) are safe
+  uint64_t span_ = 0;
+};
+
+// What the kernel says of the 8 bytes at address.
+bool probe_readable(uint64_t address);
+
+}  // namespace prof

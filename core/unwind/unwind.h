@@ -1,0 +1,49 @@
+// capture(): the call stack of an interrupted thread, from its registers. The one header of this folder for others.
+//
+// Signal-safe: no lock, no allocation, no loader call but _dl_find_object (lock-free by glibc's contract); it reads memory
+// only where it is known, or found by the kernel, to be readable; at most `capacity` frames.
+//
+// How: a frame's caller follows from a rule (unwind_rule.h: the CFA, where rbp is saved). Rules are cached by address
+// (rule_cache.h), so a warm frame is one look-up and two loads. A rule that is missing is worked out by libunwind, which is
+// handed a stack of symbols instead of memory (rule_from_libunwind.h). Frames whose rule is no such simple thing are
+// stepped by libunwind itself on the real stack (slow_walk.h). Code without unwind information: the frame pointer, if it
+// points up this stack, else the stack ends with a marker.
+//
+// Rejected: unw_backtrace (fast, but reads unchecked memory and allocates 256 KB a thread), unw_step for every frame
+// (400 ns each, most of it blocking signals), frame pointers alone (Debian's programs have none).
+#pragma once
+
+#include <signal.h>
+
+#include <cstdint>
+
+#include "core/base/address.h"
+
+namespace prof {
+
+// A thread's own stack, [low, high) in bytes; both 0 where it is not known. What lies in it above a stack pointer is
+// readable; other stacks (coroutines, alternate ones) are found or probed page by page.
+struct StackBounds {
+  uint64_t low = 0;
+  uint64_t high = 0;
+};
+
+struct Registers {
+  uint64_t pc = 0;
+  uint64_t sp = 0;
+  uint64_t bp = 0;
+};
+
+struct CaptureResult {
+  unsigned frames = 0;                  // written to `frames`, the end marker not counted
+  StackEnd end = StackEnd::complete;
+};
+
+// Makes libunwind ready and finds libprof's own code. Once, before any capture, in normal code.
+void unwind_start();
+
+// The stack of the thread that a signal interrupted with `context`. frames: room for `capacity` lookup addresses, leaf
+// first; libprof's own frames are left out.
+CaptureResult capture(const ucontext_t& context, const StackBounds& bounds, uint64_t* frames, unsigned capacity);
+
+}  // namespace prof
