@@ -3,8 +3,8 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <time.h>
 
+#include "core/base/clocks.h"
 #include "core/base/raw_syscall.h"
 
 namespace prof {
@@ -66,12 +66,6 @@ bool grow(bool wait) {
   return grown;
 }
 
-int64_t now_ns(clockid_t clock) {
-  struct timespec now;
-  clock_gettime(clock, &now);
-  return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
-}
-
 }  // namespace
 
 bool region_create() {
@@ -81,8 +75,8 @@ bool region_create() {
   header->version = kRegionVersion;
   header->segment_bytes = kSegmentBytes;
   header->pid = raw_getpid();
-  header->start_unix_ns = now_ns(CLOCK_REALTIME);
-  header->start_monotonic_ns = now_ns(CLOCK_MONOTONIC);
+  header->start_unix_ns = clock_ns(CLOCK_REALTIME);
+  header->start_monotonic_ns = clock_ns(CLOCK_MONOTONIC);
   header->segment_address[0].store(reinterpret_cast<uint64_t>(segment), std::memory_order_relaxed);
   header->segments.store(1, std::memory_order_relaxed);
   header->used.store((sizeof(RegionHeader) + 63) & ~uint64_t{63}, std::memory_order_relaxed);

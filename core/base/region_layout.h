@@ -15,6 +15,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 namespace prof {
 
@@ -30,7 +31,7 @@ inline constexpr unsigned kMaxSegments = 256;
 inline constexpr char kRegionName[] = "libprof-region";  // the memfd's name, as seen in /proc/PID/maps
 
 // Where each structure of the record side begins. The order is part of the layout.
-enum class Root : unsigned { stacks, thread_names, threads, modules, losses, cpu, scratch, count };
+enum class Root : unsigned { stacks, thread_names, threads, modules, losses, cpu, count };
 
 struct RegionHeader {
   std::atomic<uint64_t> magic;  // written last, when everything else is in place

@@ -108,9 +108,8 @@ class Walker {
     const uint32_t generation = rule_cache_generation();
     UnwindRule rule = rule_cache_find(lookup, generation);
     if (rule.kind() == RuleKind::none) {
-      bool keep;
-      rule = rule_from_libunwind(frame_.registers.pc, lookup, &keep);
-      if (keep) rule_cache_store(lookup, generation, rule);
+      rule = rule_from_libunwind(frame_.registers.pc, lookup);
+      rule_cache_store(lookup, generation, rule);
     }
     return rule;
   }

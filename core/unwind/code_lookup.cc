@@ -34,9 +34,13 @@ void unloading_end() { g_unloading.fetch_sub(1, std::memory_order_seq_cst); }
 
 CodeReader::CodeReader() {
   g_readers.fetch_add(1, std::memory_order_seq_cst);
-  allowed_ = g_unloading.load(std::memory_order_seq_cst) == 0;
+  direct_ = g_unloading.load(std::memory_order_seq_cst) == 0;
+  // Not counted then: the unloading thread itself may be the one that is interrupted, in the middle of its unloading.
+  if (!direct_) g_readers.fetch_sub(1, std::memory_order_seq_cst);
 }
 
-CodeReader::~CodeReader() { g_readers.fetch_sub(1, std::memory_order_seq_cst); }
+CodeReader::~CodeReader() {
+  if (direct_) g_readers.fetch_sub(1, std::memory_order_seq_cst);
+}
 
 }  // namespace prof

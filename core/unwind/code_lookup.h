@@ -16,22 +16,23 @@ struct CodeObject {
 // False: no object has code there, or it has no unwind information.
 bool find_code_object(uint64_t pc, CodeObject* object);
 
-// Around an unloading: while it lasts, rules of libraries are not worked out, since their bytes may go while they are read.
-// begin waits for those that are at it (they are running handlers: microseconds). Normal code; may nest.
+// Around an unloading: while it lasts, libraries' bytes may go while they are read, so they are read by the kernel's copying
+// (slow, but it does not fault). begin waits for those that read directly (they are running handlers: microseconds). Normal
+// code; may nest.
 void unloading_begin();
 void unloading_end();
 
-// Holds off unloading while a handler reads unwind information. Test it before reading.
+// Holds off unloading while a handler reads unwind information. True: direct reads are safe until it is destroyed.
 class CodeReader {
  public:
   CodeReader();
   ~CodeReader();
   CodeReader(const CodeReader&) = delete;
   CodeReader& operator=(const CodeReader&) = delete;
-  explicit operator bool() const { return allowed_; }
+  bool may_read_directly() const { return direct_; }
 
  private:
-  bool allowed_;
+  bool direct_;
 };
 
 }  // namespace prof

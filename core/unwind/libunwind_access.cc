@@ -1,6 +1,11 @@
 #include "core/unwind/libunwind_access.h"
 
+#include <sys/uio.h>
+
+#include <algorithm>
 #include <cstring>
+
+#include "core/base/raw_syscall.h"
 
 // libunwind exports its search of a sorted .eh_frame_hdr table for profilers that bring their own memory (its header does
 // not declare it).
@@ -38,9 +43,8 @@ int find_proc_info(unw_addr_space_t space, unw_word_t ip, unw_proc_info_t* info,
   CodeObject object;
   if (!find_code_object(ip, &object)) return -UNW_ENOINFO;
   access->object = object;
-  if (object.eh_frame_hdr < object.start || object.eh_frame_hdr + sizeof(EhFrameHeader) > object.end) return -UNW_ENOINFO;
   EhFrameHeader header;
-  memcpy(&header, reinterpret_cast<const void*>(object.eh_frame_hdr), sizeof(header));
+  if (!read_code_object(access, object.eh_frame_hdr, &header, sizeof(header))) return -UNW_ENOINFO;
   if (header.version != 1 || header.eh_frame_encoding != kPcrelSdata4 || header.count_encoding != kUdata4 ||
       header.table_encoding != kDatarelSdata4 || header.count == 0) {
     return -UNW_ENOINFO;
@@ -82,9 +86,22 @@ unw_accessors_t common_accessors() {
   return accessors;
 }
 
-bool read_code_object(const UnwindAccess& access, uint64_t address, unw_word_t* value) {
-  if (address < access.object.start || address + sizeof(*value) > access.object.end) return false;
-  memcpy(value, reinterpret_cast<const void*>(address), sizeof(*value));
+bool read_code_object(UnwindAccess* access, uint64_t address, void* to, uint64_t bytes) {
+  const CodeObject& object = access->object;
+  if (address < object.start || address >= object.end || bytes > object.end - address) return false;
+  if (access->direct) {
+    memcpy(to, reinterpret_cast<const void*>(address), bytes);
+    return true;
+  }
+  if (address < access->line_start || address + bytes > access->line_start + access->line_bytes) {
+    const struct iovec line = {access->line, std::min(UnwindAccess::kLineBytes, object.end - address)};
+    const struct iovec from = {reinterpret_cast<void*>(address), line.iov_len};
+    const long copied = raw_syscall(SYS_process_vm_readv, raw_getpid(), &line, 1, &from, 1, 0);
+    access->line_start = address;
+    access->line_bytes = copied < 0 ? 0 : static_cast<uint64_t>(copied);
+    if (bytes > access->line_bytes) return false;
+  }
+  memcpy(to, access->line + (address - access->line_start), bytes);
   return true;
 }
 

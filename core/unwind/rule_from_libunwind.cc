@@ -29,6 +29,8 @@ uint64_t number_of(unsigned symbol) { return (kFirstSymbol + symbol) << kSymbolS
 
 // One question to libunwind. The access part is first: libunwind's callbacks get a pointer to it.
 struct Question {
+  explicit Question(bool direct_reads) : access(direct_reads) {}
+
   UnwindAccess access;
   uint64_t pc = 0;
   unsigned symbols = kOther + 1;
@@ -70,7 +72,7 @@ struct Question {
 int access_mem(unw_addr_space_t, unw_word_t address, unw_word_t* value, int write, void* arg) {
   auto* question = static_cast<Question*>(arg);
   if (write != 0) return -UNW_EINVAL;
-  if (read_code_object(question->access, address, value) || question->read(address, value)) return 0;
+  if (read_code_object(&question->access, address, value, sizeof(*value)) || question->read(address, value)) return 0;
   return -UNW_EINVAL;
 }
 
@@ -89,10 +91,10 @@ int access_reg(unw_addr_space_t, unw_regnum_t number, unw_word_t* value, int wri
 unw_addr_space_t g_symbol_space = nullptr;
 
 // mov $15, %rax; syscall: what the kernel's signal frame returns to, in every libc (gdb knows it by these bytes too).
-bool is_sigreturn(uint64_t pc, const CodeObject& object) {
+bool is_sigreturn(uint64_t pc, UnwindAccess* access) {
   constexpr uint8_t kCode[] = {0x48, 0xc7, 0xc0, 0x0f, 0x00, 0x00, 0x00, 0x0f, 0x05};
-  return pc >= object.start && pc + sizeof(kCode) <= object.end &&
-         memcmp(reinterpret_cast<const void*>(pc), kCode, sizeof(kCode)) == 0;
+  uint8_t code[sizeof(kCode)];
+  return read_code_object(access, pc, code, sizeof(code)) && memcmp(code, kCode, sizeof(kCode)) == 0;
 }
 
 constexpr int64_t kReturnAddressAtCfa = -8;
@@ -139,15 +141,13 @@ void rule_source_start() {
   if (g_symbol_space != nullptr) unw_set_caching_policy(g_symbol_space, UNW_CACHE_NONE);
 }
 
-UnwindRule rule_from_libunwind(uint64_t pc, uint64_t lookup, bool* keep) {
-  *keep = false;
+UnwindRule rule_from_libunwind(uint64_t pc, uint64_t lookup) {
+  if (g_symbol_space == nullptr) return UnwindRule(RuleKind::no_info);
   const CodeReader reader;
-  if (!reader || g_symbol_space == nullptr) return UnwindRule(RuleKind::no_info);
-  *keep = true;
-  Question question;
+  Question question(reader.may_read_directly());
   question.pc = lookup;
   if (!find_code_object(lookup, &question.access.object)) return UnwindRule(RuleKind::no_info);
-  if (is_sigreturn(pc, question.access.object)) return UnwindRule(RuleKind::signal_frame);
+  if (is_sigreturn(pc, &question.access)) return UnwindRule(RuleKind::signal_frame);
   unw_cursor_t cursor;
   if (unw_init_remote(&cursor, g_symbol_space, &question) != 0) return UnwindRule(RuleKind::no_info);
   const int step = unw_step(&cursor);

@@ -12,9 +12,8 @@
 namespace prof {
 
 // pc: the exact address of an interrupted instruction, or a return address; lookup: the address that is looked up for it
-// (core/base/address.h). May answer `no_info` for want of permission to read (an unloading goes on): *keep is then false,
-// and the answer must not be cached.
-UnwindRule rule_from_libunwind(uint64_t pc, uint64_t lookup, bool* keep);
+// (core/base/address.h).
+UnwindRule rule_from_libunwind(uint64_t pc, uint64_t lookup);
 
 // Makes libunwind's address space. Once, in normal code.
 void rule_source_start();

@@ -8,16 +8,18 @@ namespace prof {
 namespace {
 
 struct Walk {
+  explicit Walk(bool direct_reads) : access(direct_reads) {}
+
   UnwindAccess access;  // first: libunwind's callbacks get a pointer to it
-  const ucontext_t* context;
-  ReadableMemory* memory;
+  const ucontext_t* context = nullptr;
+  ReadableMemory* memory = nullptr;
   bool unreadable = false;
 };
 
 int access_mem(unw_addr_space_t, unw_word_t address, unw_word_t* value, int write, void* arg) {
   auto* walk = static_cast<Walk*>(arg);
   if (write != 0) return -UNW_EINVAL;
-  if (read_code_object(walk->access, address, value)) return 0;
+  if (read_code_object(&walk->access, address, value, sizeof(*value))) return 0;
   uint64_t word;
   if (walk->memory->read(address, &word)) {
     *value = word;
@@ -49,14 +51,14 @@ void slow_walk_start() {
 }
 
 StackEnd slow_walk(const ucontext_t& context, ReadableMemory* memory, FrameVisitor visit, void* self) {
-  Walk walk;
+  const CodeReader reader;
+  Walk walk(reader.may_read_directly());
   walk.context = &context;
   walk.memory = memory;
   uint64_t sp = static_cast<uint64_t>(context.uc_mcontext.gregs[REG_RSP]);
   if (!visit(self, static_cast<uint64_t>(context.uc_mcontext.gregs[REG_RIP]), false)) return StackEnd::complete;
-  const CodeReader reader;
   unw_cursor_t cursor;
-  if (!reader || g_stack_space == nullptr || unw_init_remote(&cursor, g_stack_space, &walk) != 0) return StackEnd::no_unwind_info;
+  if (g_stack_space == nullptr || unw_init_remote(&cursor, g_stack_space, &walk) != 0) return StackEnd::no_unwind_info;
   for (;;) {
     walk.access.found_info = false;
     const bool from_signal = unw_is_signal_frame(&cursor) > 0;

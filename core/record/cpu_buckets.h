@@ -1,0 +1,50 @@
+// Ticks of CPU time by stack and thread name, in stretches. Signal-safe and lock-free.
+//
+// A stretch is the time from a switching on to a switching off; each is a profile of its own. A bucket has a word for the
+// odd and one for the even stretches, so that the last one can be read while the next one is recorded:
+//
+//   63            48 47                    0
+//   ┌───────────────┬───────────────────────┐
+//   │ stretch number│ ticks                 │   a word of an older stretch counts as 0
+//   └───────────────┴───────────────────────┘
+#pragma once
+
+#include "core/base/region.h"
+
+namespace prof {
+
+enum class CpuClock : uint32_t { timer = 0, perf = 1 };
+
+struct CpuStretch {
+  std::atomic<uint32_t> number;
+  uint32_t reserved;
+  int64_t start_unix_ns;
+  int64_t start_monotonic_ns;
+  std::atomic<int64_t> end_monotonic_ns;  // 0 while it goes on
+};
+
+// Root::cpu
+struct CpuRecord {
+  int64_t period_ns;
+  CpuClock clock;
+  std::atomic<uint32_t> stretch;  // the present or last one, from 1; 0 before the first
+  CpuStretch stretches[2];        // by number & 1
+};
+
+inline constexpr unsigned kTickBits = 48;
+
+struct CpuBucket {
+  Ref next;
+  Ref thread_name;                 // 0: not known
+  std::atomic<uint64_t> words[2];  // by stretch number & 1
+};
+
+// Counts ticks of a stack. False: no room. The stretch is the number's low 16 bits.
+bool count_cpu_ticks(Ref stack, Ref thread_name, uint32_t stretch, uint64_t ticks);
+
+// The ticks that a word holds for a stretch.
+inline uint64_t ticks_of_word(uint64_t word, uint32_t stretch) {
+  return (word >> kTickBits) == (stretch & 0xffff) ? word & ((uint64_t{1} << kTickBits) - 1) : 0;
+}
+
+}  // namespace prof

@@ -1,0 +1,36 @@
+// What was not recorded, or not whole, by cause. Signal-safe: atomic counters in the region.
+#pragma once
+
+#include "core/base/region.h"
+
+namespace prof {
+
+// The order is part of the region's layout; loss_text() (core/report/loss_text.h) says each to people.
+enum class LossCause : unsigned {
+  region_full,        // the region may not grow: no room for a stack or a bucket
+  no_scratch,         // more handlers at once than there is scratch memory
+  timer_refused,      // timer_create failed: that thread is not sampled
+  perf_refused,       // perf_event_open failed for a thread: it got a timer
+  thread_untracked,   // no room in the thread table: that thread is not sampled
+  stack_too_deep,     // the others: stacks that end before the thread's start, by StackEnd
+  stack_no_unwind_info,
+  stack_unreadable,
+  stack_no_progress,
+  count
+};
+inline constexpr unsigned kLossCauses = static_cast<unsigned>(LossCause::count);
+
+struct LossCounters {
+  struct {
+    std::atomic<uint64_t> times;
+    std::atomic<uint64_t> cpu_ticks;  // those that are in no stack's bucket
+  } of[kLossCauses];
+};
+
+inline void count_loss(LossCause cause, uint64_t cpu_ticks = 0) {
+  auto& counter = region_root<LossCounters>(Root::losses)->of[static_cast<unsigned>(cause)];
+  counter.times.fetch_add(1, std::memory_order_relaxed);
+  if (cpu_ticks != 0) counter.cpu_ticks.fetch_add(cpu_ticks, std::memory_order_relaxed);
+}
+
+}  // namespace prof

@@ -1,0 +1,45 @@
+#include "core/record/stack_table.h"
+
+#include <cstring>
+
+namespace prof {
+namespace {
+
+uint64_t hash_of(const uint64_t* frames, uint32_t count, uint32_t generation) {
+  constexpr uint64_t kFactor = 0x9e37'79b9'7f4a'7c15;  // 2^64 / golden ratio: spreads neighbouring addresses
+  uint64_t hash = (uint64_t{generation} << 32 | count) * kFactor;
+  for (uint32_t i = 0; i < count; ++i) {
+    hash = (hash ^ frames[i]) * kFactor;
+    hash ^= hash >> 29;
+  }
+  return hash;
+}
+
+}  // namespace
+
+Ref intern_stack(const uint64_t* frames, uint32_t count, uint32_t generation) {
+  const uint64_t hash = hash_of(frames, count, generation);
+  std::atomic<Ref>& head = region_root<StackTable>(Root::stacks)->heads[hash % kStackHeads];
+  Ref first = head.load(std::memory_order_acquire);
+  for (Ref ref = first; ref != 0;) {
+    const auto* entry = region_at<StackEntry>(ref);
+    if (entry->hash == hash && entry->count == count && entry->generation == generation &&
+        memcmp(entry->frames, frames, count * sizeof(uint64_t)) == 0) {
+      return ref;
+    }
+    ref = entry->next;
+  }
+  const Ref ref = region_allocate(sizeof(StackEntry) + count * sizeof(uint64_t));
+  if (ref == 0) return 0;
+  auto* entry = region_at<StackEntry>(ref);
+  entry->generation = generation;
+  entry->hash = hash;
+  entry->count = count;
+  memcpy(entry->frames, frames, count * sizeof(uint64_t));
+  do {
+    entry->next = first;
+  } while (!head.compare_exchange_weak(first, ref, std::memory_order_release, std::memory_order_acquire));
+  return ref;
+}
+
+}  // namespace prof

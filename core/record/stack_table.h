@@ -1,0 +1,32 @@
+// Stacks, each stored once. Signal-safe and lock-free: an entry is filled, then published by a compare-and-swap of its chain's
+// head; two threads that store the same stack at once may leave it there twice, which readers merge.
+//
+//   StackTable  heads[hash] ──▶ StackEntry ──▶ StackEntry ──▶ 0
+//                                  ├ buckets ──▶ CpuBucket ──▶ … (record/cpu_buckets.h)
+//                                  └ frames[count], leaf first
+#pragma once
+
+#include "core/base/region.h"
+
+namespace prof {
+
+inline constexpr unsigned kStackHeads = 1 << 15;
+inline constexpr unsigned kMaxStackFrames = 1024 + 1;  // the largest PROF_STACK_DEPTH, and an end marker
+
+struct StackTable {
+  std::atomic<Ref> heads[kStackHeads];
+};
+
+struct StackEntry {
+  Ref next;                    // written before the entry is published
+  uint32_t generation;         // of loaded libraries: record/unloaded_modules.h
+  uint64_t hash;
+  uint32_t count;              // of frames
+  std::atomic<Ref> buckets;
+  uint64_t frames[];           // core/base/address.h says what they are
+};
+
+// The entry of these frames, new or old. 0: no room (the caller counts the loss). count: 1 to kMaxStackFrames.
+Ref intern_stack(const uint64_t* frames, uint32_t count, uint32_t generation);
+
+}  // namespace prof

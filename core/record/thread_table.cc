@@ -1,0 +1,77 @@
+#include "core/record/thread_table.h"
+
+namespace prof {
+namespace {
+
+constexpr uint64_t kRefMask = 0xffff'ffff;
+
+Ref ref_of(const ThreadSlot& slot) {
+  // A slot knows its segment only by its address; segments are few, and the search is rare (a thread's start).
+  const auto address = reinterpret_cast<uint64_t>(&slot);
+  const uint32_t segments = g_region->segments.load(std::memory_order_acquire);
+  for (uint32_t i = 0; i < segments; ++i) {
+    const uint64_t offset = address - g_region->segment_address[i].load(std::memory_order_relaxed);
+    if (offset < kSegmentBytes) return static_cast<Ref>(((uint64_t{i} << kSegmentShift) + offset) >> kRefShift);
+  }
+  return 0;
+}
+
+}  // namespace
+
+ThreadSlot* take_thread_slot() {
+  auto* table = region_root<ThreadTable>(Root::threads);
+  ThreadSlot* slot = nullptr;
+  uint64_t free = table->free.load(std::memory_order_acquire);
+  while ((free & kRefMask) != 0) {
+    auto* candidate = region_at<ThreadSlot>(static_cast<Ref>(free & kRefMask));
+    const uint64_t popped = ((free >> 32) + 1) << 32 | candidate->next_free;
+    if (table->free.compare_exchange_weak(free, popped, std::memory_order_acquire)) {
+      slot = candidate;
+      break;
+    }
+  }
+  if (slot == nullptr) {
+    const Ref ref = region_allocate(sizeof(ThreadSlot));
+    if (ref == 0) return nullptr;
+    slot = region_at<ThreadSlot>(ref);
+    slot->timer = -1;
+    slot->perf_fd = -1;
+    Ref first = table->all.load(std::memory_order_relaxed);
+    do {
+      slot->next = first;
+    } while (!table->all.compare_exchange_weak(first, ref, std::memory_order_release));
+  }
+  slot->exit_rounds = 0;
+  slot->ticks_given = 0;
+  slot->stack_low = slot->stack_high = 0;
+  return slot;
+}
+
+void give_back_thread_slot(ThreadSlot* slot) {
+  slot->tid.store(0, std::memory_order_relaxed);
+  slot->sequence.fetch_add(1, std::memory_order_release);
+  auto* table = region_root<ThreadTable>(Root::threads);
+  const Ref ref = ref_of(*slot);
+  uint64_t free = table->free.load(std::memory_order_relaxed);
+  uint64_t pushed;
+  do {
+    slot->next_free = static_cast<Ref>(free & kRefMask);
+    pushed = (free & ~kRefMask) | ref;
+  } while (!table->free.compare_exchange_weak(free, pushed, std::memory_order_release));
+}
+
+uint64_t signal_value_of(const ThreadSlot& slot) {
+  return uint64_t{slot.sequence.load(std::memory_order_relaxed)} << 32 | ref_of(slot);
+}
+
+ThreadSlot* slot_of_signal_value(uint64_t value) {
+  const auto wanted = static_cast<Ref>(value & kRefMask);
+  // Compared with what exists, not followed: the host's own timers carry values of their own.
+  if (wanted == 0 || (uint64_t{wanted} << kRefShift) + sizeof(ThreadSlot) > g_region->used.load(std::memory_order_acquire)) {
+    return nullptr;
+  }
+  auto* slot = region_at<ThreadSlot>(wanted);
+  return slot->sequence.load(std::memory_order_acquire) == value >> 32 ? slot : nullptr;
+}
+
+}  // namespace prof

@@ -1,0 +1,55 @@
+// The threads that are sampled: one slot each, reused after the thread ended. Signal-safe and lock-free.
+//
+// A slot's fields belong to the thread in it, but for `tid` and `sequence`, which anyone may read, and what a switching on or
+// off changes under the sampling switch (preload/cpu_sampling.cc).
+#pragma once
+
+#include "core/base/region.h"
+
+namespace prof {
+
+struct ThreadSlot {
+  Ref next_free;                        // valid while the slot is free
+  Ref next;                             // all slots, newest first
+  std::atomic<uint32_t> sequence;       // counts the slot's uses: a late signal for an earlier thread is told by it
+  std::atomic<int32_t> tid;             // 0: free, or not started yet
+  std::atomic<uint32_t> clock_started;  // 1: the clock fields below are valid
+  int32_t timer;                        // kernel timer id, -1 none
+  int32_t perf_fd;                      // -1 none
+  uint32_t exit_rounds;
+  uint32_t first_seen;                  // 1: the first tick of this clock has come
+  uint32_t reserved;
+  uint64_t perf_id;                     // what the kernel says of perf_fd: to know it from a reused number
+  uint64_t stack_low, stack_high;       // of the thread's own stack; 0 where not known
+  int64_t clock_start_ns;               // the thread's CPU clock when sampling of it began
+  int64_t phase_ns;                     // drawn from (0, period]: how long after that the first tick is due
+  uint64_t ticks_given;                 // since then
+  uint64_t start_routine;               // for the start trampoline; owner's pointers, opaque to readers
+  uint64_t start_argument;
+};
+
+struct ThreadTable {
+  std::atomic<Ref> all;
+  uint32_t reserved;
+  std::atomic<uint64_t> free;  // count of pops << 32 | first free slot: the count tells a slot that came back (ABA)
+};
+
+// A free slot, its fields reset. Null: no room.
+ThreadSlot* take_thread_slot();
+// The thread has ended; its clock is stopped.
+void give_back_thread_slot(ThreadSlot* slot);
+
+// What a signal carries to find the slot again, and the slot it means; null: of an earlier use, or not ours.
+uint64_t signal_value_of(const ThreadSlot& slot);
+ThreadSlot* slot_of_signal_value(uint64_t value);
+
+template <typename Visit>  // void(ThreadSlot*)
+void for_each_thread_slot(Visit visit) {
+  for (Ref ref = region_root<ThreadTable>(Root::threads)->all.load(std::memory_order_acquire); ref != 0;) {
+    auto* slot = region_at<ThreadSlot>(ref);
+    ref = slot->next;
+    visit(slot);
+  }
+}
+
+}  // namespace prof

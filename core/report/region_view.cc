@@ -1,0 +1,92 @@
+#include "core/report/region_view.h"
+
+#include <fcntl.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+#include <string>
+#include <string_view>
+
+namespace prof {
+namespace {
+
+bool is_region(const RegionHeader& header) {
+  const uint32_t segments = header.segments.load(std::memory_order_acquire);
+  return header.magic.load(std::memory_order_acquire) == kRegionMagic && header.version == kRegionVersion &&
+         header.segment_bytes == kSegmentBytes && segments >= 1 && segments <= kMaxSegments;
+}
+
+std::string to_text(int number) {
+  char digits[12];
+  const auto end = std::to_chars(digits, digits + sizeof(digits), number).ptr;
+  return {digits, end};
+}
+
+}  // namespace
+
+RegionView RegionView::of_self(const RegionHeader* header) {
+  RegionView view;
+  if (header == nullptr || !is_region(*header)) return view;
+  for (uint32_t i = 0; i < header->segments.load(std::memory_order_acquire); ++i) {
+    view.segments_.push_back(reinterpret_cast<const char*>(header->segment_address[i].load()));
+  }
+  return view;
+}
+
+RegionView RegionView::of_process(int pid, uint64_t header_address) {
+  RegionView view;
+  const auto copy = [&](uint64_t address) {
+    auto bytes = std::make_unique<char[]>(kSegmentBytes);
+    const struct iovec to = {bytes.get(), kSegmentBytes};
+    const struct iovec from = {reinterpret_cast<void*>(address), kSegmentBytes};
+    if (process_vm_readv(pid, &to, 1, &from, 1, 0) != static_cast<ssize_t>(kSegmentBytes)) return false;
+    view.segments_.push_back(bytes.get());
+    view.copies_.push_back(std::move(bytes));
+    return true;
+  };
+  if (header_address == 0 || !copy(header_address) || !is_region(view.header())) return {};
+  const uint32_t segments = view.header().segments.load();
+  for (uint32_t i = 1; i < segments; ++i) {
+    if (!copy(view.header().segment_address[i].load())) return {};
+  }
+  return view;
+}
+
+uint64_t RegionView::find_in_process(int pid) {
+  const std::string path = "/proc/" + to_text(pid) + "/maps";
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return 0;
+  std::string text;
+  char buffer[16384];
+  ssize_t bytes;
+  while ((bytes = read(fd, buffer, sizeof(buffer))) > 0) text.append(buffer, static_cast<size_t>(bytes));
+  close(fd);
+  const std::string name = std::string("/memfd:") + kRegionName;
+  for (size_t at = 0; at < text.size();) {
+    const size_t end = std::min(text.find('\n', at), text.size());
+    const std::string_view line(text.data() + at, end - at);
+    at = end + 1;
+    uint64_t start = 0;
+    if (line.find(name) == std::string_view::npos) continue;
+    std::from_chars(line.data(), line.data() + line.size(), start, 16);
+    // The segments have one name; the first is the one with the header.
+    uint64_t magic = 0;
+    const struct iovec to = {&magic, sizeof(magic)};
+    const struct iovec from = {reinterpret_cast<void*>(start), sizeof(magic)};
+    if (process_vm_readv(pid, &to, 1, &from, 1, 0) == sizeof(magic) && magic == kRegionMagic) return start;
+  }
+  return 0;
+}
+
+const void* RegionView::at(Ref ref, uint64_t bytes) const {
+  const uint64_t offset = uint64_t{ref} << kRefShift;
+  const uint64_t segment = offset >> kSegmentShift;
+  const uint64_t within = offset & (kSegmentBytes - 1);
+  if (ref == 0 || segment >= segments_.size() || bytes > kSegmentBytes - within) return nullptr;
+  return segments_[segment] + within;
+}
+
+}  // namespace prof

@@ -1,0 +1,44 @@
+// Reads a region: this process's own, or another process's. Normal code.
+//
+// Every Ref is checked: what another process wrote may be anything, and even the own one may have been written over by a
+// stray pointer of the program.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "core/base/region_layout.h"
+
+namespace prof {
+
+class RegionView {
+ public:
+  // The calling process's own region: read in place.
+  static RegionView of_self(const RegionHeader* header);
+  // A copy of the region of a process whose header is mapped at an address there (process_vm_readv). Not valid() where it
+  // cannot be read or is not a region.
+  static RegionView of_process(int pid, uint64_t header_address);
+  // The address of the header in a process, from its /proc/PID/maps; 0 where it has none.
+  static uint64_t find_in_process(int pid);
+
+  bool valid() const { return !segments_.empty(); }
+  const RegionHeader& header() const { return *reinterpret_cast<const RegionHeader*>(segments_[0]); }
+
+  // An entry of `bytes` at ref; null: not within the region.
+  const void* at(Ref ref, uint64_t bytes) const;
+  template <typename T>
+  const T* at(Ref ref) const {
+    return static_cast<const T*>(at(ref, sizeof(T)));
+  }
+  template <typename T>
+  const T* root(Root root) const {
+    return at<T>(header().roots[static_cast<unsigned>(root)]);
+  }
+
+ private:
+  std::vector<const char*> segments_;
+  std::vector<std::unique_ptr<char[]>> copies_;
+};
+
+}  // namespace prof

@@ -1,0 +1,124 @@
+#include "core/report/snapshot_from_region.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+
+#include "core/base/clocks.h"
+#include "core/record/cpu_buckets.h"
+#include "core/record/loss_counters.h"
+#include "core/record/stack_table.h"
+#include "core/record/thread_names.h"
+#include "core/record/unloaded_modules.h"
+#include "core/report/loss_text.h"
+
+namespace prof {
+namespace {
+
+// A chain can only be this long if it is broken into a ring.
+constexpr unsigned kMaxChain = 1 << 22;
+
+std::string thread_name(const RegionView& region, Ref ref) {
+  const auto* entry = region.at<ThreadNameEntry>(ref);
+  return entry == nullptr ? std::string() : std::string(entry->name, strnlen(entry->name, kThreadNameBytes));
+}
+
+void add_stack(const RegionView& region, const StackEntry& entry, Ref ref, uint32_t stretch, Snapshot* snapshot) {
+  std::vector<CpuSample> samples;
+  unsigned chain = 0;
+  for (Ref at = entry.buckets.load(std::memory_order_acquire); at != 0 && ++chain < kMaxChain;) {
+    const auto* bucket = region.at<CpuBucket>(at);
+    if (bucket == nullptr) break;
+    const uint64_t ticks = ticks_of_word(bucket->words[stretch & 1].load(std::memory_order_relaxed), stretch);
+    if (ticks != 0) {
+      samples.push_back({static_cast<uint32_t>(snapshot->stacks.size()), thread_name(region, bucket->thread_name), ticks});
+    }
+    at = bucket->next;
+  }
+  if (samples.empty()) return;
+  if (entry.count > kMaxStackFrames || region.at(ref, sizeof(StackEntry) + entry.count * sizeof(uint64_t)) == nullptr) return;
+  snapshot->stacks.push_back({{entry.frames, entry.frames + entry.count}, entry.generation});
+  for (CpuSample& sample : samples) snapshot->cpu.samples.push_back(std::move(sample));
+}
+
+void add_stacks(const RegionView& region, uint32_t stretch, Snapshot* snapshot) {
+  const auto* table = region.root<StackTable>(Root::stacks);
+  if (table == nullptr) return;
+  for (const auto& head : table->heads) {
+    unsigned chain = 0;
+    for (Ref ref = head.load(std::memory_order_acquire); ref != 0 && ++chain < kMaxChain;) {
+      const auto* entry = region.at<StackEntry>(ref);
+      if (entry == nullptr) break;
+      add_stack(region, *entry, ref, stretch, snapshot);
+      ref = entry->next;
+    }
+  }
+}
+
+void add_unloaded(const RegionView& region, Snapshot* snapshot) {
+  const auto* table = region.root<ModuleTable>(Root::modules);
+  unsigned chain = 0;
+  for (Ref ref = table == nullptr ? 0 : table->unloaded.load(std::memory_order_acquire); ref != 0 && ++chain < kMaxChain;) {
+    const auto* entry = region.at<UnloadedModuleEntry>(ref);
+    if (entry == nullptr || region.at(ref, sizeof(*entry) + entry->path_bytes) == nullptr) break;
+    UnloadedModule module;
+    module.start = entry->start;
+    module.end = entry->end;
+    module.file_offset = entry->file_offset;
+    module.last_generation = entry->last_generation;
+    module.path.assign(entry->path, entry->path_bytes);
+    for (uint32_t i = 0; i < std::min(entry->build_id_bytes, kMaxBuildIdBytes); ++i) {
+      module.build_id += "0123456789abcdef"[entry->build_id[i] >> 4];
+      module.build_id += "0123456789abcdef"[entry->build_id[i] & 15];
+    }
+    snapshot->unloaded.push_back(std::move(module));
+    ref = entry->next;
+  }
+}
+
+void add_losses(const RegionView& region, Snapshot* snapshot) {
+  const auto* counters = region.root<LossCounters>(Root::losses);
+  for (unsigned i = 0; counters != nullptr && i < kLossCauses; ++i) {
+    const uint64_t times = counters->of[i].times.load(std::memory_order_relaxed);
+    const uint64_t ticks = counters->of[i].cpu_ticks.load(std::memory_order_relaxed);
+    if (times != 0) snapshot->losses.push_back({std::string(loss_text(static_cast<LossCause>(i))), times, ticks});
+  }
+}
+
+std::string executable_of(int pid) {
+  char link[32] = "/proc/";
+  char* end = std::to_chars(link + 6, link + 20, pid).ptr;
+  memcpy(end, "/exe", 5);
+  char path[4096];
+  const ssize_t bytes = readlink(link, path, sizeof(path));
+  return bytes <= 0 ? std::string() : std::string(path, static_cast<size_t>(bytes));
+}
+
+}  // namespace
+
+Snapshot snapshot_from_region(const RegionView& region, uint32_t stretch) {
+  Snapshot snapshot;
+  if (!region.valid()) return snapshot;
+  const RegionHeader& header = region.header();
+  snapshot.pid = header.pid;
+  snapshot.start_unix_ns = header.start_unix_ns;
+  snapshot.executable = executable_of(header.pid);
+  add_losses(region, &snapshot);
+  add_unloaded(region, &snapshot);
+  const auto* cpu = region.root<CpuRecord>(Root::cpu);
+  if (cpu == nullptr || stretch == 0) return snapshot;
+  const CpuStretch& times = cpu->stretches[stretch & 1];
+  snapshot.cpu.present = true;
+  snapshot.cpu.period_ns = static_cast<uint64_t>(cpu->period_ns);
+  snapshot.cpu.clock = cpu->clock == CpuClock::perf ? "perf" : "timer";
+  snapshot.cpu.start_unix_ns = times.start_unix_ns;
+  const int64_t ended = times.end_monotonic_ns.load(std::memory_order_acquire);
+  const int64_t end = ended != 0 ? ended : clock_ns(CLOCK_MONOTONIC);
+  snapshot.cpu.duration_ns = static_cast<uint64_t>(std::max<int64_t>(end - times.start_monotonic_ns, 0));
+  add_stacks(region, stretch, &snapshot);
+  return snapshot;
+}
+
+}  // namespace prof

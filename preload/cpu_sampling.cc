@@ -1,0 +1,225 @@
+#include "preload/cpu_sampling.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "core/base/call_on_stack.h"
+#include "core/base/clocks.h"
+#include "core/base/errno_saver.h"
+#include "core/base/raw_log.h"
+#include "core/base/raw_syscall.h"
+#include "core/record/loss_counters.h"
+#include "core/record/scratch.h"
+#include "core/record/stack_table.h"
+#include "core/record/thread_names.h"
+#include "core/record/unloaded_modules.h"
+#include "core/unwind/unwind.h"
+
+namespace prof {
+namespace {
+
+CpuSettings g_settings;
+std::atomic<bool> g_on{false};
+std::atomic<bool> g_switching{false};
+std::atomic<int64_t> g_begin_ns{0};  // CLOCK_MONOTONIC: ticks before are dropped
+std::atomic<int64_t> g_end_ns{0};    // the first tick from here on ends the stretch
+StretchOver g_stretch_over = nullptr;
+
+CpuRecord* record() { return region_root<CpuRecord>(Root::cpu); }
+
+LossCause cause_of(StackEnd end) {
+  switch (end) {
+    case StackEnd::too_deep: return LossCause::stack_too_deep;
+    case StackEnd::unreadable: return LossCause::stack_unreadable;
+    case StackEnd::no_progress: return LossCause::stack_no_progress;
+    default: return LossCause::stack_no_unwind_info;
+  }
+}
+
+struct Tick {
+  const ThreadSlot* slot;
+  const ucontext_t* context;
+  Scratch* scratch;
+  uint64_t ticks;
+};
+
+// On the scratch stack.
+void record_tick(void* argument) {
+  const auto& tick = *static_cast<const Tick*>(argument);
+  const uint32_t generation = module_generation();
+  const StackBounds bounds = {tick.slot->stack_low, tick.slot->stack_high};
+  uint64_t* frames = tick.scratch->frames;
+  CaptureResult result = capture(*tick.context, bounds, frames, g_settings.stack_depth);
+  if (result.end != StackEnd::complete) {
+    count_loss(cause_of(result.end));
+    frames[result.frames++] = static_cast<uint64_t>(result.end);
+  }
+  if (result.frames == 0) frames[result.frames++] = static_cast<uint64_t>(StackEnd::lost);
+  const Ref stack = intern_stack(frames, result.frames, generation);
+  const uint32_t stretch = record()->stretch.load(std::memory_order_relaxed);
+  if (stack == 0 || !count_cpu_ticks(stack, intern_own_thread_name(), stretch, tick.ticks)) {
+    count_loss(LossCause::region_full, tick.ticks);
+  }
+}
+
+void on_sigprof(int, siginfo_t* info, void* context) {
+  const ErrnoSaver errno_saver;
+  if (g_region == nullptr) return;
+  ThreadSlot* slot = slot_of_signal(*info);
+  if (slot == nullptr || !g_on.load(std::memory_order_acquire)) return;
+  const uint64_t ticks = take_due_ticks(slot, *info, g_settings.clock);
+  if (g_settings.delay_ns != 0 || g_settings.duration_ns != 0) {
+    const int64_t now = clock_ns(CLOCK_MONOTONIC);
+    if (now < g_begin_ns.load(std::memory_order_relaxed)) return;
+    if (g_settings.duration_ns != 0 && now >= g_end_ns.load(std::memory_order_relaxed)) {
+      const uint32_t stretch = record()->stretch.load(std::memory_order_relaxed);
+      if (cpu_sampling_stop() && g_stretch_over != nullptr) g_stretch_over(stretch);
+      return;
+    }
+  }
+  if (ticks == 0) return;
+  Scratch* scratch = take_scratch();
+  if (scratch == nullptr) return count_loss(LossCause::no_scratch, ticks);
+  Tick tick = {slot, static_cast<const ucontext_t*>(context), scratch, ticks};
+  prof_call_on_stack(scratch->stack_top(), record_tick, &tick);
+  give_back_scratch(scratch);
+}
+
+// Calls visit(tid) for every thread of the process. Raw system calls: opendir allocates.
+template <typename Visit>
+void for_each_task(Visit visit) {
+  const long fd = raw_syscall(SYS_open, "/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return;
+  alignas(8) char buffer[512];
+  long bytes;
+  while ((bytes = raw_syscall(SYS_getdents64, fd, buffer, sizeof(buffer))) > 0) {
+    // struct linux_dirent64: inode 8, offset 8, record length 2, type 1, name.
+    for (long at = 0; at < bytes;) {
+      int tid = 0;
+      for (const char* c = buffer + at + 19; *c >= '0' && *c <= '9'; ++c) tid = tid * 10 + (*c - '0');
+      if (tid != 0) visit(tid);
+      at += *reinterpret_cast<const uint16_t*>(buffer + at + 16);
+    }
+  }
+  raw_syscall(SYS_close, fd);
+}
+
+ThreadSlot* find_slot(int tid) {
+  ThreadSlot* found = nullptr;
+  for_each_thread_slot([&](ThreadSlot* slot) {
+    if (slot->tid.load(std::memory_order_relaxed) == tid) found = slot;
+  });
+  return found;
+}
+
+void start_clock_if_on(ThreadSlot* slot, int tid) {
+  if (!g_on.load(std::memory_order_seq_cst)) return;
+  start_thread_clock(slot, tid, g_settings.clock);
+  // A switching off that passed this slot before its clock started has not stopped it.
+  if (!g_on.load(std::memory_order_seq_cst)) stop_thread_clock(slot);
+}
+
+bool is_exiting_slot(const ThreadSlot& slot) { return slot.tid.load(std::memory_order_relaxed) == 0; }
+
+}  // namespace
+
+bool cpu_sampling_prepare(const CpuSettings& settings) {
+  g_settings = settings;
+  g_on.store(false);
+  g_switching.store(false);
+  CpuRecord* cpu = record();
+  cpu->period_ns = settings.clock.period_ns;
+  cpu->clock = settings.clock.clock;
+  struct sigaction action = {};
+  struct sigaction before = {};
+  action.sa_sigaction = on_sigprof;
+  // On the alternate stack where the host has one: it has one because its stacks are small.
+  action.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
+  sigaction(SIGPROF, nullptr, &before);
+  const bool is_taken = before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN && before.sa_sigaction != on_sigprof;
+  if (is_taken) {
+    LogLine(LogLevel::warn) << "another library handles SIGPROF already: no CPU profile";
+    return false;
+  }
+  sigaction(SIGPROF, &action, nullptr);
+  return true;
+}
+
+uint32_t cpu_sampling_start() {
+  if (g_switching.exchange(true, std::memory_order_acquire)) return 0;
+  CpuRecord* cpu = record();
+  const uint32_t number = cpu->stretch.load(std::memory_order_relaxed) + 1;
+  CpuStretch& stretch = cpu->stretches[number & 1];
+  const int64_t now = clock_ns(CLOCK_MONOTONIC);
+  stretch.start_unix_ns = clock_ns(CLOCK_REALTIME) + g_settings.delay_ns;
+  stretch.start_monotonic_ns = now + g_settings.delay_ns;
+  stretch.end_monotonic_ns.store(0, std::memory_order_relaxed);
+  stretch.number.store(number, std::memory_order_release);
+  g_begin_ns.store(now + g_settings.delay_ns, std::memory_order_relaxed);
+  g_end_ns.store(now + g_settings.delay_ns + g_settings.duration_ns, std::memory_order_relaxed);
+  cpu->stretch.store(number, std::memory_order_release);
+  g_on.store(true, std::memory_order_seq_cst);
+  for_each_thread_slot([](ThreadSlot* slot) {
+    const int tid = slot->tid.load(std::memory_order_acquire);
+    if (tid != 0) start_clock_if_on(slot, tid);
+  });
+  for_each_task([](int tid) {
+    if (find_slot(tid) != nullptr) return;
+    ThreadSlot* slot = take_thread_slot();
+    if (slot == nullptr) return count_loss(LossCause::thread_untracked);
+    slot->tid.store(tid, std::memory_order_release);
+    start_clock_if_on(slot, tid);
+  });
+  g_switching.store(false, std::memory_order_release);
+  return number;
+}
+
+bool cpu_sampling_stop() {
+  if (g_switching.exchange(true, std::memory_order_acquire)) return false;
+  const bool was_on = g_on.exchange(false, std::memory_order_seq_cst);
+  if (was_on) {
+    for_each_thread_slot([](ThreadSlot* slot) {
+      if (!is_exiting_slot(*slot)) stop_thread_clock(slot);
+    });
+    CpuRecord* cpu = record();
+    cpu->stretches[cpu->stretch.load() & 1].end_monotonic_ns.store(clock_ns(CLOCK_MONOTONIC), std::memory_order_release);
+  }
+  g_switching.store(false, std::memory_order_release);
+  return was_on;
+}
+
+void cpu_sampling_on_stretch_over(StretchOver over) { g_stretch_over = over; }
+
+void cpu_sampling_thread_begins(ThreadSlot* slot) {
+  const int tid = raw_gettid();
+  // A switching on that met the slot's last thread at its very end may have left it a clock.
+  stop_thread_clock(slot);
+  slot->tid.store(tid, std::memory_order_release);
+  start_clock_if_on(slot, tid);
+}
+
+void cpu_sampling_thread_ends(ThreadSlot* slot) {
+  slot->tid.store(0, std::memory_order_seq_cst);
+  stop_thread_clock(slot);
+  give_back_thread_slot(slot);
+}
+
+unsigned count_unsampled_threads() {
+  unsigned unsampled = 0;
+  for_each_task([&](int tid) {
+    const ThreadSlot* slot = find_slot(tid);
+    if (slot == nullptr || slot->clock_started.load() == 0) ++unsampled;
+  });
+  return unsampled;
+}
+
+void cpu_sampling_leave() {
+  struct sigaction now = {};
+  sigaction(SIGPROF, nullptr, &now);
+  if (now.sa_sigaction != on_sigprof) return;
+  now = {};
+  now.sa_handler = SIG_IGN;
+  sigaction(SIGPROF, &now, nullptr);
+}
+
+}  // namespace prof

@@ -1,0 +1,44 @@
+// CPU sampling of the whole process: the SIGPROF handler, the threads it knows, on and off.
+//
+// The threads: registered by the start trampoline (interpose_thread.cc), and found by a scan of /proc/self/task at every
+// switching on (those that exist already, and raw clone threads). Signal-safe where not said otherwise.
+#pragma once
+
+#include <cstdint>
+
+#include "preload/thread_clock.h"
+
+namespace prof {
+
+struct CpuSettings {
+  ClockSettings clock;
+  int64_t delay_ns = 0;
+  int64_t duration_ns = 0;  // 0: no end
+  unsigned stack_depth = 128;
+};
+
+// Installs the SIGPROF handler. Normal code, once (and again in a child of fork, where it only forgets what was on). False: another
+// library has SIGPROF (one line said).
+bool cpu_sampling_prepare(const CpuSettings& settings);
+
+// Begins a stretch: a clock for every thread. Its number.
+uint32_t cpu_sampling_start();
+
+// Ends the stretch and stops every clock. False: it was off already, or somebody else is at it.
+bool cpu_sampling_stop();
+
+// Called in the handler that finds PROF_CPU_DURATION over, after the stretch ended.
+using StretchOver = void (*)(uint32_t stretch);
+void cpu_sampling_on_stretch_over(StretchOver over);
+
+// A thread of the program begins, in itself / ends. Normal code.
+void cpu_sampling_thread_begins(ThreadSlot* slot);
+void cpu_sampling_thread_ends(ThreadSlot* slot);
+
+// Threads of the process that are not sampled: no slot or no clock. Reads /proc/self/task.
+unsigned count_unsampled_threads();
+
+// After the last stop: SIGPROF is ignored, if it is still ours. Never default: a late signal would kill the host.
+void cpu_sampling_leave();
+
+}  // namespace prof

@@ -1,0 +1,180 @@
+// The order of libprof's start and stop: when it is loaded, at fork, at exit. Normal code, but for the handler of
+// PROF_CPU_SIGNAL.
+
+#include <pthread.h>
+#include <signal.h>
+#include <sys/auxv.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+
+#include "core/base/clocks.h"
+#include "core/base/errno_saver.h"
+#include "core/base/raw_log.h"
+#include "core/base/raw_syscall.h"
+#include "core/record/record.h"
+#include "core/record/scratch.h"
+#include "core/report/config.h"
+#include "core/report/output.h"
+#include "core/report/profiler.h"
+#include "core/unwind/unwind.h"
+#include "preload/cpu_sampling.h"
+#include "preload/reporter.h"
+#include "preload/threads.h"
+
+extern "C" void* __libc_stack_end;  // the loader's: where the main thread's stack began
+extern "C" char** environ;
+
+namespace prof {
+namespace {
+
+Config g_config;
+Output g_output;
+thread_local sigset_t t_mask_before_fork;
+std::atomic<bool> g_reporting{false};  // libprof's heap may be locked by the thread that does it
+
+// Whether this process records; everything below does nothing otherwise.
+bool active() { return g_region != nullptr && g_region->pid == raw_getpid(); }
+
+void main_stack(uint64_t* low, uint64_t* high) {
+  constexpr uint64_t kUsual = 8 << 20;
+  struct rlimit64 limit = {};
+  raw_syscall(SYS_prlimit64, 0, RLIMIT_STACK, nullptr, &limit);
+  *high = reinterpret_cast<uint64_t>(__libc_stack_end);
+  *low = *high - std::min<uint64_t>(limit.rlim_cur, kUsual);
+}
+
+ClockSettings clock_settings() {
+  ClockSettings settings;
+  settings.period_ns = 1'000'000'000 / g_config.cpu_hz;
+  settings.kernel_tick_ns = kernel_tick_ns();
+  const bool too_fast_for_timer = settings.period_ns < settings.kernel_tick_ns;
+  if (g_config.cpu_clock == ClockChoice::perf || (g_config.cpu_clock == ClockChoice::automatic && too_fast_for_timer)) {
+    if (perf_clock_permitted()) {
+      settings.clock = CpuClock::perf;
+    } else if (g_config.cpu_clock == ClockChoice::perf) {
+      LogLine(LogLevel::warn) << "PROF_CPU_CLOCK: 'perf' is not permitted here (see kernel.perf_event_paranoid): a timer instead";
+    }
+  }
+  return settings;
+}
+
+// A region with a first thread in it, and the sampling switched on. False: said, and nothing is left on.
+bool start_recording(uint64_t stack_low, uint64_t stack_high) {
+  if (!region_create() || !record_create()) {
+    LogLine(LogLevel::warn) << "no memory for recording: no profile";
+    region_abandon();
+    return false;
+  }
+  CpuSettings settings;
+  settings.clock = clock_settings();
+  settings.delay_ns = g_config.cpu_delay_ns;
+  settings.duration_ns = g_config.cpu_duration_ns;
+  settings.stack_depth = g_config.stack_depth;
+  if (!threads_start() || !cpu_sampling_prepare(settings)) {
+    region_abandon();
+    return false;
+  }
+  register_calling_thread(stack_low, stack_high);
+  if (g_config.cpu_signal == 0) cpu_sampling_start();
+  return true;
+}
+
+void on_stretch_over(uint32_t stretch) { reporter_launch(stretch, g_output, g_config.cpu_signal != 0); }
+
+void on_switch_signal(int, siginfo_t*, void*) {
+  const ErrnoSaver errno_saver;
+  if (!active()) return;
+  const uint32_t stretch = region_root<CpuRecord>(Root::cpu)->stretch.load();
+  if (cpu_sampling_stop()) {
+    on_stretch_over(stretch);
+  } else {
+    reporter_reap();
+    cpu_sampling_start();
+  }
+}
+
+void install_switch_signal() {
+  if (g_config.cpu_signal == 0) return;
+  struct sigaction before = {};
+  sigaction(g_config.cpu_signal, nullptr, &before);
+  if (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN) {
+    LogLine(LogLevel::warn) << "PROF_CPU_SIGNAL: '" << g_config.cpu_signal << "' has a handler already; choose another signal";
+    return;
+  }
+  struct sigaction action = {};
+  action.sa_sigaction = on_switch_signal;
+  action.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
+  sigfillset(&action.sa_mask);
+  sigaction(g_config.cpu_signal, &action, nullptr);
+}
+
+// SIGPROF stays blocked from before a fork until the child has let go of its parent's region, and during the fork itself: a
+// big process's fork would be interrupted by every tick and begin anew.
+void before_fork() {
+  sigset_t profiling;
+  sigemptyset(&profiling);
+  sigaddset(&profiling, SIGPROF);
+  if (g_config.cpu_signal != 0) sigaddset(&profiling, g_config.cpu_signal);
+  pthread_sigmask(SIG_BLOCK, &profiling, &t_mask_before_fork);
+}
+
+void after_fork_in_parent() { pthread_sigmask(SIG_SETMASK, &t_mask_before_fork, nullptr); }
+
+void after_fork_in_child() {
+  if (g_region != nullptr) {
+    uint64_t low = 0;
+    uint64_t high = 0;
+    if (const ThreadSlot* slot = slot_of_calling_thread(); slot != nullptr) {
+      low = slot->stack_low;
+      high = slot->stack_high;
+    }
+    close_inherited_perf_events();
+    region_abandon();
+    reset_scratch();
+    reporter_forget();
+    // Where the parent was writing a profile at that moment, libprof's heap may be locked by a thread that is not here.
+    if (g_config.follow && !g_reporting.load()) {
+      output_for_child(&g_output);
+      start_recording(low, high);
+    }
+  }
+  pthread_sigmask(SIG_SETMASK, &t_mask_before_fork, nullptr);
+}
+
+__attribute__((constructor)) void start() {
+  if (reporter_is_this_process() || getauxval(AT_SECURE) != 0) return;
+  g_config = config_from_environment(environ);
+  if (!g_config.cpu) return;
+  if (!output_prepare(g_config, &g_output)) return;
+  if (g_output.is_child && !g_config.follow) return;
+  unwind_start();
+  reporter_prepare();
+  cpu_sampling_on_stretch_over(on_stretch_over);
+  install_switch_signal();
+  pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+  uint64_t low;
+  uint64_t high;
+  main_stack(&low, &high);
+  start_recording(low, high);
+}
+
+__attribute__((destructor)) void stop() {
+  if (!active() || g_reporting.exchange(true)) return;
+  const ErrnoSaver errno_saver;
+  const unsigned unsampled = count_unsampled_threads();
+  const bool was_on = cpu_sampling_stop();
+  cpu_sampling_leave();
+  const uint32_t stretch = region_root<CpuRecord>(Root::cpu)->stretch.load();
+  const bool unwritten = reporter_wait(stretch);
+  // A stretch that was switched off is its reporter's, unless that failed.
+  if (was_on || (stretch != 0 && unwritten)) {
+    write_own_profile(g_region, stretch, g_output, g_config.cpu_signal != 0, unsampled);
+  }
+  g_reporting.store(false);
+}
+
+}  // namespace
+}  // namespace prof

@@ -1,0 +1,37 @@
+#include "preload/real_symbols.h"
+
+#include <dlfcn.h>
+
+#include <atomic>
+#include <cstdlib>
+
+#include "core/base/raw_log.h"
+
+namespace prof::real {
+namespace {
+
+void* next_definition(const char* name) {
+  void* found = dlsym(RTLD_NEXT, name);
+  if (found != nullptr) return found;
+  // The host asked for a function that nobody else defines: it could not have been linked without us.
+  LogLine(LogLevel::error) << "no definition of " << name << " behind libprof.so";
+  abort();
+}
+
+}  // namespace
+
+#define PROF_DEFINE(result, name, parameters)                              \
+  result(*name()) parameters {                                             \
+    using Function = result(*) parameters;                                 \
+    static std::atomic<Function> real{nullptr};                            \
+    Function function = real.load(std::memory_order_relaxed);              \
+    if (function == nullptr) {                                             \
+      function = reinterpret_cast<Function>(next_definition(#name));       \
+      real.store(function, std::memory_order_relaxed);                     \
+    }                                                                      \
+    return function;                                                       \
+  }
+PROF_HOOKED_FUNCTIONS(PROF_DEFINE)
+#undef PROF_DEFINE
+
+}  // namespace prof::real

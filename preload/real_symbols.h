@@ -1,0 +1,15 @@
+// The functions that ours stand before: the next definitions in the loader's search order. Normal code: the first call of
+// each looks its symbol up (dlsym); later ones are a load.
+#pragma once
+
+#include <pthread.h>
+
+#include "preload/hooked_functions.h"
+
+namespace prof::real {
+
+#define PROF_DECLARE(result, name, parameters) result(*name()) parameters;
+PROF_HOOKED_FUNCTIONS(PROF_DECLARE)
+#undef PROF_DECLARE
+
+}  // namespace prof::real

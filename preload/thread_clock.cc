@@ -1,0 +1,187 @@
+#include "preload/thread_clock.h"
+
+#include <fcntl.h>
+#include <linux/perf_event.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+
+#include "core/base/clocks.h"
+#include "core/base/raw_syscall.h"
+#include "core/record/loss_counters.h"
+
+namespace prof {
+namespace {
+
+// perf events are moved to high descriptor numbers, which a host that counts on low ones does not meet; the number is the
+// index of the thread's slot in the table below.
+constexpr int kMaxPerfEvents = 16384;
+std::atomic<uint64_t> g_perf_slots[kMaxPerfEvents];  // signal values, by descriptor - g_perf_base
+int g_perf_base = 0;
+
+int64_t draw_phase(const ThreadSlot& slot, int tid, int64_t period_ns) {
+  // splitmix64 (Steele, Lea, Flood 2014) of what differs between threads and between runs.
+  uint64_t x = static_cast<uint64_t>(clock_ns(CLOCK_MONOTONIC)) ^ (static_cast<uint64_t>(tid) << 40) ^ signal_value_of(slot);
+  x += 0x9e37'79b9'7f4a'7c15;
+  x = (x ^ (x >> 30)) * 0xbf58'476d'1ce4'e5b9;
+  x = (x ^ (x >> 27)) * 0x94d0'49bb'1331'11eb;
+  x ^= x >> 31;
+  return 1 + static_cast<int64_t>(x % static_cast<uint64_t>(period_ns));
+}
+
+bool start_timer(ThreadSlot* slot, int tid, const ClockSettings& settings) {
+  struct sigevent event = {};
+  event.sigev_notify = SIGEV_THREAD_ID;
+  event.sigev_signo = SIGPROF;
+  event.sigev_value.sival_ptr = reinterpret_cast<void*>(signal_value_of(*slot));
+  event._sigev_un._tid = tid;
+  int timer = -1;
+  if (raw_syscall(SYS_timer_create, thread_cpu_clock(tid), &event, &timer) < 0) {
+    count_loss(LossCause::timer_refused);
+    return false;
+  }
+  slot->timer = timer;
+  const struct itimerspec at_first_tick = {timespec_of(settings.period_ns), {0, 1}};
+  raw_syscall(SYS_timer_settime, timer, 0, &at_first_tick, nullptr);
+  return true;
+}
+
+long open_perf_event(int tid, int64_t first_period_ns) {
+  struct perf_event_attr attr = {};
+  attr.type = PERF_TYPE_SOFTWARE;
+  attr.size = sizeof(attr);
+  attr.config = PERF_COUNT_SW_TASK_CLOCK;
+  attr.sample_period = static_cast<uint64_t>(first_period_ns);
+  attr.disabled = 1;
+  attr.exclude_hv = 1;
+  attr.wakeup_events = 1;
+  return raw_syscall(SYS_perf_event_open, &attr, tid, -1, -1, PERF_FLAG_FD_CLOEXEC);
+}
+
+bool is_perf_event(int fd, uint64_t id) {
+  uint64_t now = 0;
+  return raw_syscall(SYS_ioctl, fd, PERF_EVENT_IOC_ID, &now) >= 0 && now == id;
+}
+
+bool start_perf(ThreadSlot* slot, int tid) {
+  const long low = open_perf_event(tid, std::max<int64_t>(slot->phase_ns, 10'000));  // the kernel's least period
+  if (low < 0) return false;
+  const int fd = static_cast<int>(raw_syscall(SYS_fcntl, low, F_DUPFD_CLOEXEC, g_perf_base));
+  raw_syscall(SYS_close, low);
+  if (fd < 0) return false;
+  const int index = fd - g_perf_base;
+  struct {
+    int type;
+    int tid;
+  } owner = {F_OWNER_TID, tid};
+  if (index >= kMaxPerfEvents || raw_syscall(SYS_fcntl, fd, F_SETOWN_EX, &owner) < 0 ||
+      raw_syscall(SYS_fcntl, fd, F_SETSIG, SIGPROF) < 0 || raw_syscall(SYS_fcntl, fd, F_SETFL, O_ASYNC) < 0 ||
+      raw_syscall(SYS_ioctl, fd, PERF_EVENT_IOC_ID, &slot->perf_id) < 0) {
+    raw_syscall(SYS_close, fd);
+    return false;
+  }
+  slot->perf_fd = fd;
+  g_perf_slots[index].store(signal_value_of(*slot), std::memory_order_release);
+  raw_syscall(SYS_ioctl, fd, PERF_EVENT_IOC_ENABLE, 0);
+  return true;
+}
+
+void close_perf(ThreadSlot* slot) {
+  if (slot->perf_fd < 0) return;
+  g_perf_slots[slot->perf_fd - g_perf_base].store(0, std::memory_order_relaxed);
+  // The host may have closed it and opened something of its own under the number.
+  if (is_perf_event(slot->perf_fd, slot->perf_id)) raw_syscall(SYS_close, slot->perf_fd);
+  slot->perf_fd = -1;
+}
+
+// Points phase + k * period, k from 0, in (0, span].
+uint64_t due_points(int64_t phase, int64_t period, int64_t span) {
+  return span < phase ? 0 : static_cast<uint64_t>((span - phase) / period) + 1;
+}
+
+uint64_t take_first_timer_tick(ThreadSlot* slot, const ClockSettings& settings) {
+  const int64_t now = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+  // More than a tick: the signal was blocked in the meantime.
+  const int64_t span = std::max(settings.kernel_tick_ns, now - slot->clock_start_ns);
+  const uint64_t ticks = due_points(slot->phase_ns, settings.period_ns, span);
+  const int64_t until_next = slot->phase_ns + static_cast<int64_t>(ticks) * settings.period_ns - span;
+  const struct itimerspec next = {timespec_of(settings.period_ns), timespec_of(std::max<int64_t>(until_next, 1))};
+  raw_syscall(SYS_timer_settime, slot->timer, 0, &next, nullptr);
+  return ticks;
+}
+
+uint64_t take_perf_ticks(ThreadSlot* slot, const ClockSettings& settings, bool first) {
+  if (first && is_perf_event(slot->perf_fd, slot->perf_id)) {
+    uint64_t period = static_cast<uint64_t>(settings.period_ns);
+    raw_syscall(SYS_ioctl, slot->perf_fd, PERF_EVENT_IOC_PERIOD, &period);
+  }
+  // By the thread's CPU clock, not by counting signals: one that comes while another is pending is dropped by the kernel.
+  const int64_t slack = settings.period_ns / 4;  // the two clocks are read some microseconds apart
+  const int64_t span = clock_ns(CLOCK_THREAD_CPUTIME_ID) - slot->clock_start_ns + slack;
+  const uint64_t due = due_points(slot->phase_ns, settings.period_ns, span);
+  if (due <= slot->ticks_given) return 0;
+  const uint64_t ticks = due - slot->ticks_given;
+  slot->ticks_given = due;
+  return ticks;
+}
+
+}  // namespace
+
+bool start_thread_clock(ThreadSlot* slot, int tid, const ClockSettings& settings) {
+  if (slot->clock_started.exchange(1, std::memory_order_acq_rel) != 0) return true;
+  slot->first_seen = 0;
+  slot->ticks_given = 0;
+  slot->clock_start_ns = clock_ns(thread_cpu_clock(tid));
+  slot->phase_ns = draw_phase(*slot, tid, settings.period_ns);
+  if (settings.clock == CpuClock::perf) {
+    if (start_perf(slot, tid)) return true;
+    count_loss(LossCause::perf_refused);
+  }
+  if (start_timer(slot, tid, settings)) return true;
+  slot->clock_started.store(0, std::memory_order_release);
+  return false;
+}
+
+void stop_thread_clock(ThreadSlot* slot) {
+  if (slot->clock_started.exchange(0, std::memory_order_acq_rel) == 0) return;
+  if (slot->timer >= 0) raw_syscall(SYS_timer_delete, slot->timer);
+  slot->timer = -1;
+  close_perf(slot);
+}
+
+uint64_t take_due_ticks(ThreadSlot* slot, const siginfo_t& info, const ClockSettings& settings) {
+  const bool first = slot->first_seen == 0;
+  slot->first_seen = 1;
+  if (info.si_code != SI_TIMER) return take_perf_ticks(slot, settings, first);
+  if (first) return take_first_timer_tick(slot, settings);
+  return 1 + static_cast<uint64_t>(std::max(info.si_overrun, 0));
+}
+
+ThreadSlot* slot_of_signal(const siginfo_t& info) {
+  if (info.si_code == SI_TIMER) return slot_of_signal_value(reinterpret_cast<uint64_t>(info.si_value.sival_ptr));
+  if (info.si_code == POLL_IN || info.si_code == POLL_HUP) {
+    const int index = info.si_fd - g_perf_base;
+    if (g_perf_base == 0 || index < 0 || index >= kMaxPerfEvents) return nullptr;
+    return slot_of_signal_value(g_perf_slots[index].load(std::memory_order_acquire));
+  }
+  return nullptr;
+}
+
+bool perf_clock_permitted() {
+  struct rlimit64 limit = {};
+  raw_syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, nullptr, &limit);
+  // The upper half of what there is.
+  g_perf_base = static_cast<int>(std::min<uint64_t>(limit.rlim_cur, 65536) / 2);
+  if (g_perf_base < 16) return false;
+  const long fd = open_perf_event(0, 1'000'000'000);
+  if (fd < 0) return false;
+  raw_syscall(SYS_close, fd);
+  return true;
+}
+
+void close_inherited_perf_events() {
+  for_each_thread_slot([](ThreadSlot* slot) { close_perf(slot); });
+}
+
+}  // namespace prof

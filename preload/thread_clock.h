@@ -1,0 +1,47 @@
+// The clock that ticks a thread: a POSIX timer on its CPU clock, or a perf_event task-clock. Both deliver SIGPROF to the
+// thread itself. Signal-safe: raw system calls.
+//
+// A POSIX CPU timer is looked at by the kernel's tick only (4 ms at 250 Hz). So each sample stands for whole ticks of the
+// kernel, and it is counted like this:
+//
+//   kernel ticks      |-------t-------|-------t-------|        t = tick period
+//   thread runs          ╞════════════╪═══════╡
+//                                     ▲ first signal: stands for the t before it, wherever in it the thread began
+//
+// The first signal is asked for at the thread's first tick; of the t before it, the due points phase + k * period are
+// counted, phase drawn from (0, period]; the timer is then set to the next due point. A thread that lives less than t is
+// seen with probability life / t and then stands for t: on average right for every length of life. (Rejected: a random first
+// expiry alone. It counts a due point only if a tick follows it within the thread's life, which loses t / 2 a thread: 62 %
+// of the time of threads that live 3 ms at a 4 ms tick, by calculation and by test.)
+#pragma once
+
+#include <signal.h>
+
+#include "core/record/cpu_buckets.h"
+#include "core/record/thread_table.h"
+
+namespace prof {
+
+struct ClockSettings {
+  int64_t period_ns = 10'000'000;
+  int64_t kernel_tick_ns = 4'000'000;
+  CpuClock clock = CpuClock::timer;
+};
+
+// Starts the clock of a thread of this process, the calling one or another. False: refused (counted).
+bool start_thread_clock(ThreadSlot* slot, int tid, const ClockSettings& settings);
+void stop_thread_clock(ThreadSlot* slot);
+
+// In the handler, on the thread itself: how many ticks this signal stands for; may be 0.
+uint64_t take_due_ticks(ThreadSlot* slot, const siginfo_t& info, const ClockSettings& settings);
+
+// The slot that a signal is for; null: the signal is not of a clock of ours.
+ThreadSlot* slot_of_signal(const siginfo_t& info);
+
+// Whether perf events may be had here with the kernel's time counted. Tries one; normal code.
+bool perf_clock_permitted();
+
+// In a child of fork: closes its copies of the parent's perf events, before the region is abandoned.
+void close_inherited_perf_events();
+
+}  // namespace prof

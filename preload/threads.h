@@ -1,0 +1,25 @@
+// A thread's way through libprof: created, begun, ended. Normal code.
+#pragma once
+
+#include <pthread.h>
+
+#include "core/record/thread_table.h"
+
+namespace prof {
+
+// Makes the thread-specific key whose destructor sees threads end. Once. False: there are no keys left.
+bool threads_start();
+
+// The main thread, or the one that came out of a fork (with what was known of its stack).
+void register_calling_thread(uint64_t stack_low, uint64_t stack_high);
+// The slot of the calling thread, null if it has none.
+ThreadSlot* slot_of_calling_thread();
+
+// In the creator. Null: nothing is recorded, or there is no room; the thread is then created as it is.
+ThreadSlot* thread_is_created(const pthread_attr_t* attributes, void* (*start)(void*), void* argument);
+void thread_was_not_created(ThreadSlot* slot);
+
+// The start routine that stands before the program's own; argument: the slot.
+void* start_thread(void* slot);
+
+}  // namespace prof
