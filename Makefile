@@ -1,0 +1,89 @@
+# libprof. `make help` lists the targets.
+PREFIX ?= /usr/local
+DESTDIR ?=
+BUILD := build
+CXXFLAGS ?= -O2 -g
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+
+THIRD := $(BUILD)/third_party
+FLAGS := -std=c++20 $(CXXFLAGS) -Wall -Wextra -Werror -I. -I$(BUILD)/proto -isystem $(THIRD)/include -MMD -MP
+# In libprof.so: hidden unless exported, thread-local data without a call, nothing that throws on the record side.
+LIBRARY_FLAGS := $(FLAGS) -fPIC -fvisibility=hidden -ftls-model=initial-exec -ffunction-sections
+RECORD_FLAGS := $(LIBRARY_FLAGS) -fno-exceptions -fno-rtti -Wframe-larger-than=2048
+
+objects = $(patsubst %.cc,$(BUILD)/obj/%.o,$(wildcard $(1)))
+RECORD := $(call objects,core/base/*.cc core/unwind/*.cc core/record/*.cc)
+REPORT := $(call objects,core/report/*.cc)
+PRELOAD := $(call objects,preload/*.cc)
+PROF := $(call objects,tools/prof/*.cc)
+PROTO := $(BUILD)/proto/profile.pb
+UNIT := $(patsubst tests/unit/%_test.cc,$(BUILD)/unit/%_test,$(wildcard tests/unit/*/*_test.cc))
+PROGRAMS := $(addprefix $(BUILD)/programs/,$(basename $(notdir $(wildcard tests/programs/*.c tests/programs/*.cc tests/programs/*.rs))))
+ARCHIVES := $(THIRD)/lib/libunwind-x86_64.a $(THIRD)/lib/libjemalloc_pic.a -l:libz.a -l:libiberty.a
+# -z now: a lazily bound call in a handler would take the loader's lock. The entry makes it the reporter's program too.
+LINK := -shared -static-libstdc++ -static-libgcc -Wl,-soname,libprof.so -Wl,--version-script=preload/exports.map \
+  -Wl,-Bsymbolic -Wl,-z,now -Wl,-z,relro -Wl,--no-undefined -Wl,--exclude-libs,ALL -Wl,--gc-sections \
+  -Wl,-e,prof_program_entry $(addprefix -Wl$(comma)--wrap=,$(shell cat preload/wrapped.txt))
+comma := ,
+
+all: $(BUILD)/libprof.so $(BUILD)/prof $(BUILD)/profrun ## the library, prof and profrun
+deps: $(BUILD)/deps.stamp ## what building and testing need
+$(BUILD)/deps.stamp: tools/deps
+	@mkdir -p $(BUILD) && tools/deps $(BUILD) && touch $@
+$(RECORD) $(REPORT) $(PRELOAD) $(PROF) $(PROTO).cc: | $(BUILD)/deps.stamp
+
+$(BUILD)/libprof.so: $(RECORD) $(REPORT) $(PRELOAD) preload/exports.map preload/wrapped.txt
+	@echo "  $@"; $(CXX) $(LINK) -o $@ $(RECORD) $(REPORT) $(PRELOAD) $(ARCHIVES)
+$(BUILD)/prof: $(PROF) $(PROTO).o
+	@echo "  $@"; $(CXX) -o $@ $^ -lprotobuf -lz
+$(BUILD)/profrun: tools/profrun
+	@install -D -m 755 $< $@
+$(RECORD) $(BUILD)/obj/preload/cpu_sampling.o $(BUILD)/obj/preload/thread_clock.o: EXTRA = $(RECORD_FLAGS)
+$(REPORT) $(PRELOAD): EXTRA ?= $(LIBRARY_FLAGS)
+$(PROF): EXTRA = $(FLAGS)
+$(PROF): $(PROTO).cc
+$(BUILD)/obj/%.o: %.cc
+	@mkdir -p $(@D)
+	@echo "  $<"; $(CXX) $(EXTRA) -c -o $@ $<
+$(PROTO).cc: proto/profile.proto
+	@mkdir -p $(@D)
+	@protoc --cpp_out=$(@D) --proto_path=proto $<
+$(PROTO).o: $(PROTO).cc
+	@$(CXX) $(FLAGS) -c -o $@ $<
+
+$(BUILD)/unit/%_test: tests/unit/%_test.cc $(RECORD) $(REPORT) $(PROTO).o $(filter-out %/prof_main.o,$(PROF))
+	@mkdir -p $(@D)
+	@echo "  $@"; $(CXX) $(FLAGS) -o $@ $(filter %.cc %.o,$^) $(ARCHIVES) -lcriterion -lprotobuf -lz
+$(BUILD)/programs/%: tests/programs/%.*
+	@mkdir -p $(@D)
+	@tools/build_program $< $@
+
+test: check unit e2e ## everything that is tested
+unit: $(UNIT) ## unit tests (Criterion)
+	@for t in $(UNIT); do $$t --quiet || exit 1; done; echo "unit: $(words $(UNIT)) test programs passed"
+e2e: all programs ## end-to-end tests (pytest)
+	/usr/bin/python3 -m pytest -q -p no:cacheprovider tests/e2e
+programs: $(PROGRAMS)
+check: all ## layers, symbols, sizes, style
+	@tools/check $(BUILD)
+bench: all programs ## costs, beside other profilers
+	@/usr/bin/python3 tests/bench/bench.py $(BUILD)
+demo: all ## profiles a real program and shows where its time went
+	@tools/demo $(BUILD)
+format: ## formats the sources
+	clang-format -i $(shell git ls-files '*.cc' '*.h')
+install: all ## to $(DESTDIR)$(PREFIX)
+	install -D -m 755 $(BUILD)/libprof.so $(DESTDIR)$(PREFIX)/lib/libprof.so
+	install -D -m 755 $(BUILD)/prof $(DESTDIR)$(PREFIX)/bin/prof
+	install -D -m 755 $(BUILD)/profrun $(DESTDIR)$(PREFIX)/bin/profrun
+uninstall: ## removes what install put there
+	rm -f $(DESTDIR)$(PREFIX)/lib/libprof.so $(DESTDIR)$(PREFIX)/bin/prof $(DESTDIR)$(PREFIX)/bin/profrun
+clean: ## removes the build, but for what deps made
+	rm -rf $(filter-out $(THIRD) $(BUILD)/deps.stamp,$(wildcard $(BUILD)/*))
+help: ## this list
+	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 14
+
+.PHONY: all deps test unit e2e programs check bench demo format install uninstall clean help
+-include $(shell find $(BUILD)/obj $(BUILD)/unit -name '*.d' 2>/dev/null)

@@ -1,0 +1,55 @@
+// The function symbols of one ELF file (64-bit, little-endian). Normal code.
+//
+// The file is untrusted, may be truncated while it is read, and is read by pread: a mapping of a file that is cut short
+// kills by SIGBUS. Offsets and sizes are checked; what does not fit is left out.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace prof {
+
+struct ElfSegment {
+  uint64_t file_offset = 0, address = 0, bytes = 0;  // of a PT_LOAD, as in the file
+};
+
+class ElfSymbols {
+ public:
+  // Null names and no symbols where it is no such file.
+  static ElfSymbols of_file(const std::string& path);
+  // An image in memory (the vdso).
+  static ElfSymbols of_memory(const void* image, uint64_t bytes);
+
+  const std::string& build_id() const { return build_id_; }  // hexadecimal
+  bool has_line_table() const { return has_line_table_; }
+  const std::vector<ElfSegment>& segments() const { return segments_; }
+
+  // The name of the function that contains an address as in the file (ElfSegment::address); empty: none does. Of several
+  // names for one place: global before weak before local, then the shortest.
+  std::string_view find(uint64_t address) const;
+  // The file's address of a byte at an offset in it; false: no segment holds it.
+  bool address_of_offset(uint64_t file_offset, uint64_t* address) const;
+
+ private:
+  struct Symbol {
+    uint64_t start;
+    uint64_t bytes;
+    uint32_t name;  // offset in names_
+    uint8_t rank;   // less is better
+  };
+  class Source;
+  void load(const Source& source, bool symbols_only);
+  void add_symbols(const Source& source, const void* section_table, unsigned sections, unsigned index);
+  void finish();
+
+  std::vector<ElfSegment> segments_;
+  std::vector<Symbol> symbols_;
+  std::string names_;
+  std::string build_id_;
+  bool has_line_table_ = false;
+  bool has_full_table_ = false;
+};
+
+}  // namespace prof

@@ -1,0 +1,91 @@
+#include "core/report/file_sink.h"
+
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+
+namespace prof {
+namespace {
+
+WriteResult failed(const char* step, int error) { return {false, false, step, error}; }
+
+int write_all(int fd, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t written = write(fd, bytes.data(), bytes.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return errno;
+    bytes.remove_prefix(static_cast<size_t>(written));
+  }
+  return 0;
+}
+
+WriteResult write_to_special(const std::string& path, std::string_view bytes) {
+  // Not blocking: a pipe that nobody reads must not hold the program.
+  const int fd = open(path.c_str(), O_WRONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) return failed("cannot open", errno);
+  const int error = write_all(fd, bytes);
+  close(fd);
+  return error == 0 ? WriteResult{true, false, "", 0} : failed("cannot write", error);
+}
+
+bool is_newer(const struct stat& st, int64_t unix_ns) {
+  return int64_t{st.st_mtim.tv_sec} * 1'000'000'000 + st.st_mtim.tv_nsec >= unix_ns;
+}
+
+// Gives the finished temporary its name.
+WriteResult publish(const std::string& temporary, const std::string& path, WriteMode mode, int64_t unix_ns) {
+  if (mode == WriteMode::replace_older) {
+    // link() fails where the name exists: of two processes that find it free, one gets it.
+    if (link(temporary.c_str(), path.c_str()) == 0) {
+      unlink(temporary.c_str());
+      return {true, false, "", 0};
+    }
+    struct stat st;
+    if (errno == EEXIST && lstat(path.c_str(), &st) == 0 && is_newer(st, unix_ns)) {
+      unlink(temporary.c_str());
+      return {false, true, "", 0};
+    }
+  }
+  if (rename(temporary.c_str(), path.c_str()) == 0) return {true, false, "", 0};
+  const int error = errno;
+  unlink(temporary.c_str());
+  return failed("cannot rename to", error);
+}
+
+}  // namespace
+
+std::string WriteResult::error_text() const {
+  const char* description = strerrordesc_np(error);
+  return description != nullptr ? description : "error " + std::to_string(error);
+}
+
+WriteResult write_file_whole(const std::string& path, std::string_view bytes, WriteMode mode, int64_t unix_ns) {
+  struct stat st;
+  if (stat(path.c_str(), &st) == 0 && !S_ISREG(st.st_mode)) {
+    return S_ISDIR(st.st_mode) ? failed("cannot replace", EISDIR) : write_to_special(path, bytes);
+  }
+  struct rlimit limit;
+  // Beyond it the kernel would not only fail but send SIGXFSZ, which kills.
+  if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < bytes.size()) return failed("cannot write", EFBIG);
+  const std::string temporary = path + ".tmp." + std::to_string(getpid());
+  unlink(temporary.c_str());  // of an earlier process with this pid, that died
+  const int fd = open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+  if (fd < 0) return failed("cannot create", errno);
+  int error = write_all(fd, bytes);
+  const char* step = "cannot write";
+  if (error == 0 && fsync(fd) != 0) {
+    error = errno;
+    step = "cannot sync";
+  }
+  if (close(fd) != 0 && error == 0) error = errno;
+  if (error == 0) return publish(temporary, path, mode, unix_ns);
+  unlink(temporary.c_str());
+  return failed(step, error);
+}
+
+}  // namespace prof

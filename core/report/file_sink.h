@@ -1,0 +1,27 @@
+// Files that appear whole or not at all. Normal code.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace prof {
+
+enum class WriteMode {
+  replace,        // whatever is there
+  replace_older,  // what was there before a given time; a newer file is somebody else's
+};
+
+struct WriteResult {
+  bool ok = false;
+  bool taken = false;        // replace_older: the name is a newer file's, and nothing was written
+  const char* step = "";     // what failed: "cannot create", "cannot write", …
+  int error = 0;             // errno of it
+  std::string error_text() const;
+};
+
+// Writes bytes to a temporary file beside path (mode 0600, created new, no link followed), syncs it, and renames it. path:
+// absolute. What is no regular file (a pipe, /dev/null) is written to as it is. unix_ns: for replace_older.
+WriteResult write_file_whole(const std::string& path, std::string_view bytes, WriteMode mode, int64_t unix_ns);
+
+}  // namespace prof

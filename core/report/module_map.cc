@@ -1,0 +1,104 @@
+#include "core/report/module_map.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+
+namespace prof {
+namespace {
+
+constexpr std::string_view kDeleted = " (deleted)";
+
+// Takes a number off the front of text, and one character behind it.
+bool take_number(std::string_view* text, int base, uint64_t* number) {
+  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), *number, base);
+  if (error != std::errc()) return false;
+  text->remove_prefix(std::min(static_cast<size_t>(end - text->data()) + 1, text->size()));
+  return true;
+}
+
+// The kernel writes a newline in a path as \012 (and nothing else that way).
+std::string unescaped(std::string_view path) {
+  std::string text;
+  for (size_t i = 0; i < path.size(); ++i) {
+    if (path.substr(i).starts_with("\\012")) {
+      text += '\n';
+      i += 3;
+    } else {
+      text += path[i];
+    }
+  }
+  return text;
+}
+
+// start-end rwxp offset major:minor inode      path
+bool parse_line(std::string_view line, Module* module, bool* executable) {
+  uint64_t ignored;
+  uint64_t inode;
+  if (!take_number(&line, 16, &module->start) || !take_number(&line, 16, &module->end) || line.size() < 5) return false;
+  *executable = line[2] == 'x';
+  line.remove_prefix(5);
+  if (!take_number(&line, 16, &module->file_offset) || !take_number(&line, 16, &ignored) ||
+      !take_number(&line, 16, &ignored) || !take_number(&line, 10, &inode)) {
+    return false;
+  }
+  line.remove_prefix(std::min(line.find_first_not_of(' '), line.size()));
+  if (inode != 0 && line.ends_with(kDeleted)) line.remove_suffix(kDeleted.size());
+  module->from_file = inode != 0;
+  module->path = unescaped(line);
+  return module->end > module->start;
+}
+
+}  // namespace
+
+std::string read_proc_file(const std::string& path) {
+  std::string text;
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return text;
+  std::vector<char> buffer(64 * 1024);
+  for (;;) {
+    const ssize_t bytes = read(fd, buffer.data(), buffer.size());
+    if (bytes < 0 && errno == EINTR) continue;
+    if (bytes <= 0) break;
+    text.append(buffer.data(), static_cast<size_t>(bytes));
+  }
+  close(fd);
+  return text;
+}
+
+ModuleMap ModuleMap::of_process(int pid) {
+  const std::string folder = "/proc/" + std::to_string(pid);
+  char executable[4096];
+  const ssize_t bytes = readlink((folder + "/exe").c_str(), executable, sizeof(executable));
+  return of_text(read_proc_file(folder + "/maps"), {executable, bytes < 0 ? 0 : static_cast<size_t>(bytes)});
+}
+
+ModuleMap ModuleMap::of_text(std::string_view text, std::string_view executable) {
+  if (executable.ends_with(kDeleted)) executable.remove_suffix(kDeleted.size());
+  ModuleMap map;
+  while (!text.empty()) {
+    const std::string_view line = text.substr(0, text.find('\n'));
+    text.remove_prefix(std::min(line.size() + 1, text.size()));
+    Module module;
+    bool is_executable = false;
+    if (parse_line(line, &module, &is_executable) && is_executable) map.modules_.push_back(std::move(module));
+  }
+  std::sort(map.modules_.begin(), map.modules_.end(), [](const Module& a, const Module& b) { return a.start < b.start; });
+  for (size_t i = 0; i < map.modules_.size() && map.main_ < 0; ++i) {
+    if (map.modules_[i].from_file && map.modules_[i].path == executable) map.main_ = static_cast<int>(i);
+  }
+  return map;
+}
+
+int ModuleMap::find(uint64_t address) const {
+  auto above = std::upper_bound(modules_.begin(), modules_.end(), address,
+                                [](uint64_t wanted, const Module& module) { return wanted < module.start; });
+  if (above == modules_.begin()) return -1;
+  --above;
+  return address < above->end ? static_cast<int>(above - modules_.begin()) : -1;
+}
+
+}  // namespace prof

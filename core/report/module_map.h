@@ -1,0 +1,38 @@
+// What code is mapped in a process: its executable mappings, from /proc/PID/maps. Normal code.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace prof {
+
+struct Module {
+  uint64_t start = 0, end = 0;  // addresses
+  uint64_t file_offset = 0;     // of start, bytes
+  std::string path;             // " (deleted)" removed; "[vdso]" and the like as they are; empty: anonymous memory
+  bool from_file = false;       // it has an inode
+};
+
+class ModuleMap {
+ public:
+  static ModuleMap of_process(int pid);
+  // text: as /proc/PID/maps. executable: the main program's path.
+  static ModuleMap of_text(std::string_view text, std::string_view executable);
+
+  // By address. The main program's first executable mapping is main(), or -1.
+  const std::vector<Module>& modules() const { return modules_; }
+  int main() const { return main_; }
+  // Index of the mapping that contains the address, or -1.
+  int find(uint64_t address) const;
+
+ private:
+  std::vector<Module> modules_;
+  int main_ = -1;
+};
+
+// The whole of a file of /proc, or what can be read of it.
+std::string read_proc_file(const std::string& path);
+
+}  // namespace prof

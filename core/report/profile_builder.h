@@ -1,0 +1,16 @@
+// Snapshot → Profile: addresses become locations with mappings and names. Normal code.
+//
+// What consumers expect of the result is tested one by one in profile_builder_test.cc. Mappings: the main program first, then
+// every mapping that a location lies in; those that no sample met are left out (pprof would open their files for nothing).
+#pragma once
+
+#include "core/report/module_map.h"
+#include "core/report/profile_model.h"
+#include "core/report/snapshot.h"
+#include "core/report/symbolizer.h"
+
+namespace prof {
+
+Profile build_cpu_profile(const Snapshot& snapshot, const ModuleMap& modules, Symbolizer* symbolizer);
+
+}  // namespace prof

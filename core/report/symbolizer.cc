@@ -1,0 +1,74 @@
+#include "core/report/symbolizer.h"
+
+#include <fcntl.h>
+#include <sys/auxv.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <charconv>
+
+#include "core/report/module_map.h"
+
+namespace prof {
+namespace {
+
+constexpr uint64_t kVdsoBytes = 4096;  // its headers and symbol tables lie in its first page; it is mapped whole
+
+}  // namespace
+
+Symbolizer::Symbolizer(int pid) : pid_(pid) {}
+
+const ElfSymbols& Symbolizer::file(const std::string& path) {
+  const auto [found, is_new] = files_.try_emplace(path);
+  if (!is_new) return found->second;
+  if (path == "[vdso]") {
+    // The own one: the kernel maps the same into every process.
+    const unsigned long image = getauxval(AT_SYSINFO_EHDR);
+    if (image != 0) found->second = ElfSymbols::of_memory(reinterpret_cast<const void*>(image), kVdsoBytes);
+  } else if (path.starts_with('/')) {
+    // As the process sees it: it may have another root or another mount namespace.
+    const std::string seen = "/proc/" + std::to_string(pid_) + "/root" + path;
+    found->second = ElfSymbols::of_file(access(seen.c_str(), R_OK) == 0 ? seen : path);
+  }
+  return found->second;
+}
+
+std::string Symbolizer::find_in_file(const std::string& path, uint64_t file_offset) {
+  const ElfSymbols& symbols = file(path);
+  uint64_t address;
+  if (!symbols.address_of_offset(file_offset, &address)) return {};
+  return std::string(symbols.find(address));
+}
+
+std::string Symbolizer::find_jit(uint64_t address) {
+  if (!jit_read_) read_jit_map();
+  auto above = jit_.upper_bound(address);
+  if (above == jit_.begin()) return {};
+  --above;
+  return address < above->second.end ? above->second.name : std::string();
+}
+
+// A line a piece of code: start and size in hexadecimal, name (the convention of perf).
+void Symbolizer::read_jit_map() {
+  jit_read_ = true;
+  const std::string path = "/tmp/perf-" + std::to_string(pid_) + ".map";
+  // Anyone can put a file there: only the user's own or root's is believed.
+  struct stat st;
+  if (lstat(path.c_str(), &st) != 0 || !S_ISREG(st.st_mode) || (st.st_uid != geteuid() && st.st_uid != 0)) return;
+  const std::string text = read_proc_file(path);
+  for (size_t at = 0; at < text.size();) {
+    const size_t end = std::min(text.find('\n', at), text.size());
+    const char* first = text.data() + at;
+    const char* last = text.data() + end;
+    at = end + 1;
+    uint64_t start;
+    uint64_t bytes;
+    const auto after_start = std::from_chars(first, last, start, 16);
+    if (after_start.ec != std::errc() || after_start.ptr == last) continue;
+    const auto after_bytes = std::from_chars(after_start.ptr + 1, last, bytes, 16);
+    if (after_bytes.ec != std::errc() || after_bytes.ptr == last) continue;
+    jit_[start] = {start + bytes, std::string(after_bytes.ptr + 1, last)};  // a later line is newer code
+  }
+}
+
+}  // namespace prof

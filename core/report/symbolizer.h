@@ -1,0 +1,40 @@
+// Function names of code: from ELF files, the vdso, and JIT maps (/tmp/perf-PID.map). Normal code; keeps each file's symbols as
+// long as it lives.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "core/report/elf_symbols.h"
+
+namespace prof {
+
+class Symbolizer {
+ public:
+  // pid: of the process whose code it is. Files are opened as that process sees them.
+  explicit Symbolizer(int pid);
+
+  // The symbols of a file (or "[vdso]"), read when first asked for.
+  const ElfSymbols& file(const std::string& path);
+  // The mangled name of the function at a byte of a file; empty: none.
+  std::string find_in_file(const std::string& path, uint64_t file_offset);
+  // The name that a JIT compiler gave the code at an address; empty: none.
+  std::string find_jit(uint64_t address);
+
+ private:
+  struct JitCode {
+    uint64_t end;
+    std::string name;
+  };
+  void read_jit_map();
+
+  const int pid_;
+  std::unordered_map<std::string, ElfSymbols> files_;
+  bool jit_read_ = false;
+  std::map<uint64_t, JitCode> jit_;  // by start
+};
+
+}  // namespace prof
