@@ -7,10 +7,11 @@ MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 
+comma := ,
 THIRD := $(BUILD)/third_party
 FLAGS := -std=c++20 $(CXXFLAGS) -Wall -Wextra -Werror -I. -I$(BUILD)/proto -isystem $(THIRD)/include -MMD -MP
 # In libprof.so: hidden unless exported, thread-local data without a call, nothing that throws on the record side.
-LIBRARY_FLAGS := $(FLAGS) -fPIC -fvisibility=hidden -ftls-model=initial-exec -ffunction-sections
+LIBRARY_FLAGS := $(FLAGS) -fPIC -fvisibility=hidden -ftls-model=initial-exec
 RECORD_FLAGS := $(LIBRARY_FLAGS) -fno-exceptions -fno-rtti -Wframe-larger-than=2048
 
 objects = $(patsubst %.cc,$(BUILD)/obj/%.o,$(wildcard $(1)))
@@ -24,9 +25,8 @@ PROGRAMS := $(addprefix $(BUILD)/programs/,$(basename $(notdir $(wildcard tests/
 ARCHIVES := $(THIRD)/lib/libunwind-x86_64.a $(THIRD)/lib/libjemalloc_pic.a -l:libz.a -l:libiberty.a
 # -z now: a lazily bound call in a handler would take the loader's lock. The entry makes it the reporter's program too.
 LINK := -shared -static-libstdc++ -static-libgcc -Wl,-soname,libprof.so -Wl,--version-script=preload/exports.map \
-  -Wl,-Bsymbolic -Wl,-z,now -Wl,-z,relro -Wl,--no-undefined -Wl,--exclude-libs,ALL -Wl,--gc-sections \
+  -Wl,-Bsymbolic -Wl,-z,now -Wl,-z,relro -Wl,--no-undefined -Wl,--exclude-libs,ALL \
   -Wl,-e,prof_program_entry $(addprefix -Wl$(comma)--wrap=,$(shell cat preload/wrapped.txt))
-comma := ,
 
 all: $(BUILD)/libprof.so $(BUILD)/prof $(BUILD)/profrun ## the library, prof and profrun
 deps: $(BUILD)/deps.stamp ## what building and testing need
@@ -34,7 +34,7 @@ $(BUILD)/deps.stamp: tools/deps
 	@mkdir -p $(BUILD) && tools/deps $(BUILD) && touch $@
 $(RECORD) $(REPORT) $(PRELOAD) $(PROF) $(PROTO).cc: | $(BUILD)/deps.stamp
 
-$(BUILD)/libprof.so: $(RECORD) $(REPORT) $(PRELOAD) preload/exports.map preload/wrapped.txt
+$(BUILD)/libprof.so: $(RECORD) $(REPORT) $(PRELOAD) preload/exports.map preload/wrapped.txt Makefile
 	@echo "  $@"; $(CXX) $(LINK) -o $@ $(RECORD) $(REPORT) $(PRELOAD) $(ARCHIVES)
 $(BUILD)/prof: $(PROF) $(PROTO).o
 	@echo "  $@"; $(CXX) -o $@ $^ -lprotobuf -lz

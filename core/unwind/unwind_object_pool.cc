@@ -21,6 +21,9 @@ std::atomic<uint64_t> g_taken[kWords];
 
 extern "C" {
 
+// What libunwind would resume a frame with, which nobody here does; its archive refers to it all the same.
+int _Ux86_64_setcontext(const void*) { return -1; }
+
 void _UIx86_64__mempool_init(void*, size_t, size_t) {}
 
 // Null where all are taken: libunwind then gives up that step.
