@@ -1,30 +1,35 @@
-// A stack 100 000 frames deep that burns CPU at its bottom.
-// build: -fno-optimize-sibling-calls
+// Shows a stack of 100 000 frames, all of descend(), with bottom_work() burning at its end.
+// Argument: CPU seconds.
+// build: -O2 -fomit-frame-pointer -fno-optimize-sibling-calls -pthread
 #include <pthread.h>
 #include <stdio.h>
 
-#include "burn.h"
+#include "victim.h"
 
-__attribute__((noinline)) int descend(int depth) {
-  if (depth == 0) {
-    BURN(0.5);
-    return 0;
-  }
-  return descend(depth - 1) + 1;
+BURNER(bottom_work, 6364136223846793005u)
+
+static double cpu_seconds;
+static int reached;
+
+NOT_INLINED uint64_t descend(int frames) {
+  reached = frames;
+  uint64_t below = frames == 1 ? bottom_work(seconds(cpu_seconds)) : descend(frames - 1);
+  NOT_A_TAIL_CALL();
+  return below + 1;
 }
 
-static void* run(void* unused) {
-  (void)unused;
-  printf("%d\n", descend(100000));
-  return NULL;
+static void *thread_main(void *unused) {
+  printf("{\"bottom_work\": %llu, ", (unsigned long long)descend(100000) - 100000);
+  return unused;
 }
 
-int main(void) {
+int main(int argc, char **argv) {
+  pthread_t id;
   pthread_attr_t attributes;
-  pthread_t thread;
+  cpu_seconds = argument(argc, argv, 1, 1);
   pthread_attr_init(&attributes);
-  pthread_attr_setstacksize(&attributes, 64 << 20);
-  pthread_create(&thread, &attributes, run, NULL);
-  pthread_join(thread, NULL);
-  return 0;
+  pthread_attr_setstacksize(&attributes, 256 << 20);
+  pthread_create(&id, &attributes, thread_main, NULL);
+  pthread_join(id, NULL);
+  printf("\"reached\": %d}\n", reached);
 }

@@ -42,22 +42,23 @@ int main(int argc, char **argv) {
   struct sigaction action = {};
   action.sa_handler = on_abort;
   sigaction(SIGABRT, &action, nullptr);
-  static int rounds, jumps, catches;  // static: what is local may be lost by a jump
-  for (rounds = int(argument(argc, argv, 1, 40)); rounds > 0; --rounds) {
+  const int rounds = int(argument(argc, argv, 1, 40));
+  static volatile int jumps, catches;
+  for (volatile int i = 0; i < rounds; i = i + 1) {
     if (sigsetjmp(jump_target, 1) == 0) {
       ends_in_jump();
     } else {
-      ++jumps;
+      jumps = jumps + 1;
     }
     try {
       ends_in_throw();
     } catch (int) {
-      ++catches;
+      catches = catches + 1;
     }
     if (sigsetjmp(jump_target, 1) == 0) {
       ends_in_abort();
     } else {
-      ++jumps;
+      jumps = jumps + 1;
     }
   }
   printf("{\"jumps\": %d, \"catches\": %d}\n", jumps, catches);

@@ -1,32 +1,44 @@
-// A thread made by the bare clone system call, alive when sampling is switched on by SIGUSR1, which it sends itself.
-// build: -D_GNU_SOURCE
+// Shows a thread made by the raw clone system call, which no thread library knows of. It burns untracked_work() while the
+// main thread burns main_work(); after half of it the main thread raises SIGUSR1, for whoever listens.
+// Argument: CPU seconds of each.
+// build: -O2 -fomit-frame-pointer -fno-stack-protector
+#define _GNU_SOURCE
+#include <linux/futex.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static volatile int g_done, g_stop;
-static volatile unsigned long g_count;
+#include "victim.h"
 
-__attribute__((noinline)) int raw_work(void* unused) {
+enum { kStack = 256 << 10 };
+
+BURNER(untracked_work, 6364136223846793005u)
+BURNER(main_work, 2862933555777941757u)
+
+static uint64_t wanted_ns;
+static volatile uint64_t untracked_ns;
+static int alive = 1;
+
+static int raw_thread(void *unused) {
   (void)unused;
-  while (!g_stop) ++g_count;
-  g_done = 1;
-  for (;;) syscall(SYS_exit, 0);
+  untracked_ns = untracked_work(wanted_ns);
+  return 0;
 }
 
-int main(void) {
-  char* stack = mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  clone(raw_work, stack + 65536, CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM, NULL);
-  usleep(50000);
+int main(int argc, char **argv) {
+  wanted_ns = seconds(argument(argc, argv, 1, 1));
+  signal(SIGUSR1, SIG_IGN);
+  char *stack = mmap(NULL, kStack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  int flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | CLONE_CHILD_CLEARTID;
+  if (clone(raw_thread, stack + kStack, flags, NULL, NULL, NULL, &alive) == -1) return 2;
+  uint64_t first = main_work(wanted_ns / 2);
   raise(SIGUSR1);
-  usleep(1000000);
-  raise(SIGUSR1);
-  g_stop = 1;
-  while (!g_done) usleep(1000);
-  puts("done");
-  return 0;
+  uint64_t second = main_work(wanted_ns / 2);
+  int seen;
+  while ((seen = __atomic_load_n(&alive, __ATOMIC_ACQUIRE)) != 0) syscall(SYS_futex, &alive, FUTEX_WAIT, seen, NULL);
+  printf("{\"untracked_work\": %llu, \"main_work\": %llu}\n", (unsigned long long)untracked_ns,
+         (unsigned long long)(first + second));
 }
