@@ -67,7 +67,7 @@ void add_unloaded(const RegionView& region, Snapshot* snapshot) {
     module.start = entry->start;
     module.end = entry->end;
     module.file_offset = entry->file_offset;
-    module.last_generation = entry->last_generation;
+    module.last_generation = entry->last_generation.load(std::memory_order_acquire);
     module.path.assign(entry->path, entry->path_bytes);
     for (uint32_t i = 0; i < std::min(entry->build_id_bytes, kMaxBuildIdBytes); ++i) {
       module.build_id += "0123456789abcdef"[entry->build_id[i] >> 4];

@@ -74,8 +74,18 @@ class Walker {
   StackEnd end() const { return end_; }
   ReadableMemory* memory() { return &memory_; }
 
+  // The rule of the present frame. Before its address is recorded: it may turn out to be no return address.
+  void find_rule() {
+    rule_ = rule_of_frame();
+    if (rule_.kind() != RuleKind::no_info || !frame_.called) return;
+    // The first instruction of a function that nobody called: makecontext leaves its address where a caller's would be.
+    frame_.called = false;
+    rule_ = rule_of_frame();
+    if (rule_.kind() == RuleKind::no_info) frame_.called = true;
+  }
+
   Step step() {
-    const UnwindRule rule = find_rule();
+    const UnwindRule rule = rule_;
     const Registers& at = frame_.registers;
     const auto offset = static_cast<uint64_t>(rule.cfa_offset());
     uint64_t base = 0;
@@ -103,7 +113,7 @@ class Walker {
     return Step::end;
   }
 
-  UnwindRule find_rule() {
+  UnwindRule rule_of_frame() const {
     const uint64_t lookup = frame_.lookup().value;
     const uint32_t generation = rule_cache_generation();
     UnwindRule rule = rule_cache_find(lookup, generation);
@@ -160,6 +170,7 @@ class Walker {
 
   ReadableMemory memory_;
   Frame frame_;
+  UnwindRule rule_;
   StackEnd end_ = StackEnd::complete;
 };
 
@@ -195,6 +206,7 @@ CaptureResult capture(const ucontext_t& context, const StackBounds& bounds, uint
   Frames frames(out, capacity);
   Walker walker(context, bounds);
   for (;;) {
+    walker.find_rule();
     if (!frames.add(walker.frame().lookup())) return {frames.count(), StackEnd::too_deep};
     switch (walker.step()) {
       case Step::caller: continue;

@@ -8,7 +8,7 @@ import re
 import subprocess
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-BUILD = ROOT / "build"
+BUILD = pathlib.Path(os.environ.get("PROF_TEST_BUILD", ROOT / "build"))
 TICK_KINDS = ["samples/count", "cpu/nanoseconds"]
 
 

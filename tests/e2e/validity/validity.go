@@ -19,7 +19,7 @@ type mapping struct {
 	HasFunctions bool   `json:"has_functions"`
 }
 
-// Functions innermost first, as a location has them.
+// Its functions, innermost first.
 type location struct {
 	Functions []string `json:"functions"`
 

@@ -1,0 +1,68 @@
+"""Threads: those that live less than a period, every way to end, those that no library knows of."""
+
+import pytest
+
+RUNS = {
+    "brief": (["brief_threads", 20000, 3], {"PROF_CPU_CLOCK": "timer"}, {"cores": 2}),
+    "brief_perf": (["brief_threads", 3000, 3], {"PROF_CPU_CLOCK": "perf"}, {"cores": 2}),
+    "ends": (["thread_ends", .5], {}, {"cores": 2}),
+    "main_exits": (["main_exits", .5],),
+    "raw": (["raw_clone", 1], {}, {"cores": 2}),
+    "raw_signal": (["raw_clone", 1], {"PROF_CPU_SIGNAL": "USR1"}, {"cores": 2}),
+}
+
+
+def check_brief(run, points):
+    result, profile = run.result, run.profile()
+    expected = {name: result[name] / profile.period for name in ("brief_odd", "brief_even")}
+    total = sum(expected.values())
+    measured = {name: profile.count(name) for name in expected}
+    assert abs(sum(measured.values()) / total - 1) * 100 < points, f"{measured} of {expected}\n{profile.describe()}"
+    share = measured["brief_odd"] / sum(measured.values())
+    assert abs(share - expected["brief_odd"] / total) * 100 < points / 2
+    # Nothing but these threads' work is worth mentioning, and nothing is counted twice.
+    assert profile.total < 1.1 * result["total"] / profile.period
+
+
+def test_20000_brief_threads(runs):
+    """Each thread lives 3 ms and should be seen with probability 0.3: 6000 samples, standard deviation sqrt(20000 x 0.3 x 0.7)
+    = 65, 1.1 %. 6 % are 5.5 of it: 4e-8. The odd ones' share, a third, has 0.6 points; 3 are 5 of it: 6e-7."""
+    check_brief(runs["brief"], 6)
+
+
+def test_brief_threads_perf(runs, perf_clock):
+    """3000 threads: 900 samples, standard deviation 25, 2.8 %; the share has 1.6 points. 15 % and 7.5 points: 5.4 and 4.7."""
+    check_brief(runs["brief_perf"], 15)
+
+
+def test_every_way_to_end(runs):
+    run = runs["ends"]
+    result, profile = run.result, run.profile()
+    assert result == {"returned": 11, "exited": 22, "cancelled": 1, "cleaned": 1, "joined_destroyed": 1}
+    for thread, function in (("returns", "returning_work"), ("exits", "exiting_work"), ("detached", "detached_work")):
+        # Half a second each: 50 ticks, one more or less at either end.
+        assert abs(profile.count(function, thread=thread) - 50) <= 3, profile.describe()
+        assert profile.count(function) == profile.count(function, thread=thread)
+    assert profile.count("cancelled_work", thread="is_cancelled") > 0
+
+
+def test_main_thread_leaves_first(runs):
+    run = runs["main_exits"]
+    result, profile = run.result, run.profile()
+    assert abs(profile.count("survivor_work") - result["survivor_work"] / profile.period) <= 3, profile.describe()
+
+
+def test_raw_thread_is_left_in_peace(runs):
+    run = runs["raw"]
+    result, profile = run.result, run.profile()
+    assert abs(profile.count("main_work") - result["main_work"] / profile.period) <= 3, profile.describe()
+
+
+def test_raw_thread_is_found_when_sampling_is_switched_on(runs):
+    """The signal comes after half of the work of both threads; the raw one is then found by a scan. How much of its second
+    half is left depends on the machine's other load: at least a tick, at most all of it."""
+    run = runs["raw_signal"]
+    run.check_unharmed()
+    profile = run.profile("cpu.1.prof")
+    assert profile.count("main_work") >= 40, profile.describe()
+    assert 1 <= profile.count("untracked_work") <= 100, profile.describe()
