@@ -1,5 +1,7 @@
 #include "preload/threads.h"
 
+#include <signal.h>
+
 #include <climits>
 
 #include "core/base/raw_syscall.h"
@@ -32,6 +34,13 @@ uint64_t stack_bytes(const pthread_attr_t* attributes) {
   if (pthread_attr_getstacksize(&defaults, &bytes) != 0) bytes = 0;
   pthread_attr_destroy(&defaults);
   return bytes;
+}
+
+// Libraries block every signal around pthread_create so that their workers inherit it (liblzma, GLib, systemd do); their
+// work would go unseen. Ours restarts what it interrupts. What a thread blocks itself, later, stays blocked.
+void unblock_sigprof() {
+  const uint64_t profiling = uint64_t{1} << (SIGPROF - 1);
+  raw_syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, &profiling, nullptr, sizeof(profiling));
 }
 
 }  // namespace
@@ -77,6 +86,7 @@ void* start_thread(void* argument) {
   slot->stack_low = slot->stack_low == 0 ? 0 : slot->stack_high - slot->stack_low;
   pthread_setspecific(g_key, slot);
   cpu_sampling_thread_begins(slot);
+  unblock_sigprof();
   return start(start_argument);
 }
 

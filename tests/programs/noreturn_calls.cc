@@ -42,23 +42,22 @@ int main(int argc, char **argv) {
   struct sigaction action = {};
   action.sa_handler = on_abort;
   sigaction(SIGABRT, &action, nullptr);
-  const int rounds = int(argument(argc, argv, 1, 40));
-  static volatile int jumps, catches;
-  for (volatile int i = 0; i < rounds; i = i + 1) {
+  static int rounds, jumps, catches;  // static: what is local may be lost by a jump
+  for (rounds = int(argument(argc, argv, 1, 40)); rounds > 0; --rounds) {
     if (sigsetjmp(jump_target, 1) == 0) {
       ends_in_jump();
     } else {
-      jumps = jumps + 1;
+      ++jumps;
     }
     try {
       ends_in_throw();
     } catch (int) {
-      catches = catches + 1;
+      ++catches;
     }
     if (sigsetjmp(jump_target, 1) == 0) {
       ends_in_abort();
     } else {
-      jumps = jumps + 1;
+      ++jumps;
     }
   }
   printf("{\"jumps\": %d, \"catches\": %d}\n", jumps, catches);

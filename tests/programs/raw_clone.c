@@ -30,7 +30,9 @@ static int raw_thread(void *unused) {
 
 int main(int argc, char **argv) {
   wanted_ns = seconds(argument(argc, argv, 1, 1));
-  signal(SIGUSR1, SIG_IGN);
+  struct sigaction before;
+  sigaction(SIGUSR1, NULL, &before);
+  if (before.sa_handler == SIG_DFL) signal(SIGUSR1, SIG_IGN);
   char *stack = mmap(NULL, kStack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   int flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | CLONE_CHILD_CLEARTID;
   if (clone(raw_thread, stack + kStack, flags, NULL, NULL, NULL, &alive) == -1) return 2;

@@ -1,50 +1,93 @@
-// prof: reads profiles. Exit code 0 done, 1 the file cannot be used (one line on stderr), 2 wrong usage.
+// prof: shows what is in a profile, without Go. Commands: top, raw.
+//
+// Exit status: 0, 1 when a file cannot be read or shown (one line on stderr says why), 2 for wrong usage.
 
 #include <CLI/CLI.hpp>
-#include <iostream>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <new>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
 
-#include "tools/prof/profile_file.h"
+#include "tools/prof/merged_profile.h"
+#include "tools/prof/profile_bytes.h"
+#include "tools/prof/profile_from_bytes.h"
 #include "tools/prof/raw_report.h"
 #include "tools/prof/top_report.h"
 
+namespace prof::reader {
 namespace {
 
-int fail(const std::string& file, const std::string& why) {
-  std::cerr << "prof: " << file << ": " << why << "\n";
-  return 1;
+constexpr int kFailed = 1;
+constexpr int kWrongUsage = 2;
+
+int failed(const std::string& reason) {
+  std::fprintf(stderr, "prof: %s\n", reason.c_str());
+  return kFailed;
 }
 
-}  // namespace
+std::optional<Profile> profile_of(const std::vector<std::string>& files, std::string& error) {
+  std::vector<Profile> profiles;
+  for (const std::string& file : files) {
+    const std::optional<std::string> bytes = profile_bytes(file, error);
+    std::optional<Profile> profile;
+    if (bytes) profile = profile_from_bytes(*bytes, error);
+    if (!profile) {
+      error = (file == "-" ? "standard input" : file) + ": " + error;
+      return std::nullopt;
+    }
+    profiles.push_back(std::move(*profile));
+  }
+  return merged_profile(profiles, error);
+}
 
-int main(int argc, char** argv) {
-  CLI::App app{"Reads profiles in pprof's format."};
+int print(const std::string& text) {
+  if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0) return 0;
+  return failed(std::string("cannot write the report: ") + std::strerror(errno));
+}
+
+int run(int argc, char** argv) {
+  CLI::App app("Shows CPU and other profiles in pprof's format.", "prof");
   app.require_subcommand(1);
-  std::string file;
-  std::string sample_type;
-  prof::TopOptions options;
+  std::vector<std::string> files;
+  TopOptions options;
 
-  CLI::App* top = app.add_subcommand("top", "the functions that the most was spent in");
-  top->add_option("file", file, "a profile, or - for standard input")->required();
-  top->add_flag("--cum", options.by_cum, "in the order of what was spent in them and below");
-  top->add_option("-n", options.count, "how many lines (default: all)")->check(CLI::NonNegativeNumber);
-  top->add_option("--sample-index", sample_type, "which sample type (default: the profile's own default)");
-  CLI::App* raw = app.add_subcommand("raw", "everything that is in a profile");
-  raw->add_option("file", file, "a profile, or - for standard input")->required();
+  CLI::App* top = app.add_subcommand("top", "where it went, by function: flat (in the function itself) and cumulative");
+  top->add_option("FILE", files, "profiles, gzip or plain; several are added up; - is standard input")->required();
+  top->add_flag("--cum", options.by_cum, "sort by the cumulative value");
+  top->add_option("-n", options.max_rows, "show at most this many functions")->check(CLI::PositiveNumber);
+  top->add_option("--sample-index", options.sample_index, "the sample type to show, by name or number");
+
+  CLI::App* raw = app.add_subcommand("raw", "all that is in the profile, as text");
+  raw->add_option("FILE", files, "as for top")->required();
 
   try {
     app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error, std::cout, std::cerr) == 0 ? 0 : 2;
+  } catch (const CLI::Success& wanted) {
+    return app.exit(wanted);  // --help
+  } catch (const CLI::ParseError& wrong) {
+    std::fprintf(stderr, "prof: %s; see prof --help\n", wrong.what());
+    return kWrongUsage;
   }
-  perftools::profiles::Profile profile;
+
   std::string error;
-  if (!prof::read_profile(file, &profile, &error)) return fail(file, error);
-  if (*raw) {
-    std::cout << prof::raw_report(profile);
-    return std::cout.flush() ? 0 : 1;
+  const std::optional<Profile> profile = profile_of(files, error);
+  if (!profile) return failed(error);
+  if (raw->parsed()) return print(raw_report(*profile));
+  const std::optional<std::string> report = top_report(*profile, options, error);
+  return report ? print(*report) : failed(error);
+}
+
+}  // namespace
+}  // namespace prof::reader
+
+int main(int argc, char** argv) {
+  try {
+    return prof::reader::run(argc, argv);
+  } catch (const std::bad_alloc&) {
+    return prof::reader::failed("not enough memory for this profile");
   }
-  options.sample_type = prof::sample_type_index(profile, sample_type);
-  if (options.sample_type < 0) return fail(file, "it has no sample type " + (sample_type.empty() ? "at all" : sample_type));
-  std::cout << prof::top_report(profile, options);
-  return std::cout.flush() ? 0 : 1;
 }

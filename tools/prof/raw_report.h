@@ -1,12 +1,14 @@
-// All that is in a profile, as text: `prof raw`.
+// `prof raw`: everything that is in a profile, as text.
+//
+// The text is that of `go tool pprof -raw -symbolize=none`, line by line, but for the duration, which is not cut short.
 #pragma once
 
 #include <string>
 
-#include "profile.pb.h"
+#include "tools/prof/profile.h"
 
-namespace prof {
+namespace prof::reader {
 
-std::string raw_report(const perftools::profiles::Profile& profile);
+std::string raw_report(const Profile& profile);
 
-}  // namespace prof
+}  // namespace prof::reader

@@ -1,161 +1,198 @@
 #include "tools/prof/top_report.h"
 
-#include <time.h>
-
 #include <algorithm>
-#include <map>
-#include <set>
+#include <charconv>
+#include <numeric>
+#include <utility>
+#include <vector>
 
-#include "tools/prof/profile_file.h"
+#include "tools/prof/frame_table.h"
+#include "tools/prof/report_header.h"
+#include "tools/prof/row_totals.h"
 #include "tools/prof/scaled_value.h"
 
-namespace prof {
+namespace prof::reader {
 namespace {
 
-using perftools::profiles::Location;
-using perftools::profiles::Profile;
+// What stands for less than this share of all is noise.
+constexpr double kRowFraction = 0.005;
+constexpr double kCallFraction = 0.001;
 
-std::string base_name(const std::string& path) { return path.substr(path.rfind('/') + 1); }
-
-// What a location is called: its functions, innermost first; the file it lies in where it has none.
-std::vector<std::string> names_of(const Profile& profile, const Location& location) {
-  std::vector<std::string> names;
-  for (const auto& line : location.line()) {
-    const std::string& name = text_at(profile, profile.function(static_cast<int>(line.function_id()) - 1).name());
-    if (!name.empty()) names.push_back(name);
+std::optional<size_t> value_index(const Profile& profile, const std::string& wanted, std::string& error) {
+  const std::vector<ValueType>& types = profile.sample_types;
+  if (types.empty()) {
+    error = "the profile has no sample types";
+    return std::nullopt;
   }
-  if (!names.empty()) return names;
-  if (location.mapping_id() == 0) return {"<unknown>"};
-  const std::string& file = text_at(profile, profile.mapping(static_cast<int>(location.mapping_id()) - 1).filename());
-  return {file.empty() ? "<unknown>" : "[" + base_name(file) + "]"};
-}
-
-std::string padded(const std::string& text, size_t width) {
-  return text.size() < width ? std::string(width - text.size(), ' ') + text : text;
-}
-
-std::string unpadded(const std::string& text) { return text.substr(text.find_first_not_of(' ')); }
-
-// One unit for all lines: that of the smallest value, unless that is under a hundredth of the total.
-std::string common_unit(const TopTable& table, const std::string& unit) {
-  int64_t least = 0;
-  for (const TopLine& line : table.lines) {
-    const int64_t value = magnitude(line.flat != 0 ? line.flat : line.cum);
-    if (value > 0 && (least == 0 || value < least)) least = value;
+  const std::string& name = wanted.empty() ? profile.default_sample_type : wanted;
+  for (size_t i = 0; i < types.size() && !name.empty(); ++i) {
+    if (types[i].type == name) return i;
   }
-  if (least == 0) least = table.total;
-  const std::string least_unit = scale(least, unit, "auto").unit;
-  const std::string total_unit = scale(table.total, unit, "auto").unit;
-  std::string common = least_unit;
-  if (least_unit != total_unit && least < table.total / 100) common = scale(least * 100, unit, "auto").unit;
-  return common.empty() ? unit : common;
+  if (wanted.empty()) return types.size() - 1;
+  size_t number = 0;
+  const auto [end, status] = std::from_chars(wanted.data(), wanted.data() + wanted.size(), number);
+  if (status == std::errc() && end == wanted.data() + wanted.size() && number < types.size()) return number;
+  error = "no sample type '" + wanted + "'; there are:";
+  for (const ValueType& type : types) error += " " + type.type;
+  return std::nullopt;
 }
 
-std::string time_line(int64_t unix_ns) {
-  const time_t seconds = unix_ns / 1'000'000'000;
-  struct tm when = {};
-  localtime_r(&seconds, &when);
-  char text[64];
-  const size_t bytes = strftime(text, sizeof(text), "%b %e, %Y at %l:%M%p (%Z)", &when);
-  std::string line(text, bytes);
-  for (size_t twice; (twice = line.find("  ")) != std::string::npos;) line.erase(twice, 1);
-  const size_t half = line.find("AM") != std::string::npos ? line.find("AM") : line.find("PM");
-  if (half != std::string::npos) line.replace(half, 2, line[half] == 'A' ? "am" : "pm");
-  return "Time: " + line + "\n";
+// Differences are shown relative to what they are a difference to: samples of the base carry a label.
+int64_t total_of(const Profile& profile, size_t index) {
+  int64_t total = 0, base = 0;
+  for (const Sample& sample : profile.samples) {
+    const int64_t value = magnitude(sample.values[index]);
+    total = wrapping_add(total, value);
+    const auto label = sample.labels.find("pprof::base");
+    if (label != sample.labels.end() && std::count(label->second.begin(), label->second.end(), "true") > 0) {
+      base = wrapping_add(base, value);
+    }
+  }
+  return base > 0 ? base : total;
 }
 
-int64_t total_of(const Profile& profile, int sample_type) {
-  int64_t total = 0;
-  for (const auto& sample : profile.sample()) total = wrapping_add(total, magnitude(sample.value(sample_type)));
-  return total;
+std::string padded(std::string text, size_t width) {
+  if (text.size() < width) text.insert(0, width - text.size(), ' ');
+  return text;
 }
+
+class TopReport {
+ public:
+  TopReport(const Profile& profile, const TopOptions& options, size_t index)
+      : profile_(profile),
+        options_(options),
+        index_(index),
+        from_unit_(profile.sample_types[index].unit),
+        total_(total_of(profile, index)),
+        frames_(frame_table(profile)) {}
+
+  std::string text() {
+    select_rows();
+    unit_ = common_unit();
+    return report_header(profile_, index_, total_, unit_) + summary() + table();
+  }
+
+ private:
+  const RowTotal& total(uint32_t row) const { return totals_[row]; }
+  std::string label(int64_t value) const { return scaled_label(value, from_unit_, unit_); }
+
+  std::vector<uint32_t> rows_with_values() const {
+    std::vector<uint32_t> rows;
+    for (uint32_t row = 0; row < totals_.size(); ++row) {
+      if (totals_[row].flat != 0 || totals_[row].cum != 0) rows.push_back(row);
+    }
+    return rows;
+  }
+
+  void add_up(const std::vector<uint32_t>& shown) {
+    std::vector<bool> kept(frames_.rows.size());
+    for (uint32_t row : shown) kept[row] = true;
+    totals_ = row_totals(profile_, frames_, index_, kept, call_cutoff_);
+  }
+
+  void select_rows() {
+    totals_ = row_totals(profile_, frames_, index_, {}, 0);
+    rows_ = rows_with_values();
+    int64_t flat = 0;
+    for (uint32_t row : rows_) flat = wrapping_add(flat, total(row).flat);
+    const int64_t cutoff = magnitude(static_cast<int64_t>(static_cast<double>(flat) * kRowFraction));
+    call_cutoff_ = magnitude(static_cast<int64_t>(static_cast<double>(flat) * kCallFraction));
+
+    dropped_ = std::erase_if(rows_, [&](uint32_t row) { return magnitude(total(row).cum) < cutoff; });
+    if (dropped_ > 0) {
+      add_up(rows_);
+      rows_ = rows_with_values();
+    } else {
+      totals_ = row_totals(profile_, frames_, index_, {}, call_cutoff_);
+    }
+    candidates_ = rows_.size();
+
+    std::sort(rows_.begin(), rows_.end(), [this](uint32_t a, uint32_t b) { return comes_before(a, b); });
+    if (options_.max_rows > 0 && options_.max_rows < rows_.size()) {
+      rows_.resize(options_.max_rows);
+      add_up(rows_);
+    }
+  }
+
+  bool comes_before(uint32_t a, uint32_t b) const {
+    const int64_t flat_a = magnitude(total(a).flat), flat_b = magnitude(total(b).flat);
+    const int64_t cum_a = magnitude(total(a).cum), cum_b = magnitude(total(b).cum);
+    const auto [first_a, second_a] = options_.by_cum ? std::pair(cum_a, flat_a) : std::pair(flat_a, cum_a);
+    const auto [first_b, second_b] = options_.by_cum ? std::pair(cum_b, flat_b) : std::pair(flat_b, cum_b);
+    if (first_a != first_b) return first_a > first_b;
+    const Row &row_a = frames_.rows[a], &row_b = frames_.rows[b];
+    if (row_a.name != row_b.name) return row_a.name < row_b.name;
+    if (second_a != second_b) return second_a > second_b;
+    return row_a.anonymous_id < row_b.anonymous_id;
+  }
+
+  // All values are shown in one unit: the one that suits the smallest, or a hundred times it where the range is wide.
+  std::string common_unit() const {
+    if (rows_.empty()) return "auto";
+    int64_t smallest = 0;
+    for (uint32_t row : rows_) {
+      int64_t value = magnitude(total(row).flat);
+      if (value == 0) value = magnitude(total(row).cum);
+      if (value > 0 && (smallest == 0 || value < smallest)) smallest = value;
+    }
+    if (smallest == 0) smallest = total_;
+    std::string unit = scale(smallest, from_unit_, "auto").unit;
+    const bool wide = static_cast<double>(smallest) * 100 < static_cast<double>(total_);
+    if (wide && unit != scale(total_, from_unit_, "auto").unit) unit = scale(smallest * 100, from_unit_, "auto").unit;
+    return unit.empty() ? from_unit_ : unit;
+  }
+
+  std::string summary() const {
+    int64_t flat = 0;
+    for (uint32_t row : rows_) flat = wrapping_add(flat, total(row).flat);
+    std::string share = percentage(flat, total_);
+    share.erase(0, share.find_first_not_of(' '));
+    std::string text = "Showing nodes accounting for " + label(flat) + ", " + share + " of " + label(total_) + " total\n";
+    if (total_ == 0) return text;
+    if (dropped_ > 0) {
+      const int64_t cutoff = magnitude(static_cast<int64_t>(static_cast<double>(total_) * kRowFraction));
+      text += "Dropped " + std::to_string(dropped_) + (dropped_ > 1 ? " nodes" : " node") + " (cum <= " + label(cutoff) +
+              ")\n";
+    }
+    if (!rows_.empty() && rows_.size() < candidates_) {
+      text += "Showing top " + std::to_string(rows_.size()) + " nodes out of " + std::to_string(candidates_) + "\n";
+    }
+    return text;
+  }
+
+  std::string table() const {
+    std::string text = "      flat  flat%   sum%        cum   cum%\n";
+    int64_t sum = 0;
+    for (uint32_t row : rows_) {
+      const RowTotal& values = total(row);
+      sum = wrapping_add(sum, values.flat);
+      text += padded(label(values.flat), 10) + " " + percentage(values.flat, total_) + " " + percentage(sum, total_) +
+              " " + padded(label(values.cum), 10) + " " + percentage(values.cum, total_) + "  " + frames_.rows[row].name;
+      if (values.called_inline) text += values.called_outright ? " (partial-inline)" : " (inline)";
+      text += "\n";
+    }
+    return text;
+  }
+
+  const Profile& profile_;
+  const TopOptions& options_;
+  const size_t index_;
+  const std::string from_unit_;
+  const int64_t total_;
+  const FrameTable frames_;
+  std::vector<RowTotal> totals_;
+  std::vector<uint32_t> rows_;  // those shown, in order
+  size_t dropped_ = 0, candidates_ = 0;
+  int64_t call_cutoff_ = 0;
+  std::string unit_;
+};
 
 }  // namespace
 
-TopTable top_table(const Profile& profile, const TopOptions& options) {
-  std::map<std::string, TopLine> functions;
-  std::vector<std::vector<std::string>> names;
-  names.reserve(static_cast<size_t>(profile.location_size()));
-  for (const auto& location : profile.location()) names.push_back(names_of(profile, location));
-  TopTable table;
-  table.total = total_of(profile, options.sample_type);
-  for (const auto& sample : profile.sample()) {
-    const int64_t value = sample.value(options.sample_type);
-    std::set<std::string> seen_names;
-    for (int i = 0; i < sample.location_id_size(); ++i) {
-      const auto& functions_here = names[sample.location_id(i) - 1];
-      for (size_t k = 0; k < functions_here.size(); ++k) {
-        TopLine& line = functions[functions_here[k]];
-        if (i == 0 && k == 0) line.flat = wrapping_add(line.flat, value);
-        // A function that calls itself counts once.
-        if (seen_names.insert(functions_here[k]).second) line.cum = wrapping_add(line.cum, value);
-      }
-    }
-  }
-  table.cutoff = static_cast<int64_t>(static_cast<double>(table.total) * options.min_share);
-  for (auto& [name, line] : functions) {
-    line.name = name;
-    if (magnitude(line.cum) < table.cutoff) {
-      ++table.dropped;
-    } else if (line.cum != 0 || line.flat != 0) {
-      table.lines.push_back(line);
-    }
-  }
-  std::stable_sort(table.lines.begin(), table.lines.end(), [&](const TopLine& a, const TopLine& b) {
-    const int64_t first = magnitude(options.by_cum ? a.cum : a.flat);
-    const int64_t second = magnitude(options.by_cum ? b.cum : b.flat);
-    return first != second ? first > second : a.name < b.name;
-  });
-  if (options.count > 0 && table.lines.size() > static_cast<size_t>(options.count)) {
-    table.lines.resize(static_cast<size_t>(options.count));
-  }
-  return table;
+std::optional<std::string> top_report(const Profile& profile, const TopOptions& options, std::string& error) {
+  const std::optional<size_t> index = value_index(profile, options.sample_index, error);
+  if (!index) return std::nullopt;
+  return TopReport(profile, options, *index).text();
 }
 
-std::string report_head(const Profile& profile, int sample_type) {
-  std::string text;
-  if (profile.mapping_size() > 0) {
-    text += "File: " + base_name(text_at(profile, profile.mapping(0).filename())) + "\n";
-    const std::string& build_id = text_at(profile, profile.mapping(0).build_id());
-    if (!build_id.empty()) text += "Build ID: " + build_id + "\n";
-  }
-  for (const int64_t comment : profile.comment()) text += text_at(profile, comment) + "\n";
-  text += "Type: " + text_at(profile, profile.sample_type(sample_type).type()) + "\n";
-  if (profile.time_nanos() != 0) text += time_line(profile.time_nanos());
-  const std::string& unit = text_at(profile, profile.sample_type(sample_type).unit());
-  const int64_t total = total_of(profile, sample_type);
-  if (profile.duration_nanos() != 0) {
-    text += "Duration: " + scaled_label(profile.duration_nanos(), "nanoseconds", "auto") + ", Total samples = " +
-            scaled_label(total, unit, "auto");
-    if (unit == "nanoseconds") text += " (" + unpadded(percentage(total, profile.duration_nanos())) + ")";
-    text += "\n";
-  }
-  return text;
-}
-
-std::string top_report(const Profile& profile, const TopOptions& options) {
-  const TopTable table = top_table(profile, options);
-  const std::string& unit = text_at(profile, profile.sample_type(options.sample_type).unit());
-  const std::string common = common_unit(table, unit);
-  const auto label = [&](int64_t value) { return scaled_label(value, unit, common); };
-  int64_t shown = 0;
-  for (const TopLine& line : table.lines) shown = wrapping_add(shown, line.flat);
-
-  std::string text = report_head(profile, options.sample_type);
-  text += "Showing nodes accounting for " + label(shown) + ", " + unpadded(percentage(shown, table.total)) + " of " +
-          label(table.total) + " total\n";
-  if (table.dropped > 0) {
-    text += "Dropped " + std::to_string(table.dropped) + " nodes (cum <= " + label(table.cutoff) + ")\n";
-  }
-  text += "      flat  flat%   sum%        cum   cum%\n";
-  int64_t sum = 0;
-  for (const TopLine& line : table.lines) {
-    sum = wrapping_add(sum, line.flat);
-    text += padded(label(line.flat), 10) + " " + padded(percentage(line.flat, table.total), 6) + " " +
-            padded(percentage(sum, table.total), 6) + " " + padded(label(line.cum), 10) + " " +
-            padded(percentage(line.cum, table.total), 6) + "  " + line.name + "\n";
-  }
-  return text;
-}
-
-}  // namespace prof
+}  // namespace prof::reader
