@@ -62,7 +62,7 @@ $(BUILD)/programs/%: tests/programs/%.*
 
 test: check unit e2e ## everything that is tested
 unit: $(UNIT) ## unit tests (Criterion)
-	@for t in $(UNIT); do $$t --quiet || exit 1; done; echo "unit: $(words $(UNIT)) test programs passed"
+	@for t in $(UNIT); do $$t || exit 1; done; echo "unit: $(words $(UNIT)) test programs passed"
 e2e: all programs ## end-to-end tests (pytest)
 	/usr/bin/python3 -m pytest -q -p no:cacheprovider tests/e2e
 programs: $(PROGRAMS)

@@ -26,6 +26,9 @@
 
 extern "C" void* __libc_stack_end;  // the loader's: where the main thread's stack began
 extern "C" char** environ;
+// Bounds of libprof.so itself, by the linker.
+extern "C" const char __ehdr_start[] __attribute__((visibility("hidden")));
+extern "C" const char etext[] __attribute__((visibility("hidden")));
 
 namespace prof {
 namespace {
@@ -150,7 +153,7 @@ __attribute__((constructor)) void start() {
   if (!g_config.cpu) return;
   if (!output_prepare(g_config, &g_output)) return;
   if (g_output.is_child && !g_config.follow) return;
-  unwind_start();
+  unwind_start({reinterpret_cast<uint64_t>(__ehdr_start), reinterpret_cast<uint64_t>(etext)});
   reporter_prepare();
   cpu_sampling_on_stretch_over(on_stretch_over);
   install_switch_signal();

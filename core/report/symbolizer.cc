@@ -1,10 +1,12 @@
 #include "core/report/symbolizer.h"
 
+#include <elf.h>
 #include <fcntl.h>
 #include <sys/auxv.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 
 #include "core/report/module_map.h"
@@ -12,7 +14,11 @@
 namespace prof {
 namespace {
 
-constexpr uint64_t kVdsoBytes = 4096;  // its headers and symbol tables lie in its first page; it is mapped whole
+// The vdso is mapped whole, and ends with its section table.
+uint64_t vdso_bytes(const Elf64_Ehdr& header) {
+  constexpr uint64_t kMost = 64 * 1024;
+  return std::min<uint64_t>(header.e_shoff + uint64_t{header.e_shnum} * header.e_shentsize, kMost);
+}
 
 }  // namespace
 
@@ -24,7 +30,10 @@ const ElfSymbols& Symbolizer::file(const std::string& path) {
   if (path == "[vdso]") {
     // The own one: the kernel maps the same into every process.
     const unsigned long image = getauxval(AT_SYSINFO_EHDR);
-    if (image != 0) found->second = ElfSymbols::of_memory(reinterpret_cast<const void*>(image), kVdsoBytes);
+    if (image != 0) {
+      const auto* header = reinterpret_cast<const Elf64_Ehdr*>(image);
+      found->second = ElfSymbols::of_memory(header, vdso_bytes(*header));
+    }
   } else if (path.starts_with('/')) {
     // As the process sees it: it may have another root or another mount namespace.
     const std::string seen = "/proc/" + std::to_string(pid_) + "/root" + path;

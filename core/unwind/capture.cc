@@ -6,10 +6,6 @@
 #include "core/unwind/slow_walk.h"
 #include "core/unwind/unwind.h"
 
-// Bounds of libprof.so itself, by the linker.
-extern "C" const char __ehdr_start[] __attribute__((visibility("hidden")));
-extern "C" const char etext[] __attribute__((visibility("hidden")));
-
 namespace prof {
 namespace {
 
@@ -36,9 +32,9 @@ class Frames {
   unsigned count() const { return count_; }
   void clear() { count_ = 0; }
 
-  static void find_own_code() {
-    own_start_ = reinterpret_cast<uint64_t>(__ehdr_start);
-    own_size_ = reinterpret_cast<uint64_t>(etext) - own_start_;
+  static void leave_out(CodeRange own_code) {
+    own_start_ = own_code.start;
+    own_size_ = own_code.end - own_code.start;
   }
 
  private:
@@ -196,8 +192,8 @@ StackEnd walk_slowly(const ucontext_t& context, const StackBounds& bounds, Frame
 
 }  // namespace
 
-void unwind_start() {
-  Frames::find_own_code();
+void unwind_start(CodeRange own_code) {
+  Frames::leave_out(own_code);
   rule_source_start();
   slow_walk_start();
 }

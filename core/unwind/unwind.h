@@ -39,11 +39,17 @@ struct CaptureResult {
   StackEnd end = StackEnd::complete;
 };
 
-// Makes libunwind ready and finds libprof's own code. Once, before any capture, in normal code.
-void unwind_start();
+// Code that is to be left out of stacks, [start, end): libprof's own.
+struct CodeRange {
+  uint64_t start = 0;
+  uint64_t end = 0;
+};
+
+// Makes libunwind ready. Once, before any capture, in normal code.
+void unwind_start(CodeRange own_code);
 
 // The stack of the thread that a signal interrupted with `context`. frames: room for `capacity` lookup addresses, leaf
-// first; libprof's own frames are left out.
+// first; own code is left out.
 CaptureResult capture(const ucontext_t& context, const StackBounds& bounds, uint64_t* frames, unsigned capacity);
 
 }  // namespace prof

@@ -1,7 +1,6 @@
 // Shows two threads that throw exceptions and one that loads, calls and unloads a library, all the time.
 // Argument: wall seconds.
 // build: -O2 -fomit-frame-pointer -pthread
-// links: -ldl
 #include <atomic>
 #include <cstdio>
 #include <dlfcn.h>

@@ -28,11 +28,8 @@ constexpr Unit kBytes[] = {
     {"PB", kKilo* kKilo* kKilo* kKilo* kKilo, {"pb", "pbyte", "petabyte"}},
 };
 constexpr Unit kTimes[] = {
-    {"ns", 1, {"ns", "nanosecond"}},
-    {"us", 1e3, {"us", "microsecond"}},
-    {"ms", 1e6, {"ms", "millisecond"}},
-    {"s", 1e9, {"s", "sec", "second"}},
-    {"hrs", 3600e9, {"hour", "hr"}},
+    {"ns", 1, {"ns", "nanosecond"}},    {"us", 1e3, {"us", "microsecond"}}, {"ms", 1e6, {"ms", "millisecond"}},
+    {"s", 1e9, {"s", "sec", "second"}}, {"hrs", 3600e9, {"hour", "hr"}},
 };
 
 struct UnitFamily {
@@ -114,8 +111,6 @@ int64_t wrapping_add(int64_t a, int64_t b) {
   return static_cast<int64_t>(static_cast<uint64_t>(a) + static_cast<uint64_t>(b));
 }
 
-int64_t magnitude(int64_t value) {
-  return value < 0 ? static_cast<int64_t>(-static_cast<uint64_t>(value)) : value;
-}
+int64_t magnitude(int64_t value) { return value < 0 ? static_cast<int64_t>(-static_cast<uint64_t>(value)) : value; }
 
 }  // namespace prof

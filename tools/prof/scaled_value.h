@@ -1,7 +1,7 @@
 // Numbers as people read them: 1.23s, 10ms, 4.50MB, 12.30%. Plain functions of their arguments; any code may call them.
 //
-// The units, the rounding and the padding are those of `go tool pprof`, so that two readers' outputs can be compared line
-// by line. A change here breaks that comparison (tests/e2e/test_prof.py).
+// The units, the rounding and the padding are those of `go tool pprof`, so that two readers' outputs can be compared
+// line by line. A change here breaks that comparison (tests/e2e/test_prof.py).
 #pragma once
 
 #include <cstdint>

@@ -147,12 +147,13 @@ class TopReport {
     for (uint32_t row : rows_) flat = wrapping_add(flat, total(row).flat);
     std::string share = percentage(flat, total_);
     share.erase(0, share.find_first_not_of(' '));
-    std::string text = "Showing nodes accounting for " + label(flat) + ", " + share + " of " + label(total_) + " total\n";
+    std::string text =
+        "Showing nodes accounting for " + label(flat) + ", " + share + " of " + label(total_) + " total\n";
     if (total_ == 0) return text;
     if (dropped_ > 0) {
       const int64_t cutoff = magnitude(static_cast<int64_t>(static_cast<double>(total_) * kRowFraction));
-      text += "Dropped " + std::to_string(dropped_) + (dropped_ > 1 ? " nodes" : " node") + " (cum <= " + label(cutoff) +
-              ")\n";
+      text += "Dropped " + std::to_string(dropped_) + (dropped_ > 1 ? " nodes" : " node") +
+              " (cum <= " + label(cutoff) + ")\n";
     }
     if (!rows_.empty() && rows_.size() < candidates_) {
       text += "Showing top " + std::to_string(rows_.size()) + " nodes out of " + std::to_string(candidates_) + "\n";
@@ -167,7 +168,8 @@ class TopReport {
       const RowTotal& values = total(row);
       sum = wrapping_add(sum, values.flat);
       text += padded(label(values.flat), 10) + " " + percentage(values.flat, total_) + " " + percentage(sum, total_) +
-              " " + padded(label(values.cum), 10) + " " + percentage(values.cum, total_) + "  " + frames_.rows[row].name;
+              " " + padded(label(values.cum), 10) + " " + percentage(values.cum, total_) + "  " +
+              frames_.rows[row].name;
       if (values.called_inline) text += values.called_outright ? " (partial-inline)" : " (inline)";
       text += "\n";
     }

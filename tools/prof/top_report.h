@@ -1,8 +1,9 @@
 // `prof top`: where the time (or memory, …) went, by function.
 //
-// Text, numbers and order are those of `go tool pprof -top -symbolize=none`, line by line. That includes what is left out:
-// functions below 0.5 % of the total, which a line of the header counts. The profile's comments (samples lost, the clock
-// used, …) are lines of the header, unless they begin with '#'. Frame-dropping patterns in a profile are not applied.
+// Text, numbers and order are those of `go tool pprof -top -symbolize=none`, line by line. That includes what is left
+// out: functions below 0.5 % of the total, which a line of the header counts. The profile's comments (samples lost, the
+// clock used, …) are lines of the header, unless they begin with '#'. Frame-dropping patterns in a profile are not
+// applied.
 #pragma once
 
 #include <cstddef>

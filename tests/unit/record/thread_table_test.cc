@@ -1,0 +1,54 @@
+#include "core/record/thread_table.h"
+
+#include <criterion/criterion.h>
+
+#include <set>
+#include <thread>
+#include <vector>
+
+#include "core/record/record.h"
+
+using namespace prof;
+
+static void setup() {
+  cr_assert(region_create());
+  cr_assert(record_create());
+}
+
+Test(thread_table, a_late_signal_does_not_reach_the_slots_next_thread, .init = setup) {
+  ThreadSlot* slot = take_thread_slot();
+  cr_assert_not_null(slot);
+  const uint64_t value = signal_value_of(*slot);
+  cr_assert_eq(slot_of_signal_value(value), slot);
+  give_back_thread_slot(slot);
+  cr_assert_null(slot_of_signal_value(value));
+  cr_assert_eq(take_thread_slot(), slot, "a free slot is used again");
+  cr_assert_null(slot_of_signal_value(value));
+}
+
+Test(thread_table, foreign_values_are_no_slots, .init = setup) {
+  for (const uint64_t value : {uint64_t{0}, ~uint64_t{0}, uint64_t{0x7fff'1234'5678}, uint64_t{0xffff'ffff}}) {
+    cr_assert_null(slot_of_signal_value(value));
+  }
+}
+
+Test(thread_table, many_threads_never_share_a_slot, .init = setup) {
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([] {
+      for (int i = 0; i < 20'000; ++i) {
+        ThreadSlot* slots[3];
+        for (ThreadSlot*& slot : slots) {
+          slot = take_thread_slot();
+          cr_assert_not_null(slot);
+          cr_assert_eq(slot->tid.exchange(1), 0, "somebody else has it");
+        }
+        for (ThreadSlot* slot : slots) give_back_thread_slot(slot);
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  unsigned slots = 0;
+  for_each_thread_slot([&](ThreadSlot*) { ++slots; });
+  cr_assert_leq(slots, 12u, "as many as were taken at once");
+}

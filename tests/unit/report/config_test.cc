@@ -1,0 +1,63 @@
+#include "core/report/config.h"
+
+#include <criterion/criterion.h>
+#include <criterion/redirect.h>
+#include <signal.h>
+
+#include <string>
+#include <vector>
+
+using namespace prof;
+
+static Config config_of(std::vector<const char*> environment) {
+  environment.push_back(nullptr);
+  return config_from_environment(environment.data());
+}
+
+static bool usable(const char* setting) {
+  log_start(LogLevel::error);
+  return config_of({"PROF_CPU=cpu.prof", setting}).cpu;
+}
+
+Test(config, nothing_is_on_by_itself) {
+  cr_assert_not(config_of({"HOME=/root", "PATH=/bin"}).cpu);
+  cr_assert_not(config_of({"PROF_CPU_HZ=100"}).cpu);
+}
+
+Test(config, takes_every_setting) {
+  const Config c = config_of({"PROF_CPU=a%p.prof", "PROF_CPU_HZ=1000", "PROF_CPU_CLOCK=perf", "PROF_CPU_DELAY=0.5", "PROF_CPU_DURATION=30",
+                              "PROF_CPU_SIGNAL=SIGUSR1", "PROF_STACK_DEPTH=1024", "PROF_FOLLOW=0", "PROF_LOG=debug"});
+  cr_assert(c.cpu);
+  cr_assert(c.cpu_file == "a%p.prof");
+  cr_assert_eq(c.cpu_hz, 1000);
+  cr_assert(c.cpu_clock == ClockChoice::perf);
+  cr_assert_eq(c.cpu_delay_ns, 500'000'000);
+  cr_assert_eq(c.cpu_duration_ns, 30'000'000'000);
+  cr_assert_eq(c.cpu_signal, SIGUSR1);
+  cr_assert_eq(c.stack_depth, 1024u);
+  cr_assert_not(c.follow);
+  cr_assert(c.log_level == LogLevel::debug);
+  cr_assert(config_of({"PROF_DIR=/tmp"}).cpu);
+}
+
+Test(config, refuses_what_cannot_be_used, .init = cr_redirect_stderr) {
+  for (const char* bad :
+       {"PROF_CPU_HZ=0", "PROF_CPU_HZ=10001", "PROF_CPU_HZ=-1", "PROF_CPU_HZ=1e3", "PROF_CPU_HZ=", "PROF_CPU_HZ=100 ", "PROF_CPU_CLOCK=Perf",
+        "PROF_CPU_DELAY=-1", "PROF_CPU_DELAY=soon", "PROF_CPU_DELAY=nan", "PROF_CPU_DURATION=0", "PROF_CPU_DURATION=inf", "PROF_CPU_SIGNAL=KILL",
+        "PROF_CPU_SIGNAL=9", "PROF_CPU_SIGNAL=SIGPROF", "PROF_CPU_SIGNAL=65", "PROF_CPU_SIGNAL=0", "PROF_STACK_DEPTH=0", "PROF_STACK_DEPTH=1025",
+        "PROF_FOLLOW=yes", "PROF_CPU=", "PROF_DIR="}) {
+    cr_assert_not(usable(bad), "%s", bad);
+  }
+}
+
+Test(config, accepts_the_ends_of_each_range) {
+  for (const char* good : {"PROF_CPU_HZ=1", "PROF_CPU_HZ=10000", "PROF_CPU_DELAY=0", "PROF_CPU_SIGNAL=64", "PROF_CPU_SIGNAL=USR2", "PROF_STACK_DEPTH=1",
+                           "PROF_FOLLOW=1", "PROF_CPU_CLOCK=auto"}) {
+    cr_assert(usable(good), "%s", good);
+  }
+}
+
+Test(config, a_bad_log_level_or_an_unknown_setting_costs_no_profile, .init = cr_redirect_stderr) {
+  cr_assert(config_of({"PROF_CPU=a", "PROF_LOG=loud"}).cpu);
+  cr_assert(config_of({"PROF_CPU=a", "PROF_CPUU=b"}).cpu);
+}

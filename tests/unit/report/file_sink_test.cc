@@ -1,0 +1,98 @@
+#include "core/report/file_sink.h"
+
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+
+using namespace prof;
+
+static std::string g_folder;
+
+static void setup() {
+  char folder[] = "/tmp/file_sink_test.XXXXXX";
+  g_folder = mkdtemp(folder);
+}
+static void teardown() { std::system(("rm -rf " + g_folder).c_str()); }
+
+static std::string contents(const std::string& path) {
+  std::ifstream file(path);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+static int files_in_folder() {
+  int count = 0;
+  FILE* list = popen(("ls -A " + g_folder + " | wc -l").c_str(), "r");
+  if (fscanf(list, "%d", &count) != 1) count = -1;
+  pclose(list);
+  return count;
+}
+static int64_t now() {
+  struct timespec t;
+  clock_gettime(CLOCK_REALTIME, &t);
+  return t.tv_sec * 1'000'000'000 + t.tv_nsec;
+}
+
+TestSuite(file_sink, .init = setup, .fini = teardown);
+
+Test(file_sink, writes_all_of_it_for_the_owner_only) {
+  const std::string path = g_folder + "/a.prof";
+  const std::string bytes(3'000'000, 'x');
+  umask(0);
+  cr_assert(write_file_whole(path, bytes, WriteMode::replace, 0).ok);
+  struct stat st;
+  stat(path.c_str(), &st);
+  cr_assert_eq(st.st_mode & 07777, 0600u);
+  cr_assert(contents(path) == bytes);
+  cr_assert(write_file_whole(path, "new", WriteMode::replace, 0).ok);
+  cr_assert_eq(contents(path), "new");
+  cr_assert_eq(files_in_folder(), 1, "no temporary is left");
+}
+
+Test(file_sink, a_newer_file_is_somebody_elses) {
+  const std::string path = g_folder + "/a.prof";
+  const int64_t start = now();
+  usleep(20'000);
+  cr_assert(write_file_whole(path, "other", WriteMode::replace_older, start).ok);
+  const WriteResult result = write_file_whole(path, "mine", WriteMode::replace_older, start);
+  cr_assert(!result.ok && result.taken);
+  cr_assert_eq(contents(path), "other");
+  usleep(20'000);
+  cr_assert(write_file_whole(path, "next run", WriteMode::replace_older, now()).ok);
+  cr_assert_eq(contents(path), "next run");
+  cr_assert_eq(files_in_folder(), 1);
+}
+
+Test(file_sink, says_what_failed) {
+  WriteResult result = write_file_whole(g_folder + "/missing/a.prof", "x", WriteMode::replace, 0);
+  cr_assert(!result.ok && result.error == ENOENT);
+  cr_assert_eq(result.error_text(), "No such file or directory");
+  write_file_whole(g_folder + "/file", "x", WriteMode::replace, 0);
+  result = write_file_whole(g_folder + "/file/a.prof", "x", WriteMode::replace, 0);
+  cr_assert(!result.ok && result.error == ENOTDIR);
+  result = write_file_whole(g_folder, "x", WriteMode::replace, 0);
+  cr_assert(!result.ok && result.error == EISDIR);
+}
+
+Test(file_sink, a_size_limit_is_an_error_and_not_a_signal) {
+  const struct rlimit limit = {1000, 1000};
+  setrlimit(RLIMIT_FSIZE, &limit);
+  const WriteResult result = write_file_whole(g_folder + "/a.prof", std::string(2000, 'x'), WriteMode::replace, 0);
+  cr_assert(!result.ok && result.error == EFBIG);
+  cr_assert_eq(files_in_folder(), 0);
+}
+
+Test(file_sink, writes_to_what_is_no_file_as_it_is) {
+  cr_assert(write_file_whole("/dev/null", "x", WriteMode::replace_older, 0).ok);
+  struct stat st;
+  stat("/dev/null", &st);
+  cr_assert(S_ISCHR(st.st_mode));
+  const WriteResult full = write_file_whole("/dev/full", "x", WriteMode::replace, 0);
+  cr_assert(!full.ok && full.error == ENOSPC);
+}

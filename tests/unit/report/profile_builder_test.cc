@@ -1,0 +1,141 @@
+// One test for each of the format's conventions that the builder is answerable for.
+#include "core/report/profile_builder.h"
+
+#include <criterion/criterion.h>
+#include <unistd.h>
+
+#include "core/base/address.h"
+
+using namespace prof;
+
+extern "C" __attribute__((noinline)) int symbol_in_this_program(int n) { return n + 1; }
+
+namespace {
+
+Snapshot snapshot_of(std::vector<std::vector<uint64_t>> stacks) {
+  Snapshot snapshot;
+  snapshot.pid = getpid();
+  snapshot.executable = "/bin/test";
+  snapshot.cpu.present = true;
+  snapshot.cpu.period_ns = 10'000'000;
+  snapshot.cpu.clock = "timer";
+  snapshot.cpu.start_unix_ns = 1'700'000'000'000'000'000;
+  snapshot.cpu.duration_ns = 2'000'000'000;
+  for (auto& frames : stacks) {
+    snapshot.stacks.push_back({frames, 0});
+    snapshot.cpu.samples.push_back({static_cast<uint32_t>(snapshot.stacks.size() - 1), "worker", 2});
+  }
+  return snapshot;
+}
+
+Profile build(const Snapshot& snapshot) {
+  Symbolizer symbolizer(getpid());
+  return build_cpu_profile(snapshot, ModuleMap::of_process(getpid()), &symbolizer);
+}
+
+const uint64_t kHere = reinterpret_cast<uint64_t>(symbol_in_this_program);
+const uint64_t kLibc = reinterpret_cast<uint64_t>(&qsort);
+
+const ProfileLocation& location_at(const Profile& p, uint64_t address) {
+  for (const auto& location : p.locations) {
+    if (location.address == address) return location;
+  }
+  cr_assert_fail("no location at that address");
+  abort();
+}
+
+}  // namespace
+
+Test(profile_builder, types_and_period_never_change) {
+  for (const Profile& p : {build(snapshot_of({})), build(snapshot_of({{kHere}}))}) {
+    cr_assert_eq(p.sample_types.size(), 2u);
+    cr_assert_eq(p.sample_types[0].type + "/" + p.sample_types[0].unit, "samples/count");
+    cr_assert_eq(p.sample_types[1].type + "/" + p.sample_types[1].unit, "cpu/nanoseconds");
+    cr_assert_eq(p.period_type.type + "/" + p.period_type.unit, "cpu/nanoseconds");
+    cr_assert_eq(p.default_sample_type, "cpu");
+    cr_assert_eq(p.period, 10'000'000);
+    cr_assert_eq(p.time_unix_ns, 1'700'000'000'000'000'000);
+    cr_assert_eq(p.duration_ns, 2'000'000'000);
+  }
+}
+
+Test(profile_builder, values_are_ticks_and_their_time) {
+  const Profile p = build(snapshot_of({{kHere, kLibc}}));
+  cr_assert_eq(p.samples.size(), 1u);
+  cr_assert(p.samples[0].values == std::vector<int64_t>({2, 20'000'000}));
+  cr_assert_eq(p.locations[p.samples[0].locations[0]].address, kHere, "the leaf is first");
+  cr_assert_eq(p.samples[0].labels[0].key, "thread");
+  cr_assert_eq(p.samples[0].labels[0].text, "worker");
+}
+
+Test(profile_builder, main_is_first_even_without_samples_in_it) {
+  char executable[4096] = {};
+  cr_assert_gt(readlink("/proc/self/exe", executable, sizeof(executable) - 1), 0);
+  for (const Profile& p : {build(snapshot_of({})), build(snapshot_of({{kLibc}}))}) {
+    cr_assert_eq(p.mappings[0].filename, executable);
+    cr_assert_eq(p.mappings[0].build_id.size(), 40u);
+  }
+}
+
+Test(profile_builder, every_location_lies_in_its_mapping) {
+  const Profile p = build(snapshot_of({{kHere, kLibc, 0x10'0000, 0x7fff'ffff'e000, static_cast<uint64_t>(StackEnd::too_deep)}}));
+  cr_assert_eq(p.locations.size(), 5u);
+  for (const auto& location : p.locations) {
+    const ProfileMapping& mapping = p.mappings[location.mapping];
+    cr_assert(location.address >= mapping.start && location.address < mapping.limit);
+  }
+  cr_assert_neq(location_at(p, 0x10'0000).mapping, 0u, "unknown code is not the main program's");
+}
+
+Test(profile_builder, markers_are_functions_that_say_so) {
+  const Profile p = build(snapshot_of({{kHere, static_cast<uint64_t>(StackEnd::too_deep)}}));
+  const ProfileLocation& last = p.locations[p.samples[0].locations[1]];
+  cr_assert(p.functions[last.function].name.starts_with("[truncated: "));
+}
+
+Test(profile_builder, losses_are_samples_and_comments) {
+  Snapshot snapshot = snapshot_of({{kHere}});
+  snapshot.losses = {{"no room", 3, 5}, {"only said", 2, 0}};
+  snapshot.notes = {"a note"};
+  const Profile p = build(snapshot);
+  cr_assert_eq(p.samples.size(), 2u);
+  cr_assert(p.samples[1].values == std::vector<int64_t>({5, 50'000'000}));
+  cr_assert_eq(p.functions[p.locations[p.samples[1].locations[0]].function].name, "[lost: no room]");
+  const auto has = [&](const std::string& comment) { return std::find(p.comments.begin(), p.comments.end(), comment) != p.comments.end(); };
+  cr_assert(has("no room: 3") && has("only said: 2") && has("a note") && has("cpu clock: timer"));
+}
+
+Test(profile_builder, equal_samples_are_one) {
+  Snapshot snapshot = snapshot_of({{kHere}, {kHere}, {kHere}});
+  snapshot.stacks[1].generation = 5;
+  snapshot.cpu.samples[2].thread_name = "other";
+  const Profile p = build(snapshot);
+  cr_assert_eq(p.samples.size(), 2u);
+  cr_assert_eq(p.samples[0].values[0] + p.samples[1].values[0], 6);
+}
+
+Test(profile_builder, has_functions_only_where_pprof_could_add_nothing) {
+  const Profile p = build(snapshot_of({{kHere, kLibc, kLibc + 1}, {0x10'0000}}));
+  cr_assert_not(p.mappings[0].has_functions, "this program has line tables");
+  const ProfileMapping& libc = p.mappings[location_at(p, kLibc).mapping];
+  const bool libc_has_lines = ElfSymbols::of_file(libc.filename).has_line_table();  // where its debug package is installed
+  cr_assert_eq(libc.has_functions, !libc_has_lines, "every location in it has a name");
+  cr_assert_not(p.mappings[location_at(p, 0x10'0000).mapping].has_functions);
+}
+
+Test(profile_builder, unloaded_code_is_told_by_generation) {
+  Snapshot snapshot = snapshot_of({{kLibc}, {kLibc}, {kLibc}});
+  snapshot.stacks[0].generation = 1;
+  snapshot.stacks[1].generation = 3;
+  snapshot.stacks[2].generation = 4;
+  const uint64_t start = kLibc & ~uint64_t{4095};
+  snapshot.unloaded = {{start, start + 4096, 0, 3, "/gone/second.so", "22"}, {start, start + 4096, 0, 1, "/gone/first.so", "11"}};
+  const Profile p = build(snapshot);
+  std::vector<std::string> files;
+  for (const auto& location : p.locations) files.push_back(p.mappings[location.mapping].filename);
+  cr_assert_eq(files.size(), 3u);
+  cr_assert_eq(files[0], "/gone/first.so");
+  cr_assert_eq(files[1], "/gone/second.so");
+  cr_assert(files[2].find("libc.so") != std::string::npos);
+  cr_assert_not(p.locations[0].has_function, "a file that is not there has no names");
+}

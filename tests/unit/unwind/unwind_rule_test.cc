@@ -1,0 +1,59 @@
+#include "core/unwind/unwind_rule.h"
+
+#include <criterion/criterion.h>
+
+#include "core/unwind/rule_cache.h"
+
+using namespace prof;
+
+Test(unwind_rule, what_goes_in_comes_out) {
+  for (const int64_t cfa : {8L, 16L, -8L, (1L << 25) - 8, -(1L << 25)}) {
+    for (const int64_t bp : {0L, -16L, 32760L, -32768L}) {
+      const UnwindRule rule = UnwindRule::make(RuleKind::cfa_deref_bp, cfa, -8, BpRule::at_cfa, bp);
+      cr_assert(rule.kind() == RuleKind::cfa_deref_bp);
+      cr_assert(rule.bp() == BpRule::at_cfa);
+      cr_assert_eq(rule.cfa_offset(), cfa);
+      cr_assert_eq(rule.bp_offset(), bp);
+      cr_assert_eq(rule.deref_offset(), -8);
+    }
+  }
+}
+
+Test(unwind_rule, what_does_not_fit_is_complex) {
+  cr_assert(UnwindRule::make(RuleKind::cfa_sp, 1L << 25, 0, BpRule::unchanged, 0).kind() == RuleKind::complex);
+  cr_assert(UnwindRule::make(RuleKind::cfa_sp, 8, 0, BpRule::at_cfa, 1L << 15).kind() == RuleKind::complex);
+  cr_assert(UnwindRule::make(RuleKind::cfa_sp, 8, -40000, BpRule::unchanged, 0).kind() == RuleKind::complex);
+}
+
+Test(rule_cache, forgets_when_told_to) {
+  const UnwindRule rule = UnwindRule::make(RuleKind::cfa_sp, 24, 0, BpRule::unchanged, 0);
+  const uint32_t generation = rule_cache_generation();
+  cr_assert(rule_cache_find(0x7f00'0000'1234, generation).kind() == RuleKind::none);
+  rule_cache_store(0x7f00'0000'1234, generation, rule);
+  cr_assert_eq(rule_cache_find(0x7f00'0000'1234, generation).word(), rule.word());
+  cr_assert(rule_cache_find(0x7f00'0000'1235, generation).kind() == RuleKind::none);
+  rule_cache_forget();
+  cr_assert(rule_cache_find(0x7f00'0000'1234, rule_cache_generation()).kind() == RuleKind::none);
+}
+
+Test(rule_cache, a_full_round_of_generations_brings_nothing_back) {
+  const UnwindRule rule(RuleKind::outermost);
+  rule_cache_store(0x7f00'0000'1234, rule_cache_generation(), rule);
+  for (int i = 0; i < 1 << 16; ++i) rule_cache_forget();
+  cr_assert(rule_cache_find(0x7f00'0000'1234, rule_cache_generation()).kind() == RuleKind::none);
+}
+
+Test(rule_cache, full_sets_replace_and_never_mix) {
+  const uint32_t generation = rule_cache_generation();
+  for (uint64_t i = 1; i < 500'000; ++i) {
+    rule_cache_store(0x1000 + i * 3, generation, UnwindRule::make(RuleKind::cfa_sp, static_cast<int64_t>(i % 1000) * 8, 0, BpRule::unchanged, 0));
+  }
+  unsigned found = 0;
+  for (uint64_t i = 1; i < 500'000; ++i) {
+    const UnwindRule rule = rule_cache_find(0x1000 + i * 3, generation);
+    if (rule.kind() == RuleKind::none) continue;
+    ++found;
+    cr_assert_eq(rule.cfa_offset(), static_cast<int64_t>(i % 1000) * 8);
+  }
+  cr_assert_gt(found, 20'000u);
+}
