@@ -68,7 +68,9 @@ e2e: all programs ## end-to-end tests (pytest)
 programs: $(PROGRAMS)
 check: all ## layers, symbols, sizes, style
 	@tools/check $(BUILD)
-bench: all programs ## costs, beside other profilers
+$(BUILD)/bench_unwind: tests/bench/bench_unwind.cc $(RECORD) $(REPORT)
+	@echo "  $@"; $(CXX) $(FLAGS) -o $@ $< $(RECORD) $(REPORT) $(ARCHIVES)
+bench: all $(BUILD)/bench_unwind ## costs, beside other profilers
 	@/usr/bin/python3 tests/bench/bench.py $(BUILD)
 demo: all ## profiles a real program and shows where its time went
 	@tools/demo $(BUILD)

@@ -75,6 +75,7 @@ def test_signal_and_still_on_at_exit(runs):
     run = runs["signal_open"]
     assert run.result
     check_stretches(run)
+    assert run.files() == ["cpu.1.prof", "cpu.2.prof", "cpu.3.prof"]
     last = run.profile("cpu.3.prof")
     assert abs(last.count("inside_last") - 40) <= 4, last.describe()
 
