@@ -3,7 +3,9 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 BUILD := build
 CXXFLAGS ?= -O2 -g
-MAKEFLAGS += --no-print-directory
+# As many jobs as there are processors, unless JOBS says otherwise; what make runs below this takes part in them.
+JOBS ?= $(shell nproc)
+MAKEFLAGS += --no-print-directory $(if $(filter 0,$(MAKELEVEL)),-j$(JOBS))
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 
@@ -60,7 +62,8 @@ $(BUILD)/programs/%: tests/programs/%.*
 	@mkdir -p $(@D)
 	@tools/build_program $< $@
 
-test: check unit e2e ## everything that is tested
+test: all $(UNIT) programs ## everything that is tested: check, unit and e2e, one after the other
+	@$(MAKE) check && $(MAKE) unit && $(MAKE) e2e
 unit: $(UNIT) ## unit tests (Criterion)
 	@for t in $(UNIT); do $$t || exit 1; done; echo "unit: $(words $(UNIT)) test programs passed"
 e2e: all programs ## end-to-end tests (pytest)
@@ -75,7 +78,7 @@ bench: all $(BUILD)/bench_unwind ## costs, beside other profilers
 demo: all ## profiles a real program and shows where its time went
 	@tools/demo $(BUILD)
 format: ## formats the sources
-	clang-format -i $(shell git ls-files '*.cc' '*.h')
+	clang-format -i $(shell git ls-files '*.c' '*.cc' '*.h')
 install: all ## to $(DESTDIR)$(PREFIX)
 	install -D -m 755 $(BUILD)/libprof.so $(DESTDIR)$(PREFIX)/lib/libprof.so
 	install -D -m 755 $(BUILD)/prof $(DESTDIR)$(PREFIX)/bin/prof

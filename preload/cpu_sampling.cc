@@ -29,10 +29,14 @@ CpuRecord* record() { return region_root<CpuRecord>(Root::cpu); }
 
 LossCause cause_of(StackEnd end) {
   switch (end) {
-    case StackEnd::too_deep: return LossCause::stack_too_deep;
-    case StackEnd::unreadable: return LossCause::stack_unreadable;
-    case StackEnd::no_progress: return LossCause::stack_no_progress;
-    default: return LossCause::stack_no_unwind_info;
+    case StackEnd::too_deep:
+      return LossCause::stack_too_deep;
+    case StackEnd::unreadable:
+      return LossCause::stack_unreadable;
+    case StackEnd::no_progress:
+      return LossCause::stack_no_progress;
+    default:
+      return LossCause::stack_no_unwind_info;
   }
 }
 
@@ -136,7 +140,8 @@ bool cpu_sampling_prepare(const CpuSettings& settings) {
   // On the alternate stack where the host has one: it has one because its stacks are small.
   action.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
   sigaction(SIGPROF, nullptr, &before);
-  const bool is_taken = before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN && before.sa_sigaction != on_sigprof;
+  const bool is_taken =
+      before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN && before.sa_sigaction != on_sigprof;
   if (is_taken) {
     LogLine(LogLevel::warn) << "another library handles SIGPROF already: no CPU profile";
     return false;
@@ -182,7 +187,8 @@ bool cpu_sampling_stop() {
       if (!is_exiting_slot(*slot)) stop_thread_clock(slot);
     });
     CpuRecord* cpu = record();
-    cpu->stretches[cpu->stretch.load() & 1].end_monotonic_ns.store(clock_ns(CLOCK_MONOTONIC), std::memory_order_release);
+    cpu->stretches[cpu->stretch.load() & 1].end_monotonic_ns.store(clock_ns(CLOCK_MONOTONIC),
+                                                                   std::memory_order_release);
   }
   g_switching.store(false, std::memory_order_release);
   return was_on;
@@ -194,6 +200,7 @@ void cpu_sampling_thread_begins(ThreadSlot* slot) {
   const int tid = raw_gettid();
   // A switching on that met the slot's last thread at its very end may have left it a clock.
   stop_thread_clock(slot);
+  this_thread_is(slot);
   slot->tid.store(tid, std::memory_order_release);
   start_clock_if_on(slot, tid);
 }
@@ -201,6 +208,7 @@ void cpu_sampling_thread_begins(ThreadSlot* slot) {
 void cpu_sampling_thread_ends(ThreadSlot* slot) {
   slot->tid.store(0, std::memory_order_seq_cst);
   stop_thread_clock(slot);
+  this_thread_is(nullptr);
   give_back_thread_slot(slot);
 }
 

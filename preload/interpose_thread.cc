@@ -8,8 +8,9 @@
 #include "preload/real_symbols.h"
 #include "preload/threads.h"
 
-extern "C" __attribute__((visibility("default"))) int pthread_create(pthread_t* thread, const pthread_attr_t* attributes,
-                                                                      void* (*start)(void*), void* argument) {
+extern "C" __attribute__((visibility("default"))) int pthread_create(pthread_t* thread,
+                                                                     const pthread_attr_t* attributes,
+                                                                     void* (*start)(void*), void* argument) {
   prof::ThreadSlot* slot = prof::thread_is_created(attributes, start, argument);
   if (slot == nullptr) return prof::real::pthread_create()(thread, attributes, start, argument);
   const int result = prof::real::pthread_create()(thread, attributes, prof::start_thread, slot);

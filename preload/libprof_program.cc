@@ -32,17 +32,17 @@ extern "C" __attribute__((visibility("hidden"), used)) void prof_program_main(lo
   char** arguments = reinterpret_cast<char**>(stack + 1);
   prof::log_start(prof::LogLevel::warn);
   if (count != 8) {
-    prof::LogLine(prof::LogLevel::error) << "this is a library: PROF_CPU=cpu.prof LD_PRELOAD=libprof.so ./app (or profrun)";
+    prof::LogLine(prof::LogLevel::error)
+        << "this is a library: PROF_CPU=cpu.prof LD_PRELOAD=libprof.so ./app (or profrun)";
     _exit(2);
   }
   prof::Output output = {};
   output.started_unix_ns = static_cast<int64_t>(prof::to_number(arguments[4]));
   output.is_child = prof::to_number(arguments[6]) != 0;
   strncpy(output.path, arguments[7], sizeof(output.path) - 1);
-  const bool written =
-      prof::write_profile_of_process(static_cast<int>(prof::to_number(arguments[1])), prof::to_number(arguments[2]),
-                                     static_cast<uint32_t>(prof::to_number(arguments[3])), output,
-                                     prof::to_number(arguments[5]) != 0);
+  const bool written = prof::write_profile_of_process(
+      static_cast<int>(prof::to_number(arguments[1])), prof::to_number(arguments[2]),
+      static_cast<uint32_t>(prof::to_number(arguments[3])), output, prof::to_number(arguments[5]) != 0);
   _exit(written ? 0 : 1);
 }
 

@@ -58,7 +58,8 @@ ClockSettings clock_settings() {
     if (perf_clock_permitted()) {
       settings.clock = CpuClock::perf;
     } else if (g_config.cpu_clock == ClockChoice::perf) {
-      LogLine(LogLevel::warn) << "PROF_CPU_CLOCK: 'perf' is not permitted here (see kernel.perf_event_paranoid): a timer instead";
+      LogLine(LogLevel::warn)
+          << "PROF_CPU_CLOCK: 'perf' is not permitted here (see kernel.perf_event_paranoid): a timer instead";
     }
   }
   return settings;
@@ -104,7 +105,8 @@ void install_switch_signal() {
   struct sigaction before = {};
   sigaction(g_config.cpu_signal, nullptr, &before);
   if (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN) {
-    LogLine(LogLevel::warn) << "PROF_CPU_SIGNAL: '" << g_config.cpu_signal << "' has a handler already; choose another signal";
+    LogLine(LogLevel::warn) << "PROF_CPU_SIGNAL: '" << g_config.cpu_signal
+                            << "' has a handler already; choose another signal";
     return;
   }
   struct sigaction action = {};

@@ -51,7 +51,7 @@ uint64_t count_unloads() {
   return unloads;
 }
 
-bool is_code(const ElfW(Phdr)& header) { return header.p_type == PT_LOAD && (header.p_flags & PF_X) != 0; }
+bool is_code(const ElfW(Phdr) & header) { return header.p_type == PT_LOAD && (header.p_flags & PF_X) != 0; }
 
 }  // namespace
 

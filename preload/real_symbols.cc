@@ -20,16 +20,16 @@ void* next_definition(const char* name) {
 
 }  // namespace
 
-#define PROF_DEFINE(result, name, parameters)                              \
-  result(*name()) parameters {                                             \
-    using Function = result(*) parameters;                                 \
-    static std::atomic<Function> real{nullptr};                            \
-    Function function = real.load(std::memory_order_relaxed);              \
-    if (function == nullptr) {                                             \
-      function = reinterpret_cast<Function>(next_definition(#name));       \
-      real.store(function, std::memory_order_relaxed);                     \
-    }                                                                      \
-    return function;                                                       \
+#define PROF_DEFINE(result, name, parameters)                        \
+  result(*name()) parameters {                                       \
+    using Function = result(*) parameters;                           \
+    static std::atomic<Function> real{nullptr};                      \
+    Function function = real.load(std::memory_order_relaxed);        \
+    if (function == nullptr) {                                       \
+      function = reinterpret_cast<Function>(next_definition(#name)); \
+      real.store(function, std::memory_order_relaxed);               \
+    }                                                                \
+    return function;                                                 \
   }
 PROF_HOOKED_FUNCTIONS(PROF_DEFINE)
 #undef PROF_DEFINE

@@ -74,8 +74,8 @@ long clone_child(Arguments* arguments) {
       "hlt\n"
       "1:"
       : "=a"(result)
-      : "a"(static_cast<long>(SYS_clone)), "D"(kFlags), "r"(stack_argument), [arguments] "r"(arguments),
-        [child] "r"(child_main)
+      : "a"(static_cast<long>(SYS_clone)), "D"(kFlags),
+        "r"(stack_argument), [arguments] "r"(arguments), [child] "r"(child_main)
       : "rcx", "r11", "rdx", "r10", "r8", "r12", "memory");
   return result;
 }
@@ -103,8 +103,8 @@ void reporter_prepare() {
   const long fd = raw_syscall(SYS_open, "/proc/self/maps", O_RDONLY | O_CLOEXEC);
   if (fd < 0) return;
   char wanted[20];
-  const size_t digits =
-      static_cast<size_t>(std::to_chars(wanted, wanted + 18, reinterpret_cast<uint64_t>(__ehdr_start), 16).ptr - wanted);
+  const size_t digits = static_cast<size_t>(
+      std::to_chars(wanted, wanted + 18, reinterpret_cast<uint64_t>(__ehdr_start), 16).ptr - wanted);
   wanted[digits] = '-';
   char line[4096 + 128];
   size_t length = 0;

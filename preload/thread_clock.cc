@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/perf_event.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -14,15 +15,17 @@
 namespace prof {
 namespace {
 
-// perf events are moved to high descriptor numbers, which a host that counts on low ones does not meet; the number is the
-// index of the thread's slot in the table below.
-constexpr int kMaxPerfEvents = 16384;
-std::atomic<uint64_t> g_perf_slots[kMaxPerfEvents];  // signal values, by descriptor - g_perf_base
-int g_perf_base = 0;
+constexpr uint64_t kPage = 4096;
+int g_perf_base = 0;  // descriptors of perf events are above
+
+// A perf event's signal does not carry a value of ours, so its thread is known by this. Only threads that registered
+// themselves get a perf event: one made by bare clone may share its creator's thread-local data.
+thread_local ThreadSlot* t_slot = nullptr;
 
 int64_t draw_phase(const ThreadSlot& slot, int tid, int64_t period_ns) {
   // splitmix64 (Steele, Lea, Flood 2014) of what differs between threads and between runs.
-  uint64_t x = static_cast<uint64_t>(clock_ns(CLOCK_MONOTONIC)) ^ (static_cast<uint64_t>(tid) << 40) ^ signal_value_of(slot);
+  uint64_t x =
+      static_cast<uint64_t>(clock_ns(CLOCK_MONOTONIC)) ^ (static_cast<uint64_t>(tid) << 40) ^ signal_value_of(slot);
   x += 0x9e37'79b9'7f4a'7c15;
   x = (x ^ (x >> 30)) * 0xbf58'476d'1ce4'e5b9;
   x = (x ^ (x >> 27)) * 0x94d0'49bb'1331'11eb;
@@ -64,35 +67,44 @@ bool is_perf_event(int fd, uint64_t id) {
   return raw_syscall(SYS_ioctl, fd, PERF_EVENT_IOC_ID, &now) >= 0 && now == id;
 }
 
+// The event is held by a mapping of its one control page, not by the descriptor: the host may close every descriptor it
+// finds (daemons do), and ours is closed by ourselves at the first tick.
 bool start_perf(ThreadSlot* slot, int tid) {
   const long low = open_perf_event(tid, std::max<int64_t>(slot->phase_ns, 10'000));  // the kernel's least period
   if (low < 0) return false;
+  // To a high number in the meantime, which a host that counts on the lowest free one does not meet.
   const int fd = static_cast<int>(raw_syscall(SYS_fcntl, low, F_DUPFD_CLOEXEC, g_perf_base));
   raw_syscall(SYS_close, low);
   if (fd < 0) return false;
-  const int index = fd - g_perf_base;
-  struct {
+  const struct {
     int type;
     int tid;
   } owner = {F_OWNER_TID, tid};
-  if (index >= kMaxPerfEvents || raw_syscall(SYS_fcntl, fd, F_SETOWN_EX, &owner) < 0 ||
+  const long page = raw_syscall(SYS_mmap, nullptr, kPage, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  const bool is_mapped = page > 0 || page < -4095;
+  if (!is_mapped || raw_syscall(SYS_fcntl, fd, F_SETOWN_EX, &owner) < 0 ||
       raw_syscall(SYS_fcntl, fd, F_SETSIG, SIGPROF) < 0 || raw_syscall(SYS_fcntl, fd, F_SETFL, O_ASYNC) < 0 ||
       raw_syscall(SYS_ioctl, fd, PERF_EVENT_IOC_ID, &slot->perf_id) < 0) {
+    if (is_mapped) raw_syscall(SYS_munmap, page, kPage);
     raw_syscall(SYS_close, fd);
     return false;
   }
   slot->perf_fd = fd;
-  g_perf_slots[index].store(signal_value_of(*slot), std::memory_order_release);
+  slot->perf_page = static_cast<uint64_t>(page);
   raw_syscall(SYS_ioctl, fd, PERF_EVENT_IOC_ENABLE, 0);
   return true;
 }
 
-void close_perf(ThreadSlot* slot) {
-  if (slot->perf_fd < 0) return;
-  g_perf_slots[slot->perf_fd - g_perf_base].store(0, std::memory_order_relaxed);
+void close_perf_descriptor(ThreadSlot* slot) {
   // The host may have closed it and opened something of its own under the number.
-  if (is_perf_event(slot->perf_fd, slot->perf_id)) raw_syscall(SYS_close, slot->perf_fd);
+  if (slot->perf_fd >= 0 && is_perf_event(slot->perf_fd, slot->perf_id)) raw_syscall(SYS_close, slot->perf_fd);
   slot->perf_fd = -1;
+}
+
+void close_perf(ThreadSlot* slot) {
+  close_perf_descriptor(slot);
+  if (slot->perf_page != 0) raw_syscall(SYS_munmap, slot->perf_page, kPage);
+  slot->perf_page = 0;
 }
 
 // Points phase + k * period, k from 0, in (0, span].
@@ -112,9 +124,12 @@ uint64_t take_first_timer_tick(ThreadSlot* slot, const ClockSettings& settings) 
 }
 
 uint64_t take_perf_ticks(ThreadSlot* slot, const ClockSettings& settings, bool first) {
-  if (first && is_perf_event(slot->perf_fd, slot->perf_id)) {
+  if (first) {
+    // From the phase to the period. Where the host has closed the descriptor the phase remains: more signals, the same ticks.
     uint64_t period = static_cast<uint64_t>(settings.period_ns);
-    raw_syscall(SYS_ioctl, slot->perf_fd, PERF_EVENT_IOC_PERIOD, &period);
+    if (is_perf_event(slot->perf_fd, slot->perf_id))
+      raw_syscall(SYS_ioctl, slot->perf_fd, PERF_EVENT_IOC_PERIOD, &period);
+    close_perf_descriptor(slot);
   }
   // By the thread's CPU clock, not by counting signals: one that comes while another is pending is dropped by the kernel.
   const int64_t slack = settings.period_ns / 4;  // the two clocks are read some microseconds apart
@@ -134,7 +149,7 @@ bool start_thread_clock(ThreadSlot* slot, int tid, const ClockSettings& settings
   slot->ticks_given = 0;
   slot->clock_start_ns = clock_ns(thread_cpu_clock(tid));
   slot->phase_ns = draw_phase(*slot, tid, settings.period_ns);
-  if (settings.clock == CpuClock::perf) {
+  if (settings.clock == CpuClock::perf && slot->registered != 0) {
     if (start_perf(slot, tid)) return true;
     count_loss(LossCause::perf_refused);
   }
@@ -160,12 +175,13 @@ uint64_t take_due_ticks(ThreadSlot* slot, const siginfo_t& info, const ClockSett
 
 ThreadSlot* slot_of_signal(const siginfo_t& info) {
   if (info.si_code == SI_TIMER) return slot_of_signal_value(reinterpret_cast<uint64_t>(info.si_value.sival_ptr));
-  if (info.si_code == POLL_IN || info.si_code == POLL_HUP) {
-    const int index = info.si_fd - g_perf_base;
-    if (g_perf_base == 0 || index < 0 || index >= kMaxPerfEvents) return nullptr;
-    return slot_of_signal_value(g_perf_slots[index].load(std::memory_order_acquire));
-  }
-  return nullptr;
+  const bool is_perf = info.si_code == POLL_IN || info.si_code == POLL_HUP;
+  return is_perf && t_slot != nullptr && t_slot->perf_page != 0 ? t_slot : nullptr;
+}
+
+void this_thread_is(ThreadSlot* slot) {
+  if (slot != nullptr) slot->registered = 1;
+  t_slot = slot;
 }
 
 bool perf_clock_permitted() {
@@ -181,7 +197,8 @@ bool perf_clock_permitted() {
 }
 
 void close_inherited_perf_events() {
-  for_each_thread_slot([](ThreadSlot* slot) { close_perf(slot); });
+  // Their pages are not inherited.
+  for_each_thread_slot(close_perf_descriptor);
 }
 
 }  // namespace prof

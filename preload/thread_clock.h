@@ -38,6 +38,9 @@ uint64_t take_due_ticks(ThreadSlot* slot, const siginfo_t& info, const ClockSett
 // The slot that a signal is for; null: the signal is not of a clock of ours.
 ThreadSlot* slot_of_signal(const siginfo_t& info);
 
+// The calling thread is the slot's; null: it ends. Before its clock is started.
+void this_thread_is(ThreadSlot* slot);
+
 // Whether perf events may be had here with the kernel's time counted. Tries one; normal code.
 bool perf_clock_permitted();
 

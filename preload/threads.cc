@@ -59,7 +59,9 @@ void register_calling_thread(uint64_t stack_low, uint64_t stack_high) {
   cpu_sampling_thread_begins(slot);
 }
 
-ThreadSlot* slot_of_calling_thread() { return g_key_made ? static_cast<ThreadSlot*>(pthread_getspecific(g_key)) : nullptr; }
+ThreadSlot* slot_of_calling_thread() {
+  return g_key_made ? static_cast<ThreadSlot*>(pthread_getspecific(g_key)) : nullptr;
+}
 
 ThreadSlot* thread_is_created(const pthread_attr_t* attributes, void* (*start)(void*), void* argument) {
   // Not in a child by vfork or raw clone: the region is its parent's.

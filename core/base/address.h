@@ -22,12 +22,12 @@ inline constexpr uint64_t kFirstCodeAddress = 4096;
 
 // Why a stack ends before the thread's start. Stored as the last frame; the order is part of the region's layout.
 enum class StackEnd : uint64_t {
-  complete = 0,       // not stored: the walk reached the thread's start
-  too_deep = 1,       // more frames than PROF_STACK_DEPTH
+  complete = 0,        // not stored: the walk reached the thread's start
+  too_deep = 1,        // more frames than PROF_STACK_DEPTH
   no_unwind_info = 2,  // code without unwind information, and no usable frame pointer
-  unreadable = 3,     // the stack is not readable where the caller should be
-  no_progress = 4,    // the next frame is not above this one: a broken or hand-made stack
-  lost = 5,           // no stack at all: recorded without one
+  unreadable = 3,      // the stack is not readable where the caller should be
+  no_progress = 4,     // the next frame is not above this one: a broken or hand-made stack
+  lost = 5,            // no stack at all: recorded without one
 };
 
 }  // namespace prof

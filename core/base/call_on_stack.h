@@ -6,6 +6,7 @@ namespace prof {
 
 // Calls function(argument) with the stack pointer at `top` (aligned to 16) and returns on the present stack. function must
 // return, and not throw.
-extern "C" __attribute__((visibility("hidden"))) void prof_call_on_stack(void* top, void (*function)(void*), void* argument);
+extern "C" __attribute__((visibility("hidden"))) void prof_call_on_stack(void* top, void (*function)(void*),
+                                                                         void* argument);
 
 }  // namespace prof

@@ -23,7 +23,8 @@ constexpr uint32_t kRetryEvery = 64;
 void* map_segment() {
   struct rlimit64 limit;
   // Beyond RLIMIT_FSIZE the kernel would send SIGXFSZ, which kills.
-  if (raw_syscall(SYS_prlimit64, 0, RLIMIT_FSIZE, nullptr, &limit) < 0 || limit.rlim_cur < kSegmentBytes) return nullptr;
+  if (raw_syscall(SYS_prlimit64, 0, RLIMIT_FSIZE, nullptr, &limit) < 0 || limit.rlim_cur < kSegmentBytes)
+    return nullptr;
   const long fd = raw_syscall(SYS_memfd_create, kRegionName, MFD_CLOEXEC);
   if (fd < 0) return nullptr;
   long address = -1;

@@ -7,12 +7,12 @@ namespace prof {
 
 // The order is part of the region's layout; loss_text() (core/report/loss_text.h) says each to people.
 enum class LossCause : unsigned {
-  region_full,        // the region may not grow: no room for a stack or a bucket
-  no_scratch,         // more handlers at once than there is scratch memory
-  timer_refused,      // timer_create failed: that thread is not sampled
-  perf_refused,       // perf_event_open failed for a thread: it got a timer
-  thread_untracked,   // no room in the thread table: that thread is not sampled
-  stack_too_deep,     // the others: stacks that end before the thread's start, by StackEnd
+  region_full,       // the region may not grow: no room for a stack or a bucket
+  no_scratch,        // more handlers at once than there is scratch memory
+  timer_refused,     // timer_create failed: that thread is not sampled
+  perf_refused,      // perf_event_open failed for a thread: it got a timer
+  thread_untracked,  // no room in the thread table: that thread is not sampled
+  stack_too_deep,    // the others: stacks that end before the thread's start, by StackEnd
   stack_no_unwind_info,
   stack_unreadable,
   stack_no_progress,

@@ -22,8 +22,8 @@ bool create(Root root) {
 
 bool record_create() {
   return create<StackTable>(Root::stacks) && create<ThreadNameTable>(Root::thread_names) &&
-         create<ThreadTable>(Root::threads) && create<ModuleTable>(Root::modules) && create<LossCounters>(Root::losses) &&
-         create<CpuRecord>(Root::cpu);
+         create<ThreadTable>(Root::threads) && create<ModuleTable>(Root::modules) &&
+         create<LossCounters>(Root::losses) && create<CpuRecord>(Root::cpu);
 }
 
 }  // namespace prof

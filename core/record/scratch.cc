@@ -18,7 +18,8 @@ Scratch* take_scratch() {
   uint64_t taken = g_taken.load(std::memory_order_relaxed);
   while (~taken != 0) {
     const auto bit = static_cast<unsigned>(__builtin_ctzll(~taken));
-    if (g_taken.compare_exchange_weak(taken, taken | uint64_t{1} << bit, std::memory_order_acquire)) return &g_scratches[bit];
+    if (g_taken.compare_exchange_weak(taken, taken | uint64_t{1} << bit, std::memory_order_acquire))
+      return &g_scratches[bit];
   }
   return nullptr;
 }

@@ -18,12 +18,12 @@ struct StackTable {
 };
 
 struct StackEntry {
-  Ref next;                    // written before the entry is published
-  uint32_t generation;         // of loaded libraries: record/unloaded_modules.h
+  Ref next;             // written before the entry is published
+  uint32_t generation;  // of loaded libraries: record/unloaded_modules.h
   uint64_t hash;
-  uint32_t count;              // of frames
+  uint32_t count;  // of frames
   std::atomic<Ref> buckets;
-  uint64_t frames[];           // core/base/address.h says what they are
+  uint64_t frames[];  // core/base/address.h says what they are
 };
 
 // The entry of these frames, new or old. 0: no room (the caller counts the loss). count: 1 to kMaxStackFrames.

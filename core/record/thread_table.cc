@@ -42,6 +42,7 @@ ThreadSlot* take_thread_slot() {
     } while (!table->all.compare_exchange_weak(first, ref, std::memory_order_release));
   }
   slot->exit_rounds = 0;
+  slot->registered = 0;
   slot->ticks_given = 0;
   slot->stack_low = slot->stack_high = 0;
   return slot;
@@ -67,7 +68,8 @@ uint64_t signal_value_of(const ThreadSlot& slot) {
 ThreadSlot* slot_of_signal_value(uint64_t value) {
   const auto wanted = static_cast<Ref>(value & kRefMask);
   // Compared with what exists, not followed: the host's own timers carry values of their own.
-  if (wanted == 0 || (uint64_t{wanted} << kRefShift) + sizeof(ThreadSlot) > g_region->used.load(std::memory_order_acquire)) {
+  if (wanted == 0 ||
+      (uint64_t{wanted} << kRefShift) + sizeof(ThreadSlot) > g_region->used.load(std::memory_order_acquire)) {
     return nullptr;
   }
   auto* slot = region_at<ThreadSlot>(wanted);

@@ -15,16 +15,17 @@ struct ThreadSlot {
   std::atomic<int32_t> tid;             // 0: free, or not started yet
   std::atomic<uint32_t> clock_started;  // 1: the clock fields below are valid
   int32_t timer;                        // kernel timer id, -1 none
-  int32_t perf_fd;                      // -1 none
+  int32_t perf_fd;                      // until the first tick; -1 none
   uint32_t exit_rounds;
-  uint32_t first_seen;                  // 1: the first tick of this clock has come
-  uint32_t reserved;
-  uint64_t perf_id;                     // what the kernel says of perf_fd: to know it from a reused number
-  uint64_t stack_low, stack_high;       // of the thread's own stack; 0 where not known
-  int64_t clock_start_ns;               // the thread's CPU clock when sampling of it began
-  int64_t phase_ns;                     // drawn from (0, period]: how long after that the first tick is due
-  uint64_t ticks_given;                 // since then
-  uint64_t start_routine;               // for the start trampoline; owner's pointers, opaque to readers
+  uint32_t first_seen;             // 1: the first tick of this clock has come
+  uint32_t registered;             // 1: the thread registered itself, and knows its slot
+  uint64_t perf_id;                // what the kernel says of perf_fd: to know it from a reused number
+  uint64_t perf_page;              // the mapping that holds the perf event; 0 none
+  uint64_t stack_low, stack_high;  // of the thread's own stack; 0 where not known
+  int64_t clock_start_ns;          // the thread's CPU clock when sampling of it began
+  int64_t phase_ns;                // drawn from (0, period]: how long after that the first tick is due
+  uint64_t ticks_given;            // since then
+  uint64_t start_routine;          // for the start trampoline; owner's pointers, opaque to readers
   uint64_t start_argument;
 };
 

@@ -12,7 +12,8 @@ namespace {
 bool is_same(const UnloadedModuleEntry& entry, const ModuleSegment& segment) {
   return entry.start == segment.start && entry.end == segment.end && entry.file_offset == segment.file_offset &&
          entry.path_bytes == segment.path_bytes && memcmp(entry.path, segment.path, segment.path_bytes) == 0 &&
-         entry.build_id_bytes == segment.build_id_bytes && memcmp(entry.build_id, segment.build_id, segment.build_id_bytes) == 0;
+         entry.build_id_bytes == segment.build_id_bytes &&
+         memcmp(entry.build_id, segment.build_id, segment.build_id_bytes) == 0;
 }
 
 // The entry of the last library that was unloaded from any of these addresses, if it was the very same one: it was loaded

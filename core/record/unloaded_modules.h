@@ -12,8 +12,8 @@ inline constexpr unsigned kMaxBuildIdBytes = 20;
 struct UnloadedModuleEntry {
   Ref next;
   std::atomic<uint32_t> last_generation;  // the last one in which it was loaded
-  uint64_t start, end;       // of one executable segment
-  uint64_t file_offset;      // of start
+  uint64_t start, end;                    // of one executable segment
+  uint64_t file_offset;                   // of start
   uint32_t build_id_bytes;
   uint8_t build_id[kMaxBuildIdBytes];
   uint32_t path_bytes;

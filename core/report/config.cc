@@ -33,9 +33,9 @@ bool parse_signal(std::string_view text, int* signal) {
     std::string_view name;
     int number;
   };
-  static constexpr Name kNames[] = {{"HUP", SIGHUP},     {"INT", SIGINT},   {"QUIT", SIGQUIT}, {"USR1", SIGUSR1},
-                                    {"USR2", SIGUSR2},   {"ALRM", SIGALRM}, {"TERM", SIGTERM}, {"URG", SIGURG},
-                                    {"VTALRM", SIGVTALRM}, {"WINCH", SIGWINCH}, {"IO", SIGIO},  {"PWR", SIGPWR}};
+  static constexpr Name kNames[] = {{"HUP", SIGHUP},       {"INT", SIGINT},     {"QUIT", SIGQUIT}, {"USR1", SIGUSR1},
+                                    {"USR2", SIGUSR2},     {"ALRM", SIGALRM},   {"TERM", SIGTERM}, {"URG", SIGURG},
+                                    {"VTALRM", SIGVTALRM}, {"WINCH", SIGWINCH}, {"IO", SIGIO},     {"PWR", SIGPWR}};
   if (text.starts_with("SIG")) text.remove_prefix(3);
   for (const Name& name : kNames) {
     if (text == name.name) *signal = name.number;
@@ -44,14 +44,16 @@ bool parse_signal(std::string_view text, int* signal) {
   int number = 0;
   if (!parse_number(text, 1, 64, &number)) return false;
   // What cannot be caught, what means an error of the program, what libprof needs itself, and glibc's own 32 and 33.
-  for (const int bad : {SIGKILL, SIGSTOP, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS, SIGABRT, SIGPROF, SIGCHLD, 32, 33}) {
+  for (const int bad :
+       {SIGKILL, SIGSTOP, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS, SIGABRT, SIGPROF, SIGCHLD, 32, 33}) {
     if (number == bad) return false;
   }
   *signal = number;
   return true;
 }
 
-constexpr std::string_view kSignalsAccepted = "a signal's name such as USR1, or its number; not one that a fault or libprof uses";
+constexpr std::string_view kSignalsAccepted =
+    "a signal's name such as USR1, or its number; not one that a fault or libprof uses";
 
 constexpr Setting kSettings[] = {
     {"PROF_CPU", "a file name", true,
@@ -68,7 +70,9 @@ constexpr Setting kSettings[] = {
      [](std::string_view value, Config* config) { return parse_number(value, 1, 10000, &config->cpu_hz); }},
     {"PROF_CPU_CLOCK", "auto, timer or perf", true,
      [](std::string_view value, Config* config) {
-       config->cpu_clock = value == "perf" ? ClockChoice::perf : value == "timer" ? ClockChoice::timer : ClockChoice::automatic;
+       config->cpu_clock = value == "perf"    ? ClockChoice::perf
+                           : value == "timer" ? ClockChoice::timer
+                                              : ClockChoice::automatic;
        return value == "auto" || value == "timer" || value == "perf";
      }},
     {"PROF_CPU_DELAY", "seconds, such as 2 or 0.5", true,

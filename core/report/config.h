@@ -13,7 +13,7 @@ namespace prof {
 enum class ClockChoice { automatic, timer, perf };
 
 struct Config {
-  std::string_view cpu_file;  // PROF_CPU, or empty: no CPU profile
+  std::string_view cpu_file;   // PROF_CPU, or empty: no CPU profile
   std::string_view directory;  // PROF_DIR
   int cpu_hz = 100;
   ClockChoice cpu_clock = ClockChoice::automatic;

@@ -94,18 +94,21 @@ void ElfSymbols::add_symbols(const Source& source, const void* section_table, un
   const auto* table = static_cast<const Elf64_Shdr*>(section_table);
   if (table[index].sh_link >= sections) return;
   const auto symbols = source.read_array<Elf64_Sym>(table[index].sh_offset, table[index].sh_size);
-  const auto strings = source.read_array<char>(table[table[index].sh_link].sh_offset, table[table[index].sh_link].sh_size);
+  const auto strings =
+      source.read_array<char>(table[table[index].sh_link].sh_offset, table[table[index].sh_link].sh_size);
   const uint64_t base = names_.size();
   if (strings.empty() || base + strings.size() > UINT32_MAX) return;
   names_.append(strings.data(), strings.size());
   names_.back() = '\0';
   for (const Elf64_Sym& symbol : symbols) {
     const unsigned type = ELF64_ST_TYPE(symbol.st_info);
-    const bool is_code = type == STT_FUNC || type == STT_GNU_IFUNC ||
-                         (type == STT_NOTYPE && symbol.st_shndx < sections && (table[symbol.st_shndx].sh_flags & SHF_EXECINSTR) != 0);
+    const bool is_code =
+        type == STT_FUNC || type == STT_GNU_IFUNC ||
+        (type == STT_NOTYPE && symbol.st_shndx < sections && (table[symbol.st_shndx].sh_flags & SHF_EXECINSTR) != 0);
     if (!is_code || symbol.st_shndx == SHN_UNDEF || symbol.st_name >= strings.size() || symbol.st_value == 0) continue;
     if (strings[symbol.st_name] == '\0') continue;
-    symbols_.push_back({symbol.st_value, symbol.st_size, static_cast<uint32_t>(base + symbol.st_name), rank_of(symbol)});
+    symbols_.push_back(
+        {symbol.st_value, symbol.st_size, static_cast<uint32_t>(base + symbol.st_name), rank_of(symbol)});
   }
 }
 
@@ -116,7 +119,8 @@ void ElfSymbols::load(const Source& source, bool symbols_only) {
     return;
   }
   if (!symbols_only && header.e_phentsize == sizeof(Elf64_Phdr)) {
-    for (const Elf64_Phdr& segment : source.read_array<Elf64_Phdr>(header.e_phoff, header.e_phnum * sizeof(Elf64_Phdr))) {
+    for (const Elf64_Phdr& segment :
+         source.read_array<Elf64_Phdr>(header.e_phoff, header.e_phnum * sizeof(Elf64_Phdr))) {
       if (segment.p_type == PT_LOAD) segments_.push_back({segment.p_offset, segment.p_vaddr, segment.p_filesz});
       if (segment.p_type == PT_NOTE && build_id_.empty()) {
         build_id_ = find_build_id(source.read_array<char>(segment.p_offset, segment.p_filesz));
@@ -130,7 +134,8 @@ void ElfSymbols::load(const Source& source, bool symbols_only) {
   const auto sections = static_cast<unsigned>(table.size());
   for (unsigned i = 0; i < sections; ++i) {
     if (table[i].sh_type == SHT_SYMTAB) has_full_table_ = true;
-    if (table[i].sh_type == SHT_SYMTAB || table[i].sh_type == SHT_DYNSYM) add_symbols(source, table.data(), sections, i);
+    if (table[i].sh_type == SHT_SYMTAB || table[i].sh_type == SHT_DYNSYM)
+      add_symbols(source, table.data(), sections, i);
     constexpr std::string_view kLines = ".debug_line";
     if (table[i].sh_name + kLines.size() < names.size() && table[i].sh_type != SHT_NOBITS &&
         std::string_view(names.data() + table[i].sh_name, kLines.size()) == kLines) {

@@ -60,11 +60,21 @@ bool expand_file_name(std::string_view pattern, const FileNameFacts& facts, std:
     }
     const char sequence = ++i < pattern.size() ? pattern[i] : '\0';
     switch (sequence) {
-      case 'p': *name += std::to_string(facts.pid); break;
-      case 'e': *name += facts.executable; break;
-      case 't': *name += facts.time; break;
-      case 'h': *name += facts.host; break;
-      case '%': *name += '%'; break;
+      case 'p':
+        *name += std::to_string(facts.pid);
+        break;
+      case 'e':
+        *name += facts.executable;
+        break;
+      case 't':
+        *name += facts.time;
+        break;
+      case 'h':
+        *name += facts.host;
+        break;
+      case '%':
+        *name += '%';
+        break;
       default:
         *error = "accepted after %: p, e, t, h or another %";
         return false;

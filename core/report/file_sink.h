@@ -14,9 +14,9 @@ enum class WriteMode {
 
 struct WriteResult {
   bool ok = false;
-  bool taken = false;        // replace_older: the name is a newer file's, and nothing was written
-  const char* step = "";     // what failed: "cannot create", "cannot write", …
-  int error = 0;             // errno of it
+  bool taken = false;     // replace_older: the name is a newer file's, and nothing was written
+  const char* step = "";  // what failed: "cannot create", "cannot write", …
+  int error = 0;          // errno of it
   std::string error_text() const;
 };
 

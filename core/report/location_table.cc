@@ -16,19 +16,26 @@ constexpr uint64_t kTextsEnd = kFirstCodeAddress;
 
 const char* text_of(StackEnd end) {
   switch (end) {
-    case StackEnd::too_deep: return "[truncated: the stack is deeper than PROF_STACK_DEPTH]";
-    case StackEnd::no_unwind_info: return "[truncated: code without unwind information]";
-    case StackEnd::unreadable: return "[truncated: the stack is not readable]";
-    case StackEnd::no_progress: return "[truncated: a broken frame]";
-    case StackEnd::lost: return "[no stack]";
-    case StackEnd::complete: break;
+    case StackEnd::too_deep:
+      return "[truncated: the stack is deeper than PROF_STACK_DEPTH]";
+    case StackEnd::no_unwind_info:
+      return "[truncated: code without unwind information]";
+    case StackEnd::unreadable:
+      return "[truncated: the stack is not readable]";
+    case StackEnd::no_progress:
+      return "[truncated: a broken frame]";
+    case StackEnd::lost:
+      return "[no stack]";
+    case StackEnd::complete:
+      break;
   }
   return "[truncated]";
 }
 
 }  // namespace
 
-LocationTable::LocationTable(const Snapshot& snapshot, const ModuleMap& modules, Symbolizer* symbolizer, Profile* profile)
+LocationTable::LocationTable(const Snapshot& snapshot, const ModuleMap& modules, Symbolizer* symbolizer,
+                             Profile* profile)
     : snapshot_(snapshot), modules_(modules), symbolizer_(symbolizer), profile_(profile) {
   if (modules.main() < 0) return;
   const Module& main = modules.modules()[static_cast<size_t>(modules.main())];
@@ -49,7 +56,8 @@ uint32_t LocationTable::function_of(const std::string& system_name, bool demangl
 }
 
 uint32_t LocationTable::add(uint32_t mapping, uint64_t address, const std::string& name, bool demangled) {
-  const auto [found, is_new] = by_address_.try_emplace({address, mapping}, static_cast<uint32_t>(profile_->locations.size()));
+  const auto [found, is_new] =
+      by_address_.try_emplace({address, mapping}, static_cast<uint32_t>(profile_->locations.size()));
   if (!is_new) return found->second;
   ProfileLocation location;
   location.mapping = mapping;
@@ -79,7 +87,8 @@ uint32_t LocationTable::of_frame(uint64_t frame, uint32_t generation) {
     return add(mapping, frame, same ? symbolizer_->find_in_file(gone->path, offset) : std::string(), true);
   }
   const int index = modules_.find(frame);
-  if (index < 0) return add(mapping_of(frame & ~uint64_t{4095}, (frame | 4095) + 1, 0, kUnmapped, ""), frame, "", false);
+  if (index < 0)
+    return add(mapping_of(frame & ~uint64_t{4095}, (frame | 4095) + 1, 0, kUnmapped, ""), frame, "", false);
   const Module& module = modules_.modules()[static_cast<size_t>(index)];
   if (!module.from_file && module.path != "[vdso]") {
     const std::string& name = module.path.empty() ? kAnonymous : module.path;

@@ -28,7 +28,8 @@ class LocationTable {
 
  private:
   // One place that code was mapped at: by path, start and end. Synthetic ones have a name in brackets.
-  uint32_t mapping_of(uint64_t start, uint64_t end, uint64_t file_offset, const std::string& path, const std::string& build_id);
+  uint32_t mapping_of(uint64_t start, uint64_t end, uint64_t file_offset, const std::string& path,
+                      const std::string& build_id);
   uint32_t function_of(const std::string& system_name, bool demangled);
   uint32_t add(uint32_t mapping, uint64_t address, const std::string& name, bool demangled);
   const UnloadedModule* unloaded_at(uint64_t address, uint32_t generation) const;
@@ -37,7 +38,7 @@ class LocationTable {
   const ModuleMap& modules_;
   Symbolizer* const symbolizer_;
   Profile* const profile_;
-  std::map<std::pair<uint64_t, uint32_t>, uint32_t> by_address_;  // address and mapping
+  std::map<std::pair<uint64_t, uint32_t>, uint32_t> by_address_;   // address and mapping
   std::map<std::pair<std::string, uint64_t>, uint32_t> mappings_;  // path and start
   std::unordered_map<std::string, uint32_t> functions_;            // by mangled name
   std::unordered_map<std::string, uint32_t> texts_;

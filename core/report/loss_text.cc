@@ -4,16 +4,26 @@ namespace prof {
 
 std::string_view loss_text(LossCause cause) {
   switch (cause) {
-    case LossCause::region_full: return "libprof's memory was full";
-    case LossCause::no_scratch: return "too many threads were sampled at the same moment";
-    case LossCause::timer_refused: return "timers refused by the kernel (threads not sampled; see ulimit -i)";
-    case LossCause::perf_refused: return "perf events refused by the kernel (threads sampled by a timer instead)";
-    case LossCause::thread_untracked: return "threads not sampled for want of memory";
-    case LossCause::stack_too_deep: return "stacks deeper than PROF_STACK_DEPTH";
-    case LossCause::stack_no_unwind_info: return "stacks that end in code without unwind information";
-    case LossCause::stack_unreadable: return "stacks that end in unreadable memory";
-    case LossCause::stack_no_progress: return "stacks that end in a broken frame";
-    case LossCause::count: break;
+    case LossCause::region_full:
+      return "libprof's memory was full";
+    case LossCause::no_scratch:
+      return "too many threads were sampled at the same moment";
+    case LossCause::timer_refused:
+      return "timers refused by the kernel (threads not sampled; see ulimit -i)";
+    case LossCause::perf_refused:
+      return "perf events refused by the kernel (threads sampled by a timer instead)";
+    case LossCause::thread_untracked:
+      return "threads not sampled for want of memory";
+    case LossCause::stack_too_deep:
+      return "stacks deeper than PROF_STACK_DEPTH";
+    case LossCause::stack_no_unwind_info:
+      return "stacks that end in code without unwind information";
+    case LossCause::stack_unreadable:
+      return "stacks that end in unreadable memory";
+    case LossCause::stack_no_progress:
+      return "stacks that end in a broken frame";
+    case LossCause::count:
+      break;
   }
   return "unknown";
 }

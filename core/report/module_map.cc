@@ -86,7 +86,8 @@ ModuleMap ModuleMap::of_text(std::string_view text, std::string_view executable)
     bool is_executable = false;
     if (parse_line(line, &module, &is_executable) && is_executable) map.modules_.push_back(std::move(module));
   }
-  std::sort(map.modules_.begin(), map.modules_.end(), [](const Module& a, const Module& b) { return a.start < b.start; });
+  std::sort(map.modules_.begin(), map.modules_.end(),
+            [](const Module& a, const Module& b) { return a.start < b.start; });
   for (size_t i = 0; i < map.modules_.size() && map.main_ < 0; ++i) {
     if (map.modules_[i].from_file && map.modules_[i].path == executable) map.main_ = static_cast<int>(i);
   }

@@ -77,7 +77,8 @@ bool output_prepare(const Config& config, Output* output) {
     path = insert_before_suffix(path, std::to_string(getpid()));
   }
   if (set_path(path, output)) return true;
-  LogLine(LogLevel::error) << variable << ": '" << value << "' cannot be used; the name is longer than the kernel allows";
+  LogLine(LogLevel::error) << variable << ": '" << value
+                           << "' cannot be used; the name is longer than the kernel allows";
   return false;
 }
 

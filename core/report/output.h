@@ -8,9 +8,9 @@
 namespace prof {
 
 struct Output {
-  char path[4096];             // absolute; %-sequences expanded; .PID inserted where this process is a child
-  int64_t started_unix_ns;     // of this process: an older file of that name is a previous run's
-  bool is_child;               // its parent is (or was) profiled under the same setting
+  char path[4096];          // absolute; %-sequences expanded; .PID inserted where this process is a child
+  int64_t started_unix_ns;  // of this process: an older file of that name is a previous run's
+  bool is_child;            // its parent is (or was) profiled under the same setting
 };
 
 // Fills it from the settings. Normal code. False: the name cannot be used (one line said).

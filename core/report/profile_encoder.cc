@@ -11,14 +11,30 @@ namespace {
 // Field numbers of proto/profile.proto.
 namespace field {
 enum Profile : protozero::pbf_tag_type {
-  kSampleType = 1, kSample = 2, kMapping = 3, kLocation = 4, kFunction = 5, kStringTable = 6, kTimeNanos = 9,
-  kDurationNanos = 10, kPeriodType = 11, kPeriod = 12, kComment = 13, kDefaultSampleType = 14
+  kSampleType = 1,
+  kSample = 2,
+  kMapping = 3,
+  kLocation = 4,
+  kFunction = 5,
+  kStringTable = 6,
+  kTimeNanos = 9,
+  kDurationNanos = 10,
+  kPeriodType = 11,
+  kPeriod = 12,
+  kComment = 13,
+  kDefaultSampleType = 14
 };
 enum ValueType : protozero::pbf_tag_type { kType = 1, kUnit = 2 };
 enum Sample : protozero::pbf_tag_type { kLocationId = 1, kValue = 2, kLabel = 3 };
 enum Label : protozero::pbf_tag_type { kKey = 1, kStr = 2 };
 enum Mapping : protozero::pbf_tag_type {
-  kMappingId = 1, kMemoryStart = 2, kMemoryLimit = 3, kFileOffset = 4, kMappingFilename = 5, kBuildId = 6, kHasFunctions = 7
+  kMappingId = 1,
+  kMemoryStart = 2,
+  kMemoryLimit = 3,
+  kFileOffset = 4,
+  kMappingFilename = 5,
+  kBuildId = 6,
+  kHasFunctions = 7
 };
 enum Location : protozero::pbf_tag_type { kLocationOwnId = 1, kMappingOfLocation = 2, kAddress = 3, kLine = 4 };
 enum Line : protozero::pbf_tag_type { kFunctionId = 1 };
@@ -42,7 +58,8 @@ class Strings {
   std::vector<const std::string*> order_;
 };
 
-void write_value_type(protozero::pbf_writer* profile, protozero::pbf_tag_type tag, const ValueType& value, Strings* strings) {
+void write_value_type(protozero::pbf_writer* profile, protozero::pbf_tag_type tag, const ValueType& value,
+                      Strings* strings) {
   protozero::pbf_writer message(*profile, tag);
   message.add_int64(field::kType, strings->index_of(value.type));
   message.add_int64(field::kUnit, strings->index_of(value.unit));
@@ -93,7 +110,9 @@ void write_function(protozero::pbf_writer* profile, uint64_t id, const ProfileFu
 // Length of the valid UTF-8 sequence that text begins with, 0 if there is none (RFC 3629, section 4).
 size_t utf8_length(std::string_view text) {
   const auto byte = [&](size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u; };
-  const auto follows = [&](size_t i, unsigned least = 0x80, unsigned most = 0xbf) { return byte(i) >= least && byte(i) <= most; };
+  const auto follows = [&](size_t i, unsigned least = 0x80, unsigned most = 0xbf) {
+    return byte(i) >= least && byte(i) <= most;
+  };
   const unsigned first = byte(0);
   if (first < 0x80) return 1;
   if (first >= 0xc2 && first <= 0xdf) return follows(1) ? 2 : 0;

@@ -28,15 +28,15 @@ struct ProfileMapping {
   uint64_t start = 0, limit = 0;  // addresses
   uint64_t file_offset = 0;       // of start, bytes
   std::string filename;
-  std::string build_id;           // hexadecimal
+  std::string build_id;  // hexadecimal
   bool has_functions = false;
 };
 
 struct ProfileLocation {
-  uint32_t mapping = 0;        // index
+  uint32_t mapping = 0;  // index
   uint64_t address = 0;
   bool has_function = false;
-  uint32_t function = 0;       // index
+  uint32_t function = 0;  // index
 };
 
 struct ProfileFunction {

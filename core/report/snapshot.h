@@ -37,7 +37,7 @@ struct UnloadedModule {
 
 // Something that was not recorded, or not recorded whole.
 struct Loss {
-  std::string cause;      // shown to people: "the region is full"
+  std::string cause;  // shown to people: "the region is full"
   uint64_t count = 0;
   uint64_t cpu_ticks = 0;  // how many of these were CPU ticks that now lack a stack
 };
@@ -53,7 +53,7 @@ struct Snapshot {
   struct Cpu {
     bool present = false;
     uint64_t period_ns = 0;
-    std::string clock;         // "timer" or "perf"
+    std::string clock;          // "timer" or "perf"
     int64_t start_unix_ns = 0;  // of this stretch
     uint64_t duration_ns = 0;
     std::vector<CpuSample> samples;

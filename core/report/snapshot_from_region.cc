@@ -33,12 +33,14 @@ void add_stack(const RegionView& region, const StackEntry& entry, Ref ref, uint3
     if (bucket == nullptr) break;
     const uint64_t ticks = ticks_of_word(bucket->words[stretch & 1].load(std::memory_order_relaxed), stretch);
     if (ticks != 0) {
-      samples.push_back({static_cast<uint32_t>(snapshot->stacks.size()), thread_name(region, bucket->thread_name), ticks});
+      samples.push_back(
+          {static_cast<uint32_t>(snapshot->stacks.size()), thread_name(region, bucket->thread_name), ticks});
     }
     at = bucket->next;
   }
   if (samples.empty()) return;
-  if (entry.count > kMaxStackFrames || region.at(ref, sizeof(StackEntry) + entry.count * sizeof(uint64_t)) == nullptr) return;
+  if (entry.count > kMaxStackFrames || region.at(ref, sizeof(StackEntry) + entry.count * sizeof(uint64_t)) == nullptr)
+    return;
   snapshot->stacks.push_back({{entry.frames, entry.frames + entry.count}, entry.generation});
   for (CpuSample& sample : samples) snapshot->cpu.samples.push_back(std::move(sample));
 }
@@ -60,7 +62,8 @@ void add_stacks(const RegionView& region, uint32_t stretch, Snapshot* snapshot) 
 void add_unloaded(const RegionView& region, Snapshot* snapshot) {
   const auto* table = region.root<ModuleTable>(Root::modules);
   unsigned chain = 0;
-  for (Ref ref = table == nullptr ? 0 : table->unloaded.load(std::memory_order_acquire); ref != 0 && ++chain < kMaxChain;) {
+  for (Ref ref = table == nullptr ? 0 : table->unloaded.load(std::memory_order_acquire);
+       ref != 0 && ++chain < kMaxChain;) {
     const auto* entry = region.at<UnloadedModuleEntry>(ref);
     if (entry == nullptr || region.at(ref, sizeof(*entry) + entry->path_bytes) == nullptr) break;
     UnloadedModule module;

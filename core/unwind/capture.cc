@@ -60,7 +60,8 @@ enum class Step { caller, end, complex };
 
 class Walker {
  public:
-  Walker(const ucontext_t& context, const StackBounds& bounds) : memory_(context, bounds) {
+  Walker(const ucontext_t& context, const StackBounds& bounds)
+      : memory_(context, bounds), generation_(rule_cache_generation()) {
     const auto& registers = context.uc_mcontext.gregs;
     frame_.registers = {static_cast<uint64_t>(registers[REG_RIP]), static_cast<uint64_t>(registers[REG_RSP]),
                         static_cast<uint64_t>(registers[REG_RBP])};
@@ -86,19 +87,25 @@ class Walker {
     const auto offset = static_cast<uint64_t>(rule.cfa_offset());
     uint64_t base = 0;
     switch (rule.kind()) {
-      case RuleKind::cfa_sp: return step_to(at.sp + offset, rule);
-      case RuleKind::cfa_bp: return step_to(at.bp + offset, rule);
+      case RuleKind::cfa_sp:
+        return step_to(at.sp + offset, rule);
+      case RuleKind::cfa_bp:
+        return step_to(at.bp + offset, rule);
       case RuleKind::cfa_deref_sp:
         if (!memory_.read(at.sp + static_cast<uint64_t>(rule.deref_offset()), &base)) return stop(StackEnd::unreadable);
         return step_to(base + offset, rule);
       case RuleKind::cfa_deref_bp:
         if (!memory_.read(at.bp + static_cast<uint64_t>(rule.deref_offset()), &base)) return stop(StackEnd::unreadable);
         return step_to(base + offset, rule);
-      case RuleKind::signal_frame: return step_over_signal();
-      case RuleKind::outermost: return stop(StackEnd::complete);
-      case RuleKind::no_info: return step_by_frame_pointer();
+      case RuleKind::signal_frame:
+        return step_over_signal();
+      case RuleKind::outermost:
+        return stop(StackEnd::complete);
+      case RuleKind::no_info:
+        return step_by_frame_pointer();
       case RuleKind::none:
-      case RuleKind::complex: break;
+      case RuleKind::complex:
+        break;
     }
     return Step::complex;
   }
@@ -111,11 +118,10 @@ class Walker {
 
   UnwindRule rule_of_frame() const {
     const uint64_t lookup = frame_.lookup().value;
-    const uint32_t generation = rule_cache_generation();
-    UnwindRule rule = rule_cache_find(lookup, generation);
+    UnwindRule rule = rule_cache_find(lookup, generation_);
     if (rule.kind() == RuleKind::none) {
       rule = rule_from_libunwind(frame_.registers.pc, lookup);
-      rule_cache_store(lookup, generation, rule);
+      rule_cache_store(lookup, generation_, rule);
     }
     return rule;
   }
@@ -128,7 +134,8 @@ class Walker {
     if (rule.bp() == BpRule::at_cfa && !memory_.read(cfa + static_cast<uint64_t>(rule.bp_offset()), &bp)) {
       return stop(StackEnd::unreadable);
     }
-    if (rule.bp() == BpRule::at_bp && !memory_.read(frame_.registers.bp + static_cast<uint64_t>(rule.bp_offset()), &bp)) {
+    if (rule.bp() == BpRule::at_bp &&
+        !memory_.read(frame_.registers.bp + static_cast<uint64_t>(rule.bp_offset()), &bp)) {
       return stop(StackEnd::unreadable);
     }
     return arrive({pc, cfa, bp}, /*called=*/true);
@@ -165,6 +172,7 @@ class Walker {
   }
 
   ReadableMemory memory_;
+  const uint32_t generation_;
   Frame frame_;
   UnwindRule rule_;
   StackEnd end_ = StackEnd::complete;
@@ -205,8 +213,10 @@ CaptureResult capture(const ucontext_t& context, const StackBounds& bounds, uint
     walker.find_rule();
     if (!frames.add(walker.frame().lookup())) return {frames.count(), StackEnd::too_deep};
     switch (walker.step()) {
-      case Step::caller: continue;
-      case Step::end: return {frames.count(), walker.end()};
+      case Step::caller:
+        continue;
+      case Step::end:
+        return {frames.count(), walker.end()};
       case Step::complex: {
         const StackEnd end = walk_slowly(context, bounds, &frames);
         return {frames.count(), end};

@@ -19,10 +19,10 @@ namespace {
 
 // .eh_frame_hdr (Linux Standard Base, Core 5.0, 10.6.2). Other encodings than these are not produced by any linker.
 struct EhFrameHeader {
-  uint8_t version;           // 1
+  uint8_t version;  // 1
   uint8_t eh_frame_encoding;
-  uint8_t count_encoding;    // DW_EH_PE_udata4
-  uint8_t table_encoding;    // DW_EH_PE_datarel | DW_EH_PE_sdata4
+  uint8_t count_encoding;  // DW_EH_PE_udata4
+  uint8_t table_encoding;  // DW_EH_PE_datarel | DW_EH_PE_sdata4
   int32_t eh_frame;
   uint32_t count;
 };

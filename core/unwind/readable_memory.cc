@@ -10,9 +10,7 @@ namespace {
 constexpr uint64_t kPage = 4096;
 constexpr uint64_t kWord = 8;
 
-bool within(const StackBounds& bounds, uint64_t address) {
-  return address >= bounds.low && address < bounds.high;
-}
+bool within(const StackBounds& bounds, uint64_t address) { return address >= bounds.low && address < bounds.high; }
 
 }  // namespace
 

@@ -37,7 +37,7 @@ class ReadableMemory {
 
   const StackBounds own_;
   StackBounds alternate_;
-  uint64_t low_ = 0;   // reads that begin in [low_, low_ + span_) are safe
+  uint64_t low_ = 0;  // reads that begin in [low_, low_ + span_) are safe
   uint64_t span_ = 0;
 };
 

@@ -26,9 +26,7 @@ uint64_t key_of(uint64_t address, uint32_t generation) {
   return (address << kGenerationBits) | (generation & ((1u << kGenerationBits) - 1));
 }
 
-Set& set_of(uint64_t address) {
-  return g_sets[(address * 0x9e37'79b9'7f4a'7c15) >> (64 - kSetBits)];
-}
+Set& set_of(uint64_t address) { return g_sets[(address * 0x9e37'79b9'7f4a'7c15) >> (64 - kSetBits)]; }
 
 }  // namespace
 
@@ -54,7 +52,8 @@ void rule_cache_store(uint64_t address, uint32_t generation, UnwindRule rule) {
   for (unsigned i = 0; i < kWays; ++i) {
     const uint64_t present = set.ways[i].key.load(std::memory_order_relaxed);
     if (present == key) return;
-    if (present == 0 || (present & ((1u << kGenerationBits) - 1)) != (generation & ((1u << kGenerationBits) - 1))) way = i;
+    if (present == 0 || (present & ((1u << kGenerationBits) - 1)) != (generation & ((1u << kGenerationBits) - 1)))
+      way = i;
   }
   Entry& entry = set.ways[way];
   uint64_t present = entry.key.load(std::memory_order_relaxed);

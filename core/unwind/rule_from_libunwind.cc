@@ -80,10 +80,17 @@ int access_reg(unw_addr_space_t, unw_regnum_t number, unw_word_t* value, int wri
   auto* question = static_cast<Question*>(arg);
   if (write != 0) return -UNW_EINVAL;
   switch (number) {
-    case UNW_X86_64_RIP: *value = question->pc; break;
-    case UNW_X86_64_RSP: *value = number_of(kSp); break;
-    case UNW_X86_64_RBP: *value = number_of(kBp); break;
-    default: *value = number_of(kOther);
+    case UNW_X86_64_RIP:
+      *value = question->pc;
+      break;
+    case UNW_X86_64_RSP:
+      *value = number_of(kSp);
+      break;
+    case UNW_X86_64_RBP:
+      *value = number_of(kBp);
+      break;
+    default:
+      *value = number_of(kOther);
   }
   return 0;
 }

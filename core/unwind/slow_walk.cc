@@ -31,8 +31,9 @@ int access_mem(unw_addr_space_t, unw_word_t address, unw_word_t* value, int writ
 
 // libunwind numbers registers as DWARF does; the kernel orders them otherwise.
 int access_reg(unw_addr_space_t, unw_regnum_t number, unw_word_t* value, int write, void* arg) {
-  static constexpr int kContextIndex[] = {REG_RAX, REG_RDX, REG_RCX, REG_RBX, REG_RSI, REG_RDI, REG_RBP, REG_RSP, REG_R8,
-                                          REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15, REG_RIP};
+  static constexpr int kContextIndex[] = {REG_RAX, REG_RDX, REG_RCX, REG_RBX, REG_RSI, REG_RDI,
+                                          REG_RBP, REG_RSP, REG_R8,  REG_R9,  REG_R10, REG_R11,
+                                          REG_R12, REG_R13, REG_R14, REG_R15, REG_RIP};
   if (write != 0 || number < 0 || number > UNW_X86_64_RIP) return -UNW_EINVAL;
   *value = static_cast<unw_word_t>(static_cast<Walk*>(arg)->context->uc_mcontext.gregs[kContextIndex[number]]);
   return 0;

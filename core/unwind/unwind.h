@@ -35,7 +35,7 @@ struct Registers {
 };
 
 struct CaptureResult {
-  unsigned frames = 0;                  // written to `frames`, the end marker not counted
+  unsigned frames = 0;  // written to `frames`, the end marker not counted
   StackEnd end = StackEnd::complete;
 };
 

@@ -37,7 +37,8 @@ class UnwindRule {
   explicit constexpr UnwindRule(RuleKind kind) : word_(static_cast<uint64_t>(kind) << 60) {}
 
   // `complex` where an offset does not fit.
-  static constexpr UnwindRule make(RuleKind kind, int64_t cfa_offset, int64_t deref_offset, BpRule bp, int64_t bp_offset) {
+  static constexpr UnwindRule make(RuleKind kind, int64_t cfa_offset, int64_t deref_offset, BpRule bp,
+                                   int64_t bp_offset) {
     constexpr int64_t kCfaLimit = int64_t{1} << 25;
     constexpr int64_t kLimit = 1 << 15;
     if (cfa_offset < -kCfaLimit || cfa_offset >= kCfaLimit || deref_offset < -kLimit || deref_offset >= kLimit ||

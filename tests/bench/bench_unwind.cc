@@ -53,8 +53,9 @@ void on_signal(int, siginfo_t*, void* raw) {
   rule_cache_forget();
   g_cold.push_back(per_frame([&] { capture(context, bounds, frames, kCapacity); }));
   g_warm.push_back(per_frame([&] {
-    for (int i = 0; i < 100; ++i) capture(context, bounds, frames, kCapacity);
-  }) / 100);
+                     for (int i = 0; i < 100; ++i) capture(context, bounds, frames, kCapacity);
+                   }) /
+                   100);
   g_step.push_back(per_frame([&] {
     ReadableMemory memory(context, bounds);
     slow_walk(context, &memory, visit, nullptr);
@@ -102,8 +103,10 @@ int main() {
   action.sa_flags = SA_SIGINFO;
   sigaction(SIGUSR1, &action, nullptr);
   for (int i = 0; i < 300; ++i) descend(40);
-  printf("a stack of %u frames, ns a frame (medians of 300): warm %.1f, cold %.0f; libunwind's unw_step %.0f, glibc's backtrace %.0f\n", g_frames,
-         median(g_warm), median(g_cold), median(g_step), median(g_backtrace));
+  printf(
+      "a stack of %u frames, ns a frame (medians of 300): warm %.1f, cold %.0f; libunwind's unw_step %.0f, glibc's "
+      "backtrace %.0f\n",
+      g_frames, median(g_warm), median(g_cold), median(g_step), median(g_backtrace));
   printf("a tick's recording (capture, intern, name, count), warm: %.0f ns\n", median(g_record));
   const double before = resident_mb();
   for (uint64_t i = 0; i < 10'000; ++i) {
@@ -111,5 +114,6 @@ int main() {
     for (uint64_t k = 0; k < 40; ++k) frames[k] = 0x10000 + i * 64 + k;
     count_cpu_ticks(intern_stack(frames, 40, 0), 0, 1, 1);
   }
-  printf("resident for 10 000 stacks of 40 frames: %.1f MB, %u MB of region\n", resident_mb() - before, g_region->segments.load());
+  printf("resident for 10 000 stacks of 40 frames: %.1f MB, %u MB of region\n", resident_mb() - before,
+         g_region->segments.load());
 }

@@ -167,7 +167,9 @@ def test_flags_become_settings(profrun, form):
 
 
 def test_output_folder(profrun):
-    for folder, file, wanted in [("out", "c", "out/c"), ("out/", "c", "out/c"), ("/", "c", "/c"), ("out", "/t/c", "/t/c")]:
+    for folder, file, wanted in [
+        ("out", "c", "out/c"), ("out/", "c", "out/c"), ("/", "c", "/c"), ("out", "/t/c", "/t/c"),
+    ]:
         flags = ("--outputdir", folder, "--cpuprofile", file)
         assert environment_of(profrun("env", "-0", flags=flags))["PROF_CPU"] == wanted
 

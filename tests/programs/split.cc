@@ -1,8 +1,9 @@
 // Shows a known split of CPU time: alpha 50 %, beta 30 %, gamma_ 20 %, in slices of 60 to 140 ms, in every thread.
 // Arguments: threads (1: the main one only), CPU seconds of each.
 // build: -O2 -fomit-frame-pointer -pthread
-#include <cstdio>
 #include <pthread.h>
+
+#include <cstdio>
 
 #include "victim.h"
 
@@ -76,8 +77,9 @@ int main(int argc, char **argv) {
   }
   printf("{\"total\": %llu, \"threads\": [", (unsigned long long)process_cpu_ns());
   for (int i = 0; i < threads; ++i) {
-    printf("%s{\"alpha\": %llu, \"beta\": %llu, \"gamma_\": %llu}", i ? ", " : "", (unsigned long long)work[i].cpu_ns[0],
-           (unsigned long long)work[i].cpu_ns[1], (unsigned long long)work[i].cpu_ns[2]);
+    printf("%s{\"alpha\": %llu, \"beta\": %llu, \"gamma_\": %llu}", i ? ", " : "",
+           (unsigned long long)work[i].cpu_ns[0], (unsigned long long)work[i].cpu_ns[1],
+           (unsigned long long)work[i].cpu_ns[2]);
   }
   printf("]}\n");
 }

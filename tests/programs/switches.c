@@ -19,7 +19,8 @@ BURNER(inside_last, 4354685564936845355u)
 static int profiles_in(const char *folder) {
   int count = 0;
   DIR *directory = opendir(folder);
-  for (struct dirent *entry; directory && (entry = readdir(directory));) count += strstr(entry->d_name, ".prof") != NULL;
+  for (struct dirent *entry; directory && (entry = readdir(directory));)
+    count += strstr(entry->d_name, ".prof") != NULL;
   if (directory) closedir(directory);
   return count;
 }

@@ -1,10 +1,11 @@
 // Shows two threads that throw exceptions and one that loads, calls and unloads a library, all the time.
 // Argument: wall seconds.
 // build: -O2 -fomit-frame-pointer -pthread
-#include <atomic>
-#include <cstdio>
 #include <dlfcn.h>
 #include <pthread.h>
+
+#include <atomic>
+#include <cstdio>
 #include <stdexcept>
 #include <string>
 

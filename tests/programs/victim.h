@@ -34,17 +34,17 @@ static inline uint64_t process_cpu_ns(void) { return clock_ns(CLOCK_PROCESS_CPUT
 static inline uint64_t wall_ns(void) { return clock_ns(CLOCK_MONOTONIC); }
 
 // Burns `ns` of the calling thread's CPU time, and returns what it really was.
-#define BURNER(name, multiplier)                                              \
-  PLAIN_NAME NOT_INLINED uint64_t name(uint64_t ns) {                         \
-    uint64_t start = thread_cpu_ns(), now = start, x = start | 1;             \
-    while (now - start < ns) {                                                \
-      for (int i = 0; i < 60000; ++i) {                                       \
-        x = x * (multiplier) + 12345;                                         \
-        __asm__ volatile("" : "+r"(x));                                       \
-      }                                                                       \
-      now = thread_cpu_ns();                                                  \
-    }                                                                         \
-    return now - start;                                                       \
+#define BURNER(name, multiplier)                                  \
+  PLAIN_NAME NOT_INLINED uint64_t name(uint64_t ns) {             \
+    uint64_t start = thread_cpu_ns(), now = start, x = start | 1; \
+    while (now - start < ns) {                                    \
+      for (int i = 0; i < 60000; ++i) {                           \
+        x = x * (multiplier) + 12345;                             \
+        __asm__ volatile("" : "+r"(x));                           \
+      }                                                           \
+      now = thread_cpu_ns();                                      \
+    }                                                             \
+    return now - start;                                           \
   }
 
 static inline uint64_t milliseconds(uint64_t n) { return n * 1000000u; }

@@ -53,7 +53,8 @@ Test(region, threads_get_entries_of_their_own) {
   }
   for (auto& thread : threads) thread.join();
   for (int t = 0; t < kThreads; ++t) {
-    for (int i = 0; i < kEntries; ++i) cr_assert_eq(*region_at<int>(refs[static_cast<size_t>(t)][static_cast<size_t>(i)]), t * kEntries + i);
+    for (int i = 0; i < kEntries; ++i)
+      cr_assert_eq(*region_at<int>(refs[static_cast<size_t>(t)][static_cast<size_t>(i)]), t * kEntries + i);
   }
 }
 
@@ -94,7 +95,8 @@ Test(region_view, reads_its_own_and_another_process) {
   if (reader == 0) {
     // The region is found by its name, as any reader would.
     const RegionView view = RegionView::of_process(getppid(), RegionView::find_in_process(getppid()));
-    const bool right = view.valid() && view.header().pid == getppid() && strcmp(static_cast<const char*>(view.at(ref, 8)), "near") == 0 &&
+    const bool right = view.valid() && view.header().pid == getppid() &&
+                       strcmp(static_cast<const char*>(view.at(ref, 8)), "near") == 0 &&
                        strcmp(static_cast<const char*>(view.at(far, 8)), "far") == 0;
     _exit(right ? 0 : 1);
   }

@@ -25,8 +25,9 @@ Test(config, nothing_is_on_by_itself) {
 }
 
 Test(config, takes_every_setting) {
-  const Config c = config_of({"PROF_CPU=a%p.prof", "PROF_CPU_HZ=1000", "PROF_CPU_CLOCK=perf", "PROF_CPU_DELAY=0.5", "PROF_CPU_DURATION=30",
-                              "PROF_CPU_SIGNAL=SIGUSR1", "PROF_STACK_DEPTH=1024", "PROF_FOLLOW=0", "PROF_LOG=debug"});
+  const Config c = config_of({"PROF_CPU=a%p.prof", "PROF_CPU_HZ=1000", "PROF_CPU_CLOCK=perf", "PROF_CPU_DELAY=0.5",
+                              "PROF_CPU_DURATION=30", "PROF_CPU_SIGNAL=SIGUSR1", "PROF_STACK_DEPTH=1024",
+                              "PROF_FOLLOW=0", "PROF_LOG=debug"});
   cr_assert(c.cpu);
   cr_assert(c.cpu_file == "a%p.prof");
   cr_assert_eq(c.cpu_hz, 1000);
@@ -41,18 +42,35 @@ Test(config, takes_every_setting) {
 }
 
 Test(config, refuses_what_cannot_be_used, .init = cr_redirect_stderr) {
-  for (const char* bad :
-       {"PROF_CPU_HZ=0", "PROF_CPU_HZ=10001", "PROF_CPU_HZ=-1", "PROF_CPU_HZ=1e3", "PROF_CPU_HZ=", "PROF_CPU_HZ=100 ", "PROF_CPU_CLOCK=Perf",
-        "PROF_CPU_DELAY=-1", "PROF_CPU_DELAY=soon", "PROF_CPU_DELAY=nan", "PROF_CPU_DURATION=0", "PROF_CPU_DURATION=inf", "PROF_CPU_SIGNAL=KILL",
-        "PROF_CPU_SIGNAL=9", "PROF_CPU_SIGNAL=SIGPROF", "PROF_CPU_SIGNAL=65", "PROF_CPU_SIGNAL=0", "PROF_STACK_DEPTH=0", "PROF_STACK_DEPTH=1025",
-        "PROF_FOLLOW=yes", "PROF_CPU=", "PROF_DIR="}) {
+  for (const char* bad : {"PROF_CPU_HZ=0",
+                          "PROF_CPU_HZ=10001",
+                          "PROF_CPU_HZ=-1",
+                          "PROF_CPU_HZ=1e3",
+                          "PROF_CPU_HZ=",
+                          "PROF_CPU_HZ=100 ",
+                          "PROF_CPU_CLOCK=Perf",
+                          "PROF_CPU_DELAY=-1",
+                          "PROF_CPU_DELAY=soon",
+                          "PROF_CPU_DELAY=nan",
+                          "PROF_CPU_DURATION=0",
+                          "PROF_CPU_DURATION=inf",
+                          "PROF_CPU_SIGNAL=KILL",
+                          "PROF_CPU_SIGNAL=9",
+                          "PROF_CPU_SIGNAL=SIGPROF",
+                          "PROF_CPU_SIGNAL=65",
+                          "PROF_CPU_SIGNAL=0",
+                          "PROF_STACK_DEPTH=0",
+                          "PROF_STACK_DEPTH=1025",
+                          "PROF_FOLLOW=yes",
+                          "PROF_CPU=",
+                          "PROF_DIR="}) {
     cr_assert_not(usable(bad), "%s", bad);
   }
 }
 
 Test(config, accepts_the_ends_of_each_range) {
-  for (const char* good : {"PROF_CPU_HZ=1", "PROF_CPU_HZ=10000", "PROF_CPU_DELAY=0", "PROF_CPU_SIGNAL=64", "PROF_CPU_SIGNAL=USR2", "PROF_STACK_DEPTH=1",
-                           "PROF_FOLLOW=1", "PROF_CPU_CLOCK=auto"}) {
+  for (const char* good : {"PROF_CPU_HZ=1", "PROF_CPU_HZ=10000", "PROF_CPU_DELAY=0", "PROF_CPU_SIGNAL=64",
+                           "PROF_CPU_SIGNAL=USR2", "PROF_STACK_DEPTH=1", "PROF_FOLLOW=1", "PROF_CPU_CLOCK=auto"}) {
     cr_assert(usable(good), "%s", good);
   }
 }

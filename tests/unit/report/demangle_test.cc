@@ -15,7 +15,8 @@ Test(demangle, rust_without_hash) {
 }
 
 Test(demangle, leaves_the_rest) {
-  for (const char* name : {"main", "", "_Z", "_ZN", "_R", "_Zzzz", "memcpy@plt", "_start"}) cr_assert_eq(demangle(name), name);
+  for (const char* name : {"main", "", "_Z", "_ZN", "_R", "_Zzzz", "memcpy@plt", "_start"})
+    cr_assert_eq(demangle(name), name);
   const std::string endless = "_Z" + std::string(100'000, 'N');
   cr_assert(demangle(endless) == endless);
 }

@@ -33,7 +33,8 @@ Test(elf_symbols, names_the_vdso) {
   Symbolizer symbolizer(getpid());
   const ElfSymbols& vdso = symbolizer.file("[vdso]");
   bool found = false;
-  for (uint64_t address = 0; address < 8192; ++address) found = found || vdso.find(address).find("clock_gettime") != std::string_view::npos;
+  for (uint64_t address = 0; address < 8192; ++address)
+    found = found || vdso.find(address).find("clock_gettime") != std::string_view::npos;
   cr_assert(found);
 }
 

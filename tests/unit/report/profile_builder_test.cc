@@ -78,7 +78,8 @@ Test(profile_builder, main_is_first_even_without_samples_in_it) {
 }
 
 Test(profile_builder, every_location_lies_in_its_mapping) {
-  const Profile p = build(snapshot_of({{kHere, kLibc, 0x10'0000, 0x7fff'ffff'e000, static_cast<uint64_t>(StackEnd::too_deep)}}));
+  const Profile p =
+      build(snapshot_of({{kHere, kLibc, 0x10'0000, 0x7fff'ffff'e000, static_cast<uint64_t>(StackEnd::too_deep)}}));
   cr_assert_eq(p.locations.size(), 5u);
   for (const auto& location : p.locations) {
     const ProfileMapping& mapping = p.mappings[location.mapping];
@@ -101,7 +102,9 @@ Test(profile_builder, losses_are_samples_and_comments) {
   cr_assert_eq(p.samples.size(), 2u);
   cr_assert(p.samples[1].values == std::vector<int64_t>({5, 50'000'000}));
   cr_assert_eq(p.functions[p.locations[p.samples[1].locations[0]].function].name, "[lost: no room]");
-  const auto has = [&](const std::string& comment) { return std::find(p.comments.begin(), p.comments.end(), comment) != p.comments.end(); };
+  const auto has = [&](const std::string& comment) {
+    return std::find(p.comments.begin(), p.comments.end(), comment) != p.comments.end();
+  };
   cr_assert(has("no room: 3") && has("only said: 2") && has("a note") && has("cpu clock: timer"));
 }
 
@@ -118,7 +121,8 @@ Test(profile_builder, has_functions_only_where_pprof_could_add_nothing) {
   const Profile p = build(snapshot_of({{kHere, kLibc, kLibc + 1}, {0x10'0000}}));
   cr_assert_not(p.mappings[0].has_functions, "this program has line tables");
   const ProfileMapping& libc = p.mappings[location_at(p, kLibc).mapping];
-  const bool libc_has_lines = ElfSymbols::of_file(libc.filename).has_line_table();  // where its debug package is installed
+  const bool libc_has_lines =
+      ElfSymbols::of_file(libc.filename).has_line_table();  // where its debug package is installed
   cr_assert_eq(libc.has_functions, !libc_has_lines, "every location in it has a name");
   cr_assert_not(p.mappings[location_at(p, 0x10'0000).mapping].has_functions);
 }
@@ -129,7 +133,8 @@ Test(profile_builder, unloaded_code_is_told_by_generation) {
   snapshot.stacks[1].generation = 3;
   snapshot.stacks[2].generation = 4;
   const uint64_t start = kLibc & ~uint64_t{4095};
-  snapshot.unloaded = {{start, start + 4096, 0, 3, "/gone/second.so", "22"}, {start, start + 4096, 0, 1, "/gone/first.so", "11"}};
+  snapshot.unloaded = {{start, start + 4096, 0, 3, "/gone/second.so", "22"},
+                       {start, start + 4096, 0, 1, "/gone/first.so", "11"}};
   const Profile p = build(snapshot);
   std::vector<std::string> files;
   for (const auto& location : p.locations) files.push_back(p.mappings[location.mapping].filename);

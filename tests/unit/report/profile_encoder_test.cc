@@ -36,7 +36,8 @@ Test(profile_encoder, every_field_comes_back) {
   p.period = 10'000'000;
   p.time_unix_ns = 1'700'000'000'123'456'789;
   p.duration_ns = 5'000'000'001;
-  p.mappings = {{0x1000, 0x2000, 0x100, "/bin/app", "abcd", true}, {0x7f0000000000, 0x7f0000001000, 0, "libc", "", false}};
+  p.mappings = {{0x1000, 0x2000, 0x100, "/bin/app", "abcd", true},
+                {0x7f0000000000, 0x7f0000001000, 0, "libc", "", false}};
   p.functions = {{"prof::f", "_ZN4prof1fEv"}, {"g", "g"}};
   p.locations = {{0, 0x1234, true, 0}, {1, 0x7f0000000010, true, 1}, {1, 0x7f0000000020, false, 0}};
   p.samples = {{{0, 1, 2}, {3, 30'000'000}, {{"thread", "main"}}}, {{2}, {-1, INT64_MIN}, {}}};
@@ -92,7 +93,9 @@ Test(profile_encoder, texts_are_valid_utf8) {
   cr_assert_eq(valid_utf8("plain"), "plain");
   cr_assert_eq(valid_utf8("h\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80"), "h\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80");
   cr_assert_eq(valid_utf8("\xff"), "?");
-  cr_assert_eq(valid_utf8("a\xc0\x80" "b"), "a??b", "overlong");
+  cr_assert_eq(valid_utf8("a\xc0\x80"
+                          "b"),
+               "a??b", "overlong");
   cr_assert_eq(valid_utf8("\xed\xa0\x80"), "???", "a surrogate");
   cr_assert_eq(valid_utf8("\xf5\x80\x80\x80"), "????", "beyond the last code point");
   cr_assert_eq(valid_utf8("\xe2\x82"), "??", "cut");

@@ -56,7 +56,8 @@ void compare_with_oracle() {
   cr_assert_geq(start, 0, "the interrupted frame is in the oracle's stack");
   cr_assert_eq(static_cast<int>(c.result.frames), c.oracle_frames - start);
   for (unsigned i = 1; i < c.result.frames; ++i) {
-    cr_assert_eq(c.frames[i], reinterpret_cast<uint64_t>(c.oracle[static_cast<unsigned>(start) + i]) - 1, "frame %u", i);
+    cr_assert_eq(c.frames[i], reinterpret_cast<uint64_t>(c.oracle[static_cast<unsigned>(start) + i]) - 1, "frame %u",
+                 i);
   }
   cr_assert(c.result.end == StackEnd::complete);
 }
@@ -146,17 +147,30 @@ Test(capture, survives_any_registers_and_any_stack) {
   auto* inaccessible = static_cast<char*>(mmap(nullptr, 4096 * 3, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
   mprotect(inaccessible, 4096, PROT_READ | PROT_WRITE);
   const auto code = reinterpret_cast<uint64_t>(dlsym(RTLD_DEFAULT, "qsort"));
-  const uint64_t tempting[] = {0, 8, 4095, code, code + 3, reinterpret_cast<uint64_t>(stack.data()), reinterpret_cast<uint64_t>(inaccessible + 4088),
-                               reinterpret_cast<uint64_t>(inaccessible + 4096), ~uint64_t{0}, 0x8000'0000'0000'0000, 0x7fff'ffff'fff8};
+  const uint64_t tempting[] = {0,
+                               8,
+                               4095,
+                               code,
+                               code + 3,
+                               reinterpret_cast<uint64_t>(stack.data()),
+                               reinterpret_cast<uint64_t>(inaccessible + 4088),
+                               reinterpret_cast<uint64_t>(inaccessible + 4096),
+                               ~uint64_t{0},
+                               0x8000'0000'0000'0000,
+                               0x7fff'ffff'fff8};
   uint64_t frames[kDepth];
   for (int round = 0; round < 200'000; ++round) {
     context = real;
     const auto pick = [&]() -> uint64_t {
       switch (random() % 4) {
-        case 0: return random();
-        case 1: return tempting[random() % std::size(tempting)];
-        case 2: return code + random() % 100'000;
-        default: return reinterpret_cast<uint64_t>(stack.data()) + random() % (stack.size() * 8);
+        case 0:
+          return random();
+        case 1:
+          return tempting[random() % std::size(tempting)];
+        case 2:
+          return code + random() % 100'000;
+        default:
+          return reinterpret_cast<uint64_t>(stack.data()) + random() % (stack.size() * 8);
       }
     };
     for (int r = 0; r < 17; ++r) registers[r] = static_cast<greg_t>(pick());

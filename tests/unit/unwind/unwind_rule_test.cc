@@ -46,7 +46,8 @@ Test(rule_cache, a_full_round_of_generations_brings_nothing_back) {
 Test(rule_cache, full_sets_replace_and_never_mix) {
   const uint32_t generation = rule_cache_generation();
   for (uint64_t i = 1; i < 500'000; ++i) {
-    rule_cache_store(0x1000 + i * 3, generation, UnwindRule::make(RuleKind::cfa_sp, static_cast<int64_t>(i % 1000) * 8, 0, BpRule::unchanged, 0));
+    rule_cache_store(0x1000 + i * 3, generation,
+                     UnwindRule::make(RuleKind::cfa_sp, static_cast<int64_t>(i % 1000) * 8, 0, BpRule::unchanged, 0));
   }
   unsigned found = 0;
   for (uint64_t i = 1; i < 500'000; ++i) {
