@@ -14,6 +14,7 @@
 #include "core/record/thread_names.h"
 #include "core/record/unloaded_modules.h"
 #include "core/unwind/unwind.h"
+#include "preload/real_symbols.h"
 
 namespace prof {
 namespace {
@@ -21,6 +22,7 @@ namespace {
 CpuSettings g_settings;
 std::atomic<bool> g_on{false};
 std::atomic<bool> g_switching{false};
+std::atomic<bool> g_has_sigprof{false};
 std::atomic<int64_t> g_begin_ns{0};  // CLOCK_MONOTONIC: ticks before are dropped
 std::atomic<int64_t> g_end_ns{0};    // the first tick from here on ends the stretch
 StretchOver g_stretch_over = nullptr;
@@ -139,19 +141,20 @@ bool cpu_sampling_prepare(const CpuSettings& settings) {
   action.sa_sigaction = on_sigprof;
   // On the alternate stack where the host has one: it has one because its stacks are small.
   action.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
-  sigaction(SIGPROF, nullptr, &before);
+  real::sigaction()(SIGPROF, nullptr, &before);
   const bool is_taken =
       before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN && before.sa_sigaction != on_sigprof;
   if (is_taken) {
     LogLine(LogLevel::warn) << "another library handles SIGPROF already: no CPU profile";
     return false;
   }
-  sigaction(SIGPROF, &action, nullptr);
+  real::sigaction()(SIGPROF, &action, nullptr);
+  g_has_sigprof.store(true);
   return true;
 }
 
 uint32_t cpu_sampling_start() {
-  if (g_switching.exchange(true, std::memory_order_acquire)) return 0;
+  if (!g_has_sigprof.load() || g_switching.exchange(true, std::memory_order_acquire)) return 0;
   CpuRecord* cpu = record();
   const uint32_t number = cpu->stretch.load(std::memory_order_relaxed) + 1;
   CpuStretch& stretch = cpu->stretches[number & 1];
@@ -159,6 +162,7 @@ uint32_t cpu_sampling_start() {
   stretch.start_unix_ns = clock_ns(CLOCK_REALTIME) + g_settings.delay_ns;
   stretch.start_monotonic_ns = now + g_settings.delay_ns;
   stretch.end_monotonic_ns.store(0, std::memory_order_relaxed);
+  stretch.reported.store(Reported::no, std::memory_order_relaxed);
   stretch.number.store(number, std::memory_order_release);
   g_begin_ns.store(now + g_settings.delay_ns, std::memory_order_relaxed);
   g_end_ns.store(now + g_settings.delay_ns + g_settings.duration_ns, std::memory_order_relaxed);
@@ -221,13 +225,18 @@ unsigned count_unsampled_threads() {
   return unsampled;
 }
 
+bool cpu_sampling_has_sigprof() { return g_has_sigprof.load(std::memory_order_relaxed); }
+
+void cpu_sampling_give_up() {
+  g_has_sigprof.store(false);
+  cpu_sampling_stop();
+}
+
 void cpu_sampling_leave() {
-  struct sigaction now = {};
-  sigaction(SIGPROF, nullptr, &now);
-  if (now.sa_sigaction != on_sigprof) return;
-  now = {};
-  now.sa_handler = SIG_IGN;
-  sigaction(SIGPROF, &now, nullptr);
+  if (!g_has_sigprof.exchange(false)) return;
+  struct sigaction ignore = {};
+  ignore.sa_handler = SIG_IGN;
+  real::sigaction()(SIGPROF, &ignore, nullptr);
 }
 
 }  // namespace prof

@@ -38,6 +38,11 @@ void cpu_sampling_thread_ends(ThreadSlot* slot);
 // Threads of the process that are not sampled: no slot or no clock. Reads /proc/self/task.
 unsigned count_unsampled_threads();
 
+// Whether SIGPROF's handler is ours now.
+bool cpu_sampling_has_sigprof();
+// The program takes SIGPROF over: sampling stops and does not start again.
+void cpu_sampling_give_up();
+
 // After the last stop: SIGPROF is ignored, if it is still ours. Never default: a late signal would kill the host.
 void cpu_sampling_leave();
 

@@ -3,6 +3,20 @@
 // dlopen is not here: its caller's RPATH decides where it searches, and the caller would be libprof.
 #pragma once
 
-#define PROF_HOOKED_FUNCTIONS(HOOK)                                                                     \
-  HOOK(int, pthread_create, (pthread_t*, const pthread_attr_t*, void* (*)(void*), void*)) /* threads */ \
-  HOOK(int, dlclose, (void*))                                                             /* loader */
+#include <pthread.h>
+#include <signal.h>
+#include <time.h>
+
+#define PROF_HOOKED_FUNCTIONS(HOOK)                                                       \
+  /* threads */                                                                           \
+  HOOK(int, pthread_create, (pthread_t*, const pthread_attr_t*, void* (*)(void*), void*)) \
+  /* loader */                                                                            \
+  HOOK(int, dlclose, (void*))                                                             \
+  /* signals: SIGPROF is libprof's, and the program does not see it */                    \
+  HOOK(int, sigaction, (int, const struct sigaction*, struct sigaction*))                 \
+  HOOK(sighandler_t, signal, (int, sighandler_t))                                         \
+  HOOK(int, sigwait, (const sigset_t*, int*))                                             \
+  HOOK(int, sigwaitinfo, (const sigset_t*, siginfo_t*))                                   \
+  HOOK(int, sigtimedwait, (const sigset_t*, siginfo_t*, const struct timespec*))          \
+  HOOK(int, signalfd, (int, const sigset_t*, int))                                        \
+  HOOK(int, sigpending, (sigset_t*))

@@ -1,6 +1,6 @@
 // libprof.so as a program: the reporter (reporter.h). Executed by a human it says what it is. Normal code.
 //
-//   libprof-reporter PID REGION STRETCH STARTED NUMBERED CHILD PATH      numbers in decimal; exit code 0: written
+//   libprof-reporter PID REGION STRETCH STARTED NUMBERED CHILD PATH      numbers in decimal
 
 #include <unistd.h>
 
@@ -40,10 +40,10 @@ extern "C" __attribute__((visibility("hidden"), used)) void prof_program_main(lo
   output.started_unix_ns = static_cast<int64_t>(prof::to_number(arguments[4]));
   output.is_child = prof::to_number(arguments[6]) != 0;
   strncpy(output.path, arguments[7], sizeof(output.path) - 1);
-  const bool written = prof::write_profile_of_process(
+  const bool done = prof::write_profile_of_process(
       static_cast<int>(prof::to_number(arguments[1])), prof::to_number(arguments[2]),
       static_cast<uint32_t>(prof::to_number(arguments[3])), output, prof::to_number(arguments[5]) != 0);
-  _exit(written ? 0 : 1);
+  _exit(done ? 0 : 1);
 }
 
 // The stack is aligned and the frame chain ended here, as a program's start does.

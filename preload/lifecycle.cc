@@ -21,6 +21,7 @@
 #include "core/report/profiler.h"
 #include "core/unwind/unwind.h"
 #include "preload/cpu_sampling.h"
+#include "preload/real_symbols.h"
 #include "preload/reporter.h"
 #include "preload/threads.h"
 
@@ -94,8 +95,9 @@ void on_switch_signal(int, siginfo_t*, void*) {
   const uint32_t stretch = region_root<CpuRecord>(Root::cpu)->stretch.load();
   if (cpu_sampling_stop()) {
     on_stretch_over(stretch);
+  } else if (reporter_is_busy(stretch + 1)) {
+    LogLine(LogLevel::warn) << "an earlier profile is still being written: not switched on; try again";
   } else {
-    reporter_reap();
     cpu_sampling_start();
   }
 }
@@ -103,7 +105,7 @@ void on_switch_signal(int, siginfo_t*, void*) {
 void install_switch_signal() {
   if (g_config.cpu_signal == 0) return;
   struct sigaction before = {};
-  sigaction(g_config.cpu_signal, nullptr, &before);
+  real::sigaction()(g_config.cpu_signal, nullptr, &before);
   if (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN) {
     LogLine(LogLevel::warn) << "PROF_CPU_SIGNAL: '" << g_config.cpu_signal
                             << "' has a handler already; choose another signal";
@@ -113,7 +115,7 @@ void install_switch_signal() {
   action.sa_sigaction = on_switch_signal;
   action.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
   sigfillset(&action.sa_mask);
-  sigaction(g_config.cpu_signal, &action, nullptr);
+  real::sigaction()(g_config.cpu_signal, &action, nullptr);
 }
 
 // SIGPROF stays blocked from before a fork until the child has let go of its parent's region, and during the fork itself: a
@@ -175,6 +177,7 @@ __attribute__((destructor)) void stop() {
   const uint32_t stretch = region_root<CpuRecord>(Root::cpu)->stretch.load();
   const bool unwritten = reporter_wait(stretch);
   // A stretch that was switched off is its reporter's, unless that failed.
+  // Where the program took SIGPROF over, the stretch ended without one.
   if (was_on || (stretch != 0 && unwritten)) {
     write_own_profile(g_region, stretch, g_output, g_config.cpu_signal != 0, unsampled);
   }

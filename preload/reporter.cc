@@ -14,6 +14,7 @@
 #include "core/base/raw_log.h"
 #include "core/base/raw_syscall.h"
 #include "core/base/region.h"
+#include "core/record/cpu_buckets.h"
 
 extern "C" const char __ehdr_start[] __attribute__((visibility("hidden")));
 extern "C" void prof_program_entry() __attribute__((visibility("hidden")));
@@ -23,45 +24,27 @@ namespace {
 
 char g_own_path[4096];  // of libprof.so; empty: not known, and every profile is written at exit
 
-struct Running {
-  int pid = 0;
-  uint32_t stretch = 0;
-  bool written = false;
-};
-Running g_running[2];  // by stretch & 1
-
-// The arguments of one launch; static, because the child reads them while the handler has returned.
-struct Arguments {
+// What one launch needs, by stretch & 1; static, because both children read it when the handler may have returned.
+struct Launch {
+  uint32_t stretch;
+  std::atomic<int> pid;  // the reporter's; 0: none
   char numbers[6][24];
   char path[sizeof(Output::path)];
   char* list[10];
-  alignas(16) unsigned char stack[8192];
+  alignas(16) unsigned char child_stack[4096];
+  alignas(16) unsigned char reporter_stack[4096];
 };
-Arguments g_arguments[2];
+Launch g_launches[2];
 
 void put_number(char (&to)[24], uint64_t number) { *std::to_chars(to, to + 23, number).ptr = '\0'; }
 
-// In the child, which shares the host's memory until execve: raw system calls only, on its own stack.
-[[noreturn]] void child_main(Arguments* arguments) {
-  raw_syscall(SYS_close_range, 3u, ~0u, 0);
-  const long null = raw_syscall(SYS_open, "/dev/null", O_RDWR);
-  if (null >= 0) {
-    raw_syscall(SYS_dup2, null, 0);
-    raw_syscall(SYS_dup2, null, 1);
-  }
-  char* const no_environment[] = {nullptr};
-  raw_syscall(SYS_execve, g_own_path, arguments->list, no_environment);
-  raw_syscall(SYS_exit, 127);
-  __builtin_unreachable();
-}
-
-// clone with a stack of the child's own: the child calls child_main(arguments) and does not return.
-long clone_child(Arguments* arguments) {
-  constexpr long kFlags = CLONE_VM;  // no exit signal: invisible to the host's wait()
+// clone with a stack of the child's own, the host's memory shared, and no exit signal: the child calls main(launch), which does
+// not return.
+long clone_with_memory(unsigned char* stack_top, void (*main)(Launch*), Launch* launch) {
   long result;
-  register void* stack_argument asm("rsi") = arguments->stack + sizeof(arguments->stack);
+  register void* stack_argument asm("rsi") = stack_top;
   asm volatile(
-      "mov %[arguments], %%r12\n\t"
+      "mov %[launch], %%r12\n\t"
       "xor %%edx, %%edx\n\t"
       "xor %%r10d, %%r10d\n\t"
       "xor %%r8d, %%r8d\n\t"
@@ -70,28 +53,42 @@ long clone_child(Arguments* arguments) {
       "jnz 1f\n\t"
       "xor %%ebp, %%ebp\n\t"
       "mov %%r12, %%rdi\n\t"
-      "call *%[child]\n\t"
+      "call *%[main]\n\t"
       "hlt\n"
       "1:"
       : "=a"(result)
-      : "a"(static_cast<long>(SYS_clone)), "D"(kFlags),
-        "r"(stack_argument), [arguments] "r"(arguments), [child] "r"(child_main)
+      : "a"(static_cast<long>(SYS_clone)), "D"(static_cast<long>(CLONE_VM)),
+        "r"(stack_argument), [launch] "r"(launch), [main] "r"(main)
       : "rcx", "r11", "rdx", "r10", "r8", "r12", "memory");
   return result;
 }
 
-// Reaps one. False: it is still at work.
-bool reap(Running* running, int options) {
-  if (running->pid == 0) return true;
-  int status = 0;
-  long got;
-  do {
-    got = raw_syscall(SYS_wait4, running->pid, &status, options | __WCLONE, nullptr);
-  } while (got == -EINTR);
-  if (got == 0) return false;
-  running->pid = 0;
-  running->written = got > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
-  return true;
+// These two run in the children: raw system calls only, each on its own stack.
+void reporter_main(Launch* launch) {
+  raw_syscall(SYS_close_range, 3u, ~0u, 0);
+  const long null = raw_syscall(SYS_open, "/dev/null", O_RDWR);
+  if (null >= 0) {
+    raw_syscall(SYS_dup2, null, 0);
+    raw_syscall(SYS_dup2, null, 1);
+  }
+  char* const no_environment[] = {nullptr};
+  raw_syscall(SYS_execve, g_own_path, launch->list, no_environment);
+  raw_syscall(SYS_exit, 127);
+}
+
+void child_main(Launch* launch) {
+  const long pid = clone_with_memory(launch->reporter_stack + sizeof(launch->reporter_stack), reporter_main, launch);
+  launch->pid.store(pid > 0 ? static_cast<int>(pid) : 0, std::memory_order_release);
+  raw_syscall(SYS_exit, 0);
+}
+
+Reported reported(uint32_t stretch) {
+  return region_root<CpuRecord>(Root::cpu)->stretches[stretch & 1].reported.load(std::memory_order_acquire);
+}
+
+bool is_at_work(const Launch& launch) {
+  const int pid = launch.pid.load(std::memory_order_acquire);
+  return pid != 0 && reported(launch.stretch) == Reported::no && raw_syscall(SYS_kill, pid, 0) == 0;
 }
 
 }  // namespace
@@ -129,47 +126,55 @@ void reporter_prepare() {
 }
 
 void reporter_launch(uint32_t stretch, const Output& output, bool numbered) {
-  Running& running = g_running[stretch & 1];
-  if (!reap(&running, WNOHANG)) return;
-  running = {0, stretch, false};
+  Launch& launch = g_launches[stretch & 1];
+  launch.stretch = stretch;
+  launch.pid.store(0, std::memory_order_relaxed);
   if (g_own_path[0] == '\0') return;
-  Arguments& arguments = g_arguments[stretch & 1];
-  memcpy(arguments.path, output.path, sizeof(arguments.path));
-  put_number(arguments.numbers[0], static_cast<uint64_t>(raw_getpid()));
-  put_number(arguments.numbers[1], reinterpret_cast<uint64_t>(g_region));
-  put_number(arguments.numbers[2], stretch);
-  put_number(arguments.numbers[3], static_cast<uint64_t>(output.started_unix_ns));
-  put_number(arguments.numbers[4], numbered ? 1 : 0);
-  put_number(arguments.numbers[5], output.is_child ? 1 : 0);
+  memcpy(launch.path, output.path, sizeof(launch.path));
+  put_number(launch.numbers[0], static_cast<uint64_t>(raw_getpid()));
+  put_number(launch.numbers[1], reinterpret_cast<uint64_t>(g_region));
+  put_number(launch.numbers[2], stretch);
+  put_number(launch.numbers[3], static_cast<uint64_t>(output.started_unix_ns));
+  put_number(launch.numbers[4], numbered ? 1 : 0);
+  put_number(launch.numbers[5], output.is_child ? 1 : 0);
   static char name[] = "libprof-reporter";
-  arguments.list[0] = name;
-  for (int i = 0; i < 6; ++i) arguments.list[1 + i] = arguments.numbers[i];
-  arguments.list[7] = arguments.path;
-  arguments.list[8] = nullptr;
-  // Every signal is blocked by the handler's mask, or is here: the child must not run the host's handlers.
+  launch.list[0] = name;
+  for (int i = 0; i < 6; ++i) launch.list[1 + i] = launch.numbers[i];
+  launch.list[7] = launch.path;
+  launch.list[8] = nullptr;
+  // The children must not run the host's handlers; the reporter keeps the mask, so that a ^C for the host leaves it alone.
   uint64_t all = ~uint64_t{0};
   uint64_t before = 0;
   raw_syscall(SYS_rt_sigprocmask, SIG_BLOCK, &all, &before, sizeof(all));
-  const long pid = clone_child(&arguments);
+  const long child = clone_with_memory(launch.child_stack + sizeof(launch.child_stack), child_main, &launch);
+  if (child > 0) {
+    while (raw_syscall(SYS_wait4, child, nullptr, __WCLONE, nullptr) == -EINTR) {
+    }
+  }
   raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, nullptr, sizeof(before));
-  if (pid <= 0) return;
-  running.pid = static_cast<int>(pid);
 #ifdef PR_SET_PTRACER
-  // Where Yama restricts it, a process's memory may be read by its descendants' named exception only. (Without Yama: EINVAL.)
-  raw_syscall(SYS_prctl, PR_SET_PTRACER, pid);
+  // Where Yama restricts it, a process's memory may be read by whom it names. (Without Yama: EINVAL.)
+  if (const int pid = launch.pid.load(std::memory_order_acquire); pid != 0) raw_syscall(SYS_prctl, PR_SET_PTRACER, pid);
 #endif
 }
 
-void reporter_reap() {
-  for (Running& running : g_running) reap(&running, WNOHANG);
-}
+bool reporter_is_busy(uint32_t next_stretch) { return is_at_work(g_launches[next_stretch & 1]); }
 
 bool reporter_wait(uint32_t stretch) {
-  for (Running& running : g_running) reap(&running, 0);
-  const Running& last = g_running[stretch & 1];
-  return last.stretch != stretch || !last.written;
+  constexpr int kMostMilliseconds = 5000;
+  for (int waited = 0; waited < kMostMilliseconds && (is_at_work(g_launches[0]) || is_at_work(g_launches[1]));
+       ++waited) {
+    const struct timespec millisecond = {0, 1'000'000};
+    raw_syscall(SYS_nanosleep, &millisecond, nullptr);
+  }
+  return g_launches[stretch & 1].stretch != stretch || reported(stretch) == Reported::no;
 }
 
-void reporter_forget() { g_running[0] = g_running[1] = {}; }
+void reporter_forget() {
+  for (Launch& launch : g_launches) {
+    launch.stretch = 0;
+    launch.pid.store(0, std::memory_order_relaxed);
+  }
+}
 
 }  // namespace prof

@@ -2,8 +2,11 @@
 //
 // Why a process: a signal handler can neither allocate nor create a thread, and a second thread would cost a single-threaded
 // program glibc's single-thread paths. It is libprof.so itself, executed as a program (libprof_program.cc), started by raw
-// clone and execve; it has no exit signal (the host's SIGCHLD and wait() do not see it), shares no descriptor with the host, and
-// reads the region by process_vm_readv.
+// clone and execve; it shares no descriptor with the host, and reads the region by process_vm_readv.
+//
+// It is a grandchild: execve makes any child one whose end the host is told of by SIGCHLD and wait(). The child between the two
+// executes nothing, has no exit signal, and is reaped at once. (A host that is process 1 of its container, or has asked to be
+// given orphans, gets the reporter's end all the same.)
 //
 // Signal-safe where not said otherwise. At most one for the odd and one for the even stretches at a time.
 #pragma once
@@ -23,10 +26,10 @@ void reporter_prepare();
 // Starts one for a stretch that has ended. What fails here or in it is made good at exit.
 void reporter_launch(uint32_t stretch, const Output& output, bool numbered);
 
-// Takes leave of reporters that are done. Does not wait.
-void reporter_reap();
+// Whether the reporter of the stretch before the last one is still at work: a new stretch would write over what it reads.
+bool reporter_is_busy(uint32_t next_stretch);
 
-// Normal code, at exit: waits for those that are at work. True: this stretch's profile has not been written.
+// Normal code, at exit: waits, 5 s at most, for those that are at work. True: nothing became of this stretch's profile.
 bool reporter_wait(uint32_t stretch);
 
 // In a child of fork: they are the parent's.

@@ -1,6 +1,7 @@
 #include "core/base/raw_log.h"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "core/base/raw_syscall.h"
@@ -12,28 +13,32 @@ LogLevel g_level = LogLevel::warn;
 uint64_t g_stderr_device = 0;
 uint64_t g_stderr_inode = 0;
 
-bool stderr_identity(uint64_t* device, uint64_t* inode) {
+// Whether a line may be written to what descriptor 2 is now.
+bool may_write(unsigned bytes) {
   struct stat st;
   if (raw_syscall(SYS_fstat, 2, &st) < 0) return false;
-  *device = st.st_dev;
-  *inode = st.st_ino;
-  return true;
-}
-
-bool may_write() {
-  uint64_t device;
-  uint64_t inode;
-  if (!stderr_identity(&device, &inode)) return false;
-  if (device == g_stderr_device && inode == g_stderr_inode) return true;
-  const long flags = raw_syscall(SYS_fcntl, 2, F_GETFL);
-  return flags >= 0 && (flags & O_APPEND) != 0;
+  if (st.st_dev != g_stderr_device || st.st_ino != g_stderr_inode) {
+    const long flags = raw_syscall(SYS_fcntl, 2, F_GETFL);
+    if (flags < 0 || (flags & O_APPEND) == 0) return false;
+  }
+  if (!S_ISREG(st.st_mode)) return true;
+  // A file that may not grow so far: the kernel would send SIGXFSZ, which kills.
+  struct rlimit64 limit;
+  constexpr int kFromHere = 1;  // SEEK_CUR
+  const long here = raw_syscall(SYS_lseek, 2, 0, kFromHere);
+  const long position = here > st.st_size ? here : st.st_size;
+  return raw_syscall(SYS_prlimit64, 0, RLIMIT_FSIZE, nullptr, &limit) == 0 &&
+         static_cast<uint64_t>(position) + bytes <= limit.rlim_cur;
 }
 
 }  // namespace
 
 void log_start(LogLevel level) {
   g_level = level;
-  stderr_identity(&g_stderr_device, &g_stderr_inode);
+  struct stat st;
+  if (raw_syscall(SYS_fstat, 2, &st) < 0) return;
+  g_stderr_device = st.st_dev;
+  g_stderr_inode = st.st_ino;
 }
 
 bool log_enabled(LogLevel level) { return level <= g_level; }
@@ -41,7 +46,7 @@ bool log_enabled(LogLevel level) { return level <= g_level; }
 LogLine::LogLine(LogLevel level) : enabled_(log_enabled(level)) { *this << "libprof: "; }
 
 LogLine::~LogLine() {
-  if (!enabled_ || !may_write()) return;
+  if (!enabled_ || !may_write(length_ + 1)) return;
   text_[length_] = '\n';
   // One call: lines of several processes must not be cut into each other.
   raw_syscall(SYS_write, 2, text_, length_ + 1);

@@ -15,9 +15,12 @@ namespace prof {
 
 enum class CpuClock : uint32_t { timer = 0, perf = 1 };
 
+// What became of a stretch's profile; written into the region by the reporter (preload/reporter.h).
+enum class Reported : uint32_t { no = 0, written = 1, failed = 2 };  // failed: and it has said so
+
 struct CpuStretch {
   std::atomic<uint32_t> number;
-  uint32_t reserved;
+  std::atomic<Reported> reported;
   int64_t start_unix_ns;
   int64_t start_monotonic_ns;
   std::atomic<int64_t> end_monotonic_ns;  // 0 while it goes on

@@ -116,6 +116,7 @@ const Setting* find_setting(std::string_view name) {
 Config config_from_environment(const char* const* environment) {
   Config config;
   bool cpu_usable = true;
+  log_start(config.log_level);
   // Twice: PROF_LOG decides about the lines that the others may cause.
   for (const bool log_only : {true, false}) {
     for (const char* const* entry = environment; entry != nullptr && *entry != nullptr; ++entry) {

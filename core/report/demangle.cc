@@ -13,7 +13,7 @@ std::string demangle(std::string_view name) {
   constexpr size_t kMaxBytes = 16 * 1024;
   constexpr int kNoParameters = 0;
   if (name.size() > kMaxMangledBytes || !(name.starts_with("_Z") || name.starts_with("_R"))) return std::string(name);
-  const std::string mangled(name);
+  std::string mangled(name);
   // Rust first: its legacy names are valid C++ ones, with a hash at the end.
   char* readable = rust_demangle(mangled.c_str(), kNoParameters);
   if (readable == nullptr) readable = cplus_demangle_v3(mangled.c_str(), kNoParameters);

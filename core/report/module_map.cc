@@ -54,6 +54,10 @@ bool parse_line(std::string_view line, Module* module, bool* executable) {
 
 }  // namespace
 
+std::string proc_folder(int pid) {
+  return pid == getpid() ? "/proc/thread-self/" : "/proc/" + std::to_string(pid) + "/";
+}
+
 std::string read_proc_file(const std::string& path) {
   std::string text;
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
@@ -70,10 +74,10 @@ std::string read_proc_file(const std::string& path) {
 }
 
 ModuleMap ModuleMap::of_process(int pid) {
-  const std::string folder = "/proc/" + std::to_string(pid);
+  const std::string folder = proc_folder(pid);
   char executable[4096];
-  const ssize_t bytes = readlink((folder + "/exe").c_str(), executable, sizeof(executable));
-  return of_text(read_proc_file(folder + "/maps"), {executable, bytes < 0 ? 0 : static_cast<size_t>(bytes)});
+  const ssize_t bytes = readlink((folder + "exe").c_str(), executable, sizeof(executable));
+  return of_text(read_proc_file(folder + "maps"), {executable, bytes < 0 ? 0 : static_cast<size_t>(bytes)});
 }
 
 ModuleMap ModuleMap::of_text(std::string_view text, std::string_view executable) {

@@ -32,6 +32,10 @@ class ModuleMap {
   int main_ = -1;
 };
 
+// The folder of /proc that describes a process, with a / at its end. For the calling process it is that of the calling
+// thread: the main thread may have ended, and the process's own folder is empty then.
+std::string proc_folder(int pid);
+
 // The whole of a file of /proc, or what can be read of it.
 std::string read_proc_file(const std::string& path);
 

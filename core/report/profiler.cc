@@ -1,10 +1,13 @@
 #include "core/report/profiler.h"
 
+#include <sys/uio.h>
 #include <unistd.h>
 
+#include <cstddef>
 #include <string>
 
 #include "core/base/raw_log.h"
+#include "core/record/cpu_buckets.h"
 #include "core/report/file_name.h"
 #include "core/report/file_sink.h"
 #include "core/report/module_map.h"
@@ -38,6 +41,17 @@ bool write_profile(const Snapshot& snapshot, uint32_t stretch, const Output& out
   return false;
 }
 
+void set_reported(int pid, const RegionView& region, uint32_t stretch, Reported reported) {
+  const uint64_t offset = uint64_t{region.header().roots[static_cast<unsigned>(Root::cpu)]} << kRefShift;
+  const uint64_t record =
+      region.header().segment_address[offset >> kSegmentShift].load() + (offset & (kSegmentBytes - 1));
+  const uint64_t address =
+      record + offsetof(CpuRecord, stretches) + (stretch & 1) * sizeof(CpuStretch) + offsetof(CpuStretch, reported);
+  const struct iovec from = {&reported, sizeof(reported)};
+  const struct iovec to = {reinterpret_cast<void*>(address), sizeof(reported)};
+  process_vm_writev(pid, &from, 1, &to, 1, 0);
+}
+
 }  // namespace
 
 bool write_own_profile(const RegionHeader* region, uint32_t stretch, const Output& output, bool numbered,
@@ -53,7 +67,11 @@ bool write_profile_of_process(int pid, uint64_t region_address, uint32_t stretch
   // Where Yama asks for it, the other side names us as its reader right after it started us.
   for (int attempt = 0; attempt < 100; ++attempt) {
     const RegionView region = RegionView::of_process(pid, region_address);
-    if (region.valid()) return write_profile(snapshot_from_region(region, stretch), stretch, output, numbered);
+    if (region.valid()) {
+      const bool written = write_profile(snapshot_from_region(region, stretch), stretch, output, numbered);
+      set_reported(pid, region, stretch, written ? Reported::written : Reported::failed);
+      return true;
+    }
     usleep(1000);
   }
   return false;

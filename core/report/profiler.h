@@ -13,7 +13,8 @@ namespace prof {
 bool write_own_profile(const RegionHeader* region, uint32_t stretch, const Output& output, bool numbered,
                        unsigned unsampled_threads);
 
-// The same of another process that lives, whose region's header is mapped at an address there.
+// The same of another process that lives, whose region's header is mapped at an address there; and writes into that region what
+// became of it (CpuStretch::reported). False: its region cannot be read, and nothing was said or written.
 bool write_profile_of_process(int pid, uint64_t region_address, uint32_t stretch, const Output& output, bool numbered);
 
 }  // namespace prof

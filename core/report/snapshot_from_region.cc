@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cstring>
 
 #include "core/base/clocks.h"
@@ -13,6 +12,7 @@
 #include "core/record/thread_names.h"
 #include "core/record/unloaded_modules.h"
 #include "core/report/loss_text.h"
+#include "core/report/module_map.h"
 
 namespace prof {
 namespace {
@@ -91,11 +91,8 @@ void add_losses(const RegionView& region, Snapshot* snapshot) {
 }
 
 std::string executable_of(int pid) {
-  char link[32] = "/proc/";
-  char* end = std::to_chars(link + 6, link + 20, pid).ptr;
-  memcpy(end, "/exe", 5);
   char path[4096];
-  const ssize_t bytes = readlink(link, path, sizeof(path));
+  const ssize_t bytes = readlink((proc_folder(pid) + "exe").c_str(), path, sizeof(path));
   return bytes <= 0 ? std::string() : std::string(path, static_cast<size_t>(bytes));
 }
 

@@ -36,7 +36,7 @@ const ElfSymbols& Symbolizer::file(const std::string& path) {
     }
   } else if (path.starts_with('/')) {
     // As the process sees it: it may have another root or another mount namespace.
-    const std::string seen = "/proc/" + std::to_string(pid_) + "/root" + path;
+    const std::string seen = proc_folder(pid_) + "root" + path;
     found->second = ElfSymbols::of_file(access(seen.c_str(), R_OK) == 0 ? seen : path);
   }
   return found->second;

@@ -110,7 +110,8 @@ class Runner:
                 if process.poll() is None:
                     os.killpg(process.pid, signal.SIGKILL)
                     process.wait()
-        return Run(folder, process.returncode, (folder / "stdout").read_bytes(), (folder / "stderr").read_bytes(), stuck)
+        stdout, stderr = [(folder / name).read_bytes() for name in ("stdout", "stderr")]
+        return Run(folder, process.returncode, stdout, stderr, stuck)
 
 
 @pytest.fixture(scope="session")

@@ -78,6 +78,7 @@ def test_directory(runs):
     assert run.result["status"] == [4, 4, 4, 4]
     names = run.files()
     assert all(name.endswith(".cpu.pb.gz") for name in names), names
-    assert sum(name.startswith("steady.") for name in names) == 4 and sum(name.startswith("spawns.") for name in names) == 1
+    assert sum(name.startswith("steady.") for name in names) == 4
+    assert sum(name.startswith("spawns.") for name in names) == 1
     for name in names:
         run.profile(name)

@@ -1,7 +1,8 @@
 """As many samples as there is CPU time, at every rate and by either clock.
 
-Bounds. A thread's ticks are its CPU time over the period, to within one; the program's start and end, where libprof does not
-sample yet or no more, are about 2 ms. The issue asks for 3 %; over 4 s the error should be below 0.3 % at 100 Hz.
+Bounds. A thread's ticks are its CPU time over the period, to within one; the program's start and end, where libprof
+does not sample yet or no more, are about 2 ms. The issue asks for 3 %; over 4 s the error should be below 0.3 % at
+100 Hz.
 """
 
 import pytest

@@ -1,10 +1,11 @@
 """CPU time is charged to the functions and threads that used it.
 
-Bounds. A tick comes every T = 10 ms of a thread's CPU time, and is seen at the kernel's next tick, up to 4 ms later (8 on a
-busy machine). A function that runs in n slices, each longer than T, is charged a number of ticks whose error is the sum of
-2n boundary errors, uniform over a period and independent (slices are of random length): variance 1/12 + (8/10)^2/12 = 0.137
-each. Five seconds: alpha has about 25 slices, so a standard deviation of sqrt(50 x 0.137) = 2.6 of 500 ticks: 0.52 points,
-and 3 points are 5.8 of it: 1e-8. Three seconds a thread: 15 slices, 2.0 of 300: 0.68 points; 3.3 points are 4.9 of it: 1e-6.
+Bounds. A tick comes every T = 10 ms of a thread's CPU time, and is seen at the kernel's next tick, up to 4 ms later
+(8 on a busy machine). A function that runs in n slices, each longer than T, is charged a number of ticks whose
+error is the sum of 2n boundary errors, uniform over a period and independent (slices are of random length):
+variance 1/12 + (8/10)^2/12 = 0.137 each. Five seconds: alpha has about 25 slices, so a standard deviation of
+sqrt(50 x 0.137) = 2.6 of 500 ticks: 0.52 points, and 3 points are 5.8 of it: 1e-8. Three seconds a thread: 15
+slices, 2.0 of 300: 0.68 points; 3.3 points are 4.9 of it: 1e-6.
 """
 
 import subprocess
@@ -80,7 +81,8 @@ def test_four_threads_each(runs):
     for number, spent in enumerate(result["threads"]):
         thread = f"worker-{number}"
         total = profile.count(thread=thread)
-        # A thread's ticks are its CPU time over the period, to within one at each end, and what happens around the slices.
+        # A thread's ticks are its CPU time over the period, to within one at each end, and what happens around the
+        # slices.
         assert abs(total - sum(spent.values()) / profile.period) <= 4, profile.describe()
         for name, ns in spent.items():
             assert abs(profile.count(name, thread=thread) / total - ns / sum(spent.values())) * 100 < 3.3
@@ -110,8 +112,8 @@ def variants(runner, tmp_path_factory):
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_however_it_was_compiled(variants, name):
-    """Shorter runs: each function once a stack, under main; the split itself only roughly (5 slices of alpha: a standard
-    deviation of 1.2 of 100 ticks, so 8 points are 6.8 of it)."""
+    """Shorter runs: each function once a stack, under main; the split itself only roughly (5 slices of alpha: a
+    standard deviation of 1.2 of 100 ticks, so 8 points are 6.8 of it)."""
     if name not in variants:
         pytest.skip(f"{VARIANTS[name][0]} is not installed")
     run = variants[name].result()

@@ -1,8 +1,8 @@
 """Stacks: through everything that compilers, loaders and kernels put between a function and its caller.
 
-Where a share is asserted it is of samples whose stack must hold by construction, not of a random split, so the bound is only
-for what falls outside of the work: start, end and printing, a few milliseconds. One tick in a hundred is left for it, and
-two more whatever the length.
+Where a share is asserted it is of samples whose stack must hold by construction, not of a random split, so the
+bound is only for what falls outside of the work: start, end and printing, a few milliseconds. One tick in a hundred
+is left for it, and two more whatever the length.
 """
 
 import re
@@ -60,7 +60,7 @@ def test_calls_that_do_not_return(runs):
     profile = run.profile()
     assert run.result == {"jumps": 80, "catches": 40}
     check_nearly_all(profile, "burn_before_jump", "jumps_out", "ends_in_jump", "main", "_start", of="burn_before_jump")
-    check_nearly_all(profile, "burn_before_throw", "throws_out", "ends_in_throw", "main", "_start", of="burn_before_throw")
+    check_nearly_all(profile, "burn_before_throw", "throws_out", "ends_in_throw", "_start", of="burn_before_throw")
     check_nearly_all(profile, "burn_in_abort", "abort", "ends_in_abort", "_start", of="burn_in_abort")
     assert not {"after_the_jump", "after_the_throw", "after_the_abort"} & profile.functions, profile.describe()
     check_none_truncated(profile)
@@ -70,8 +70,8 @@ def test_through_a_signal_handler(runs):
     run = runs["handler"]
     result, profile = run.result, run.profile()
     check_nearly_all(profile, "handler_work", "interrupted_work", "main", "_start", of="handler_work")
-    # About 70 runs of 10 ms, a period each, at random distances: errors of two boundaries each, variance 0.137 at either, make
-    # a standard deviation of 4.4 ticks; 25 are 5.7 of it.
+    # About 70 runs of 10 ms, a period each, at random distances: errors of two boundaries each, variance 0.137 at
+    # either, make a standard deviation of 4.4 ticks; 25 are 5.7 of it.
     assert abs(profile.count("handler_work") - result["handler_work"] / profile.period) <= 25, profile.describe()
     check_none_truncated(profile)
 

@@ -1,4 +1,4 @@
-"""Programs of Debian, on real work: the same output and exit code as without libprof, a valid profile, names that make sense."""
+"""Programs of Debian on real work: same output and exit code as without libprof, a valid profile, sensible names."""
 
 import random
 import re
@@ -29,13 +29,15 @@ raise SystemExit(5)
 """
 PERL = ("my %n; for (1 .. 4) { open F, '{corpus}'; while (<F>) { $n{$_}++ for split } } "
         "print join(' ', map { qq($_ $n{$_}) } (sort keys %n)[0 .. 9]), qq(\\n); exit 4")
-SQL = ("create table t(a integer, b text); with recursive n(i) as (select 1 union all select i + 1 from n where i < 300000) "
-       "insert into t select i * 7919 % 100003, hex(i) from n; create index x on t(a, b); "
+SQL = ("create table t(a integer, b text); with recursive n(i) as (select 1 union all select i + 1 from n "
+       "where i < 300000) insert into t select i * 7919 % 100003, hex(i) from n; create index x on t(a, b); "
        "select count(*), sum(a), max(b) from t group by a % 10; select * from missing;")
-BASH = "s=0; for ((i = 0; i < 150000; ++i)); do s=$(((s + i * i) % 1000003)); a[i % 100]=${s:0:3}; done; echo $s ${a[*]}; exit 9"
+BASH = ("s=0; for ((i = 0; i < 150000; ++i)); do s=$(((s + i * i) % 1000003)); a[i % 100]=${s:0:3}; done; "
+        "echo $s ${a[*]}; exit 9")
+RG = r"(?i)\b[a-z]*([aeiou])[a-z]{2,9}\s+[a-z]*x[a-z]*\b.*q"
 
-# What is run, the program's file, what must be among the functions or files, and how much of the samples have a name at all:
-# Debian's programs are stripped, so only what they export has one.
+# What is run, the program's file, what must be among the functions or files, and how much of the samples have a name at
+# all: Debian's programs are stripped, so only what they export has one.
 PROGRAMS = {
     "python3": (["/usr/bin/python3", "-c", PYTHON], "python3", ["_PyEval_EvalFrameDefault"], .15),
     "sqlite3": (["/usr/bin/sqlite3", "-batch", ":memory:", SQL], "sqlite3", ["sqlite3_step"], .1),
@@ -43,8 +45,7 @@ PROGRAMS = {
     "gzip": (["/usr/bin/gzip", "-9", "-c", "{corpus}"], "gzip", ["gzip"], 0),
     "perl": (["/usr/bin/perl", "-e", PERL], "perl", ["Perl_runops_standard"], .4),
     "bash": (["/usr/bin/bash", "-c", BASH], "bash", ["execute_command"], .3),
-    "rg": (["/usr/bin/rg", "-c", "--no-filename", r"(?i)\b[a-z]*([aeiou])[a-z]{2,9}\s+[a-z]*x[a-z]*\b.*q"] + ["{corpus}"] * 40,
-           "rg", ["rg"], 0),
+    "rg": (["/usr/bin/rg", "-c", "--no-filename", RG] + ["{corpus}"] * 40, "rg", ["rg"], 0),
     "g++": (["/usr/bin/g++", "-O1", "-c", "{source}", "-o", "out.o"], "x86_64-linux-gnu-g++-12", [], 0),
 }
 

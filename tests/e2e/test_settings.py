@@ -1,15 +1,17 @@
-"""Every setting: what is accepted is taken without a word, what is not gets one line, and the program runs either way."""
+"""Every setting: what is accepted is taken silently, what is not gets one line, and the program runs either way."""
 
 import pytest
 
 BAD = {
     "PROF_CPU": ["", "%q.prof", "cpu.%"],
     "PROF_DIR": [""],
-    "PROF_CPU_HZ": ["0", "-1", "10001", "abc", "1.5", "", " 100", "100 ", "1e2", "99999999999999999999", "+100", "0x10"],
+    "PROF_CPU_HZ": ["0", "-1", "10001", "abc", "1.5", "", " 100", "100 ", "1e2", "99999999999999999999", "+100",
+                    "0x10"],
     "PROF_CPU_CLOCK": ["wall", "", "Timer"],
     "PROF_CPU_DELAY": ["-1", "soon", "", "nan", "inf", "1s", "1e99"],
     "PROF_CPU_DURATION": ["0", "-1", "long", "", "nan", "inf"],
-    "PROF_CPU_SIGNAL": ["KILL", "9", "STOP", "0", "65", "-1", "FOO", "PROF", "27", "SEGV", "11", "32", "", "usr1 ", "SIG"],
+    "PROF_CPU_SIGNAL": ["KILL", "9", "STOP", "0", "65", "-1", "FOO", "PROF", "27", "SEGV", "11", "32", "", "usr1 ",
+                        "SIG"],
     "PROF_STACK_DEPTH": ["0", "1025", "deep", "", "-1"],
     "PROF_FOLLOW": ["2", "yes", ""],
 }

@@ -1,5 +1,5 @@
-// Shows frames whose size is not known to the compiler (alloca) and frames that are realigned (over-aligned locals, with
-// alloca beside them: their caller's frame is found through a saved register), each above a burner.
+// Shows frames whose size is not known to the compiler (alloca) and frames that are realigned (over-aligned locals,
+// with alloca beside them: their caller's frame is found through a saved register), each above a burner.
 // Argument: CPU seconds of each.
 // build: -O2 -fomit-frame-pointer
 #include <alloca.h>

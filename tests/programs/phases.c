@@ -1,5 +1,5 @@
-// Shows work early and late in a program's life: early_work() for a given CPU time; middle_work() until a file appears, or
-// else for a given wall time; late_work() for half a second of CPU.
+// Shows work early and late in a program's life: early_work() for a given CPU time; middle_work() until a file
+// appears, or else for a given wall time; late_work() for half a second of CPU.
 // Arguments: CPU seconds of the first; wall seconds of the second; the file or nothing.
 // build: -O2 -fomit-frame-pointer
 #include <stdio.h>

@@ -1,5 +1,5 @@
-// Shows a thread made by the raw clone system call, which no thread library knows of. It burns untracked_work() while the
-// main thread burns main_work(); after half of it the main thread raises SIGUSR1, for whoever listens.
+// Shows a thread made by the raw clone system call, which no thread library knows of. It burns untracked_work() while
+// the main thread burns main_work(); after half of it the main thread raises SIGUSR1, for whoever listens.
 // Argument: CPU seconds of each.
 // build: -O2 -fomit-frame-pointer -fno-stack-protector
 #define _GNU_SOURCE

@@ -1,5 +1,5 @@
-// Shows the ways to start another program: vfork and exec, posix_spawn, system, popen. Each runs the program and argument
-// given, while the parent burns spawner_work(). Prints what they answered.
+// Shows the ways to start another program: vfork and exec, posix_spawn, system, popen. Each runs the program and
+// argument given, while the parent burns spawner_work(). Prints what they answered.
 // build: -O2 -fomit-frame-pointer
 #define _GNU_SOURCE
 #include <spawn.h>

@@ -1,4 +1,5 @@
-// Shows tail calls: first_hop() jumps to second_hop(), that jumps to tail_work(), whose caller is then call_the_chain().
+// Shows tail calls: first_hop() jumps to second_hop(), that jumps to tail_work(), whose caller is then
+// call_the_chain().
 // Argument: CPU seconds.
 // build: -O2 -fomit-frame-pointer -foptimize-sibling-calls
 #include <stdio.h>

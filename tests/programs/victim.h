@@ -1,4 +1,5 @@
-// What the victims share: work whose CPU time they measure themselves. Plain C and C++; every function is safe anywhere.
+// What the victims share: work whose CPU time they measure themselves. Plain C and C++; every function is safe
+// anywhere.
 //
 // A BURNER is a function of its own, with a loop that no other function has (identical functions would be folded) and a
 // clock reading every 100 µs or so: nearly all of its time is its own, and it ends within that of the time asked for.

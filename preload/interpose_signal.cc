@@ -1,0 +1,54 @@
+// Signal calls of the program, as far as they concern SIGPROF while it is libprof's: preload/sigprof_view.h says what the
+// program is shown. Everything else goes straight to the real function.
+
+#include <signal.h>
+
+#include "preload/real_symbols.h"
+#include "preload/sigprof_view.h"
+
+#define EXPORTED __attribute__((visibility("default")))
+
+extern "C" {
+
+EXPORTED int sigaction(int number, const struct sigaction* action, struct sigaction* before) {
+  if (number == SIGPROF && prof::sigprof_is_ours()) return prof::set_sigprof_view(action, before);
+  return prof::real::sigaction()(number, action, before);
+}
+
+EXPORTED sighandler_t signal(int number, sighandler_t handler) {
+  if (number != SIGPROF || !prof::sigprof_is_ours()) return prof::real::signal()(number, handler);
+  // What glibc's signal() does (BSD semantics).
+  struct sigaction action = {};
+  struct sigaction before = {};
+  action.sa_handler = handler;
+  action.sa_flags = SA_RESTART;
+  return prof::set_sigprof_view(&action, &before) == 0 ? before.sa_handler : SIG_ERR;
+}
+
+EXPORTED int sigwait(const sigset_t* set, int* number) {
+  const prof::SetWithoutSigprof without(set);
+  return prof::real::sigwait()(without.set(), number);
+}
+
+EXPORTED int sigwaitinfo(const sigset_t* set, siginfo_t* info) {
+  const prof::SetWithoutSigprof without(set);
+  return prof::real::sigwaitinfo()(without.set(), info);
+}
+
+EXPORTED int sigtimedwait(const sigset_t* set, siginfo_t* info, const struct timespec* timeout) {
+  const prof::SetWithoutSigprof without(set);
+  return prof::real::sigtimedwait()(without.set(), info, timeout);
+}
+
+EXPORTED int signalfd(int fd, const sigset_t* set, int flags) {
+  const prof::SetWithoutSigprof without(set);
+  return prof::real::signalfd()(fd, without.set(), flags);
+}
+
+EXPORTED int sigpending(sigset_t* set) {
+  const int result = prof::real::sigpending()(set);
+  if (result == 0 && prof::sigprof_is_ours()) sigdelset(set, SIGPROF);
+  return result;
+}
+
+}  // extern "C"
