@@ -1,7 +1,8 @@
 #include "core/report/file_name.h"
 
-#include <time.h>
 #include <unistd.h>
+
+#include <chrono>
 
 namespace prof {
 namespace {
@@ -24,16 +25,18 @@ std::string without_slashes(std::string_view text) {
 }  // namespace
 
 std::string time_text(int64_t unix_ns) {
-  const auto seconds = static_cast<time_t>(unix_ns / 1'000'000'000);
-  struct tm utc = {};
-  gmtime_r(&seconds, &utc);
-  std::string text = std::to_string(utc.tm_year + 1900);
-  append_padded(&text, utc.tm_mon + 1, 2);
-  append_padded(&text, utc.tm_mday, 2);
+  // Not gmtime: it takes libc's time zone lock, reads a file, and allocates in the program's heap.
+  const auto when = std::chrono::sys_time<std::chrono::nanoseconds>(std::chrono::nanoseconds(unix_ns));
+  const auto midnight = std::chrono::floor<std::chrono::days>(when);
+  const std::chrono::year_month_day date(midnight);
+  const std::chrono::hh_mm_ss time(std::chrono::floor<std::chrono::seconds>(when - midnight));
+  std::string text = std::to_string(static_cast<int>(date.year()));
+  append_padded(&text, static_cast<int>(static_cast<unsigned>(date.month())), 2);
+  append_padded(&text, static_cast<int>(static_cast<unsigned>(date.day())), 2);
   text += 'T';
-  append_padded(&text, utc.tm_hour, 2);
-  append_padded(&text, utc.tm_min, 2);
-  append_padded(&text, utc.tm_sec, 2);
+  append_padded(&text, static_cast<int>(time.hours().count()), 2);
+  append_padded(&text, static_cast<int>(time.minutes().count()), 2);
+  append_padded(&text, static_cast<int>(time.seconds().count()), 2);
   return text + 'Z';
 }
 

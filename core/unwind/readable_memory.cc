@@ -24,7 +24,15 @@ ReadableMemory::ReadableMemory(const ucontext_t& context, const StackBounds& bou
     alternate_.low = reinterpret_cast<uint64_t>(context.uc_stack.ss_sp);
     alternate_.high = alternate_.low + context.uc_stack.ss_size;
   }
-  move_to(static_cast<uint64_t>(context.uc_mcontext.gregs[REG_RSP]));
+  const auto sp = static_cast<uint64_t>(context.uc_mcontext.gregs[REG_RSP]);
+  const auto frame = reinterpret_cast<uint64_t>(&context);
+  // The kernel has just written the signal's frame right below: this stack is there. (Else a system call, 100 ns, tells.)
+  const bool is_below = within(bounds, frame) && within(bounds, sp) && frame < sp;
+  if (is_below) {
+    take(sp, bounds.high);
+  } else {
+    move_to(sp);
+  }
 }
 
 uint64_t ReadableMemory::stack_end(uint64_t sp) const {
@@ -33,15 +41,17 @@ uint64_t ReadableMemory::stack_end(uint64_t sp) const {
   return within(own_, sp) ? own_.high : 0;
 }
 
+void ReadableMemory::take(uint64_t low, uint64_t end) {
+  low_ = low;
+  span_ = end > low + kWord ? end - low - (kWord - 1) : 0;
+}
+
 void ReadableMemory::move_to(uint64_t sp) {
   const uint64_t end = stack_end(sp);
-  span_ = 0;
-  // The stack's own page may not be there yet (a frame just made, larger than what was touched): ask once. What is above
-  // has been used by the callers.
-  if (end > sp + kWord && probe_readable(sp)) {
-    low_ = sp;
-    span_ = end - sp - (kWord - 1);
-  }
+  // The stack's own page may not be there yet (a frame just made, larger than what was touched): ask once. What is above has
+  // been used by the callers.
+  const bool is_there = end > sp + kWord && probe_readable(sp);
+  take(sp, is_there ? end : sp);
 }
 
 bool ReadableMemory::read_elsewhere(uint64_t address, uint64_t* value) {

@@ -34,6 +34,7 @@ class ReadableMemory {
 
  private:
   bool read_elsewhere(uint64_t address, uint64_t* value);
+  void take(uint64_t low, uint64_t end);
 
   const StackBounds own_;
   StackBounds alternate_;

@@ -145,3 +145,10 @@ def test_existing_file_is_replaced(runner, tmp_path):
     assert (tmp_path / "cpu.prof").read_bytes()[:2] == b"\x1f\x8b"
     assert os.listdir(tmp_path) == ["cpu.prof"]
     assert stat.S_IMODE(pathlib.Path(tmp_path / "cpu.prof").stat().st_mode) == 0o600
+
+
+def test_the_program_gets_the_same_descriptor_numbers(runner):
+    """Nothing of ours stays open in the program: its first file has the number that it has without us."""
+    command = ["/usr/bin/python3", "-c", "import os; print(os.open('/dev/null', os.O_RDONLY))"]
+    for settings in ({}, {"PROF_CPU_HZ": "1000"}, {"PROF_CPU_SIGNAL": "USR1"}):
+        assert runner.run(command, settings).stdout == runner.run(command, preload=False).stdout

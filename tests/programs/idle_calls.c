@@ -1,6 +1,6 @@
 // Shows calls that wait, while another thread burns CPU: none of them may be interrupted, and the kernel says (in
 // voluntary context switches) that an idle thread was left to sleep.
-// Argument: milliseconds of each wait.
+// Arguments: milliseconds of each wait; how many rounds of waits of 50 us, begun at every moment of a period.
 // build: -O2 -fomit-frame-pointer -pthread
 #define _GNU_SOURCE
 #include <errno.h>
@@ -79,8 +79,17 @@ int main(int argc, char **argv) {
     pthread_join(writer, NULL);
   }
   getrusage(RUSAGE_THREAD, &after);
+  int brief_interrupted = 0;
+  for (int i = (int)argument(argc, argv, 2, 0); i > 0; --i) {
+    struct timespec brief = {0, 50000};
+    before_the_wait(1);
+    brief_interrupted += nanosleep(&brief, NULL) < 0 && errno == EINTR;
+    brief.tv_nsec = 50000;
+    brief_interrupted += ppoll(NULL, 0, &brief, NULL) < 0 && errno == EINTR;
+    brief_interrupted += epoll_pwait2(epoll, &got, 1, &brief, NULL) < 0 && errno == EINTR;
+  }
   __atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
   pthread_join(burner, NULL);
-  printf("{\"waits\": %d, \"interrupted\": %d, \"switches\": %ld}\n", waits, interrupted,
-         after.ru_nvcsw - before.ru_nvcsw);
+  printf("{\"waits\": %d, \"interrupted\": %d, \"brief_interrupted\": %d, \"switches\": %ld}\n", waits, interrupted,
+         brief_interrupted, after.ru_nvcsw - before.ru_nvcsw);
 }
