@@ -216,6 +216,16 @@ void cpu_sampling_thread_ends(ThreadSlot* slot) {
   give_back_thread_slot(slot);
 }
 
+void cpu_sampling_pause_thread(ThreadSlot* slot) {
+  stop_thread_clock(slot);
+  // One that the thread blocks is still pending. (The kernel drops a POSIX timer's at exec, a perf event's it does not.)
+  const uint64_t profiling = uint64_t{1} << (SIGPROF - 1);
+  const struct timespec at_once = {0, 0};
+  raw_syscall(SYS_rt_sigtimedwait, &profiling, nullptr, &at_once, sizeof(profiling));
+}
+
+void cpu_sampling_resume_thread(ThreadSlot* slot) { start_clock_if_on(slot, raw_gettid()); }
+
 unsigned count_unsampled_threads() {
   unsigned unsampled = 0;
   for_each_task([&](int tid) {

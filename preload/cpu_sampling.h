@@ -35,6 +35,11 @@ void cpu_sampling_on_stretch_over(StretchOver over);
 void cpu_sampling_thread_begins(ThreadSlot* slot);
 void cpu_sampling_thread_ends(ThreadSlot* slot);
 
+// Around an exec by the calling thread: its clock stops, and no tick is left pending, blocked or not. What is pending when a program
+// is replaced comes to the new one, and kills it. Resumed where the exec failed.
+void cpu_sampling_pause_thread(ThreadSlot* slot);
+void cpu_sampling_resume_thread(ThreadSlot* slot);
+
 // Threads of the process that are not sampled: no slot or no clock. Reads /proc/self/task.
 unsigned count_unsampled_threads();
 

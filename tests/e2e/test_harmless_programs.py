@@ -185,3 +185,15 @@ def test_program_that_drops_its_rights(runner):
     run = runner.run(["perl", "-e", code])
     assert run.returncode == 6 and run.stdout == b"done"
     assert len(run.log) <= 1 and (run.log or run.files() == ["cpu.prof"]), run.stderr
+
+
+@pytest.mark.parametrize("settings", [{"PROF_CPU_HZ": "10000"}, {"PROF_CPU_HZ": "1000", "PROF_CPU_CLOCK": "timer"}])
+def test_no_late_tick_kills_what_is_executed(runner, settings):
+    run = runner.run(["exec_chain", 300], settings)
+    assert run.returncode == 0 and run.result == {"pending": 0}
+
+
+def test_no_late_tick_kills_the_commands_of_a_shell(runner):
+    script = "for i in {1..300}; do /bin/true || echo died $?; done"
+    run = runner.run(["bash", "-c", script], {"PROF_CPU_HZ": "1000"})
+    assert run.returncode == 0 and run.stdout == b""
