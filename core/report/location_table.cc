@@ -78,6 +78,15 @@ const UnloadedModule* LocationTable::unloaded_at(uint64_t address, uint32_t gene
 }
 
 uint32_t LocationTable::of_frame(uint64_t frame, uint32_t generation) {
+  // A profile has some thousand addresses, each in many stacks.
+  const auto found = by_frame_.find({frame, generation});
+  if (found != by_frame_.end()) return found->second;
+  const uint32_t location = find_frame(frame, generation);
+  by_frame_[{frame, generation}] = location;
+  return location;
+}
+
+uint32_t LocationTable::find_frame(uint64_t frame, uint32_t generation) {
   if (frame < kFirstCodeAddress) return of_text(text_of(static_cast<StackEnd>(frame)));
   if (const UnloadedModule* gone = unloaded_at(frame, generation); gone != nullptr) {
     const uint32_t mapping = mapping_of(gone->start, gone->end, gone->file_offset, gone->path, gone->build_id);

@@ -27,6 +27,7 @@ class LocationTable {
   void finish();
 
  private:
+  uint32_t find_frame(uint64_t frame, uint32_t generation);
   // One place that code was mapped at: by path, start and end. Synthetic ones have a name in brackets.
   uint32_t mapping_of(uint64_t start, uint64_t end, uint64_t file_offset, const std::string& path,
                       const std::string& build_id);
@@ -38,9 +39,15 @@ class LocationTable {
   const ModuleMap& modules_;
   Symbolizer* const symbolizer_;
   Profile* const profile_;
-  std::map<std::pair<uint64_t, uint32_t>, uint32_t> by_address_;   // address and mapping
-  std::map<std::pair<std::string, uint64_t>, uint32_t> mappings_;  // path and start
-  std::unordered_map<std::string, uint32_t> functions_;            // by mangled name
+  struct FrameHash {
+    size_t operator()(const std::pair<uint64_t, uint32_t>& key) const {
+      return ((key.first ^ (uint64_t{key.second} << 40)) * 0x9e37'79b9'7f4a'7c15) >> 7;
+    }
+  };
+  std::unordered_map<std::pair<uint64_t, uint32_t>, uint32_t, FrameHash> by_frame_;  // frame and generation
+  std::map<std::pair<uint64_t, uint32_t>, uint32_t> by_address_;                     // address and mapping
+  std::map<std::pair<std::string, uint64_t>, uint32_t> mappings_;                    // path and start
+  std::unordered_map<std::string, uint32_t> functions_;                              // by mangled name
   std::unordered_map<std::string, uint32_t> texts_;
 };
 
