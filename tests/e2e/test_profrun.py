@@ -112,7 +112,10 @@ def test_signals_reach_the_program(shelf, tmp_path):
 
 def test_terminal(shelf, tmp_path):
     """The program has the terminal, and ^C typed there interrupts it."""
-    pid, terminal = pty.fork()
+    try:
+        pid, terminal = pty.fork()
+    except OSError as error:
+        pytest.skip(f"no terminal to be had here: {error}")
     if pid == 0:
         os.environ["LIBPROF"] = str(shelf / "libprof.so")
         os.chdir(tmp_path)
@@ -214,10 +217,10 @@ def test_library_is_found(profrun, shelf, tmp_path):
 
 
 def test_library_that_cannot_be_preloaded(profrun, shelf, tmp_path):
-    for name in ("with space", "with:colon"):
+    for name in ("with space", "with:colon", "with$dollar"):
         (tmp_path / name).mkdir()
         shutil.copy(shelf / "libprof.so", tmp_path / name)
-        check_refused(profrun("true", env={"LIBPROF": str(tmp_path / name / "libprof.so")}), 126, "space or a colon")
+        check_refused(profrun("true", env={"LIBPROF": str(tmp_path / name / "libprof.so")}), 126, "a space, a colon or a dollar")
     check_refused(profrun("true", env={"LIBPROF": "/none.so"}), 126, "/none.so")
     (tmp_path / "alone").mkdir()
     shutil.copy(PROFRUN, tmp_path / "alone")

@@ -120,5 +120,6 @@ def test_threads_of_xz(pairs):
     """liblzma's workers are started with every signal blocked."""
     profile = pairs["xz"][0].result().profile()
     assert sum(s.count for s in profile.samples if any("liblzma" in path for path in s.files)) > .8 * profile.total
-    in_threads = sum(s.count for s in profile.samples if "start_thread" in s.functions or "clone3" in s.functions)
+    # The main thread's stacks go through the program itself; start_thread has a name only where libc's debug package is.
+    in_threads = sum(s.count for s in profile.samples if not any(path.endswith("/xz") for path in s.files))
     assert in_threads > .5 * profile.total, profile.describe()
