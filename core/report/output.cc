@@ -1,29 +1,18 @@
 #include "core/report/output.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <string>
 
 #include "core/base/clocks.h"
 #include "core/base/raw_log.h"
 #include "core/report/file_name.h"
+#include "core/report/module_map.h"
 
 namespace prof {
 namespace {
-
-// The whole of a small file of /proc; empty where it cannot be read.
-std::string read_file(const std::string& path) {
-  std::string text;
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return text;
-  char buffer[8192];
-  ssize_t bytes;
-  while ((bytes = read(fd, buffer, sizeof(buffer))) > 0) text.append(buffer, static_cast<size_t>(bytes));
-  close(fd);
-  return text;
-}
 
 // Whether a zero-separated environment has an entry that begins so (and ends so, where it is to be whole).
 bool has_entry(const std::string& environment, const std::string& entry, bool whole) {
@@ -39,7 +28,7 @@ bool has_entry(const std::string& environment, const std::string& entry, bool wh
 // Whether the parent began its life with the same profile setting and a preload: it then has the plain name. No variable
 // of ours is put into the program's environment to know it by, since programs print and compare theirs.
 bool parent_is_profiled(const Config& config) {
-  const std::string environment = read_file("/proc/" + std::to_string(getppid()) + "/environ");
+  const std::string environment = read_proc_file("/proc/" + std::to_string(getppid()) + "/environ");
   const std::string setting = config.cpu_file.empty() ? "PROF_DIR=" + std::string(config.directory)
                                                       : "PROF_CPU=" + std::string(config.cpu_file);
   return has_entry(environment, setting, true) && has_entry(environment, "LD_PRELOAD=", false) &&
