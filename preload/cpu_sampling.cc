@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <algorithm>
+
 #include "core/base/call_on_stack.h"
 #include "core/base/clocks.h"
 #include "core/base/errno_saver.h"
@@ -19,7 +21,10 @@
 namespace prof {
 namespace {
 
+constexpr int64_t kKeepNameNs = 100'000'000;  // of a thread's CPU time
+
 CpuSettings g_settings;
+uint64_t g_keep_name_ticks = 1;
 std::atomic<bool> g_on{false};
 std::atomic<bool> g_switching{false};
 std::atomic<bool> g_has_sigprof{false};
@@ -43,7 +48,7 @@ LossCause cause_of(StackEnd end) {
 }
 
 struct Tick {
-  const ThreadSlot* slot;
+  ThreadSlot* slot;
   const ucontext_t* context;
   Scratch* scratch;
   uint64_t ticks;
@@ -52,6 +57,7 @@ struct Tick {
 // On the scratch stack.
 void record_tick(void* argument) {
   const auto& tick = *static_cast<const Tick*>(argument);
+  const Ref name = own_thread_name(tick.slot, tick.ticks, g_keep_name_ticks);
   const uint32_t generation = module_generation();
   const StackBounds bounds = {tick.slot->stack_low, tick.slot->stack_high};
   uint64_t* frames = tick.scratch->frames;
@@ -63,7 +69,7 @@ void record_tick(void* argument) {
   if (result.frames == 0) frames[result.frames++] = static_cast<uint64_t>(StackEnd::lost);
   const Ref stack = intern_stack(frames, result.frames, generation);
   const uint32_t stretch = record()->stretch.load(std::memory_order_relaxed);
-  if (stack == 0 || !count_cpu_ticks(stack, intern_own_thread_name(), stretch, tick.ticks)) {
+  if (stack == 0 || !count_cpu_ticks(stack, name, stretch, tick.ticks)) {
     count_loss(LossCause::region_full, tick.ticks);
   }
 }
@@ -131,6 +137,7 @@ bool is_exiting_slot(const ThreadSlot& slot) { return slot.tid.load(std::memory_
 
 bool cpu_sampling_prepare(const CpuSettings& settings) {
   g_settings = settings;
+  g_keep_name_ticks = static_cast<uint64_t>(std::max<int64_t>(kKeepNameNs / settings.clock.period_ns, 1));
   g_on.store(false);
   g_switching.store(false);
   CpuRecord* cpu = record();

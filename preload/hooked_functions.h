@@ -10,6 +10,9 @@
 #define PROF_HOOKED_FUNCTIONS(HOOK)                                                           \
   /* threads */                                                                               \
   HOOK(int, pthread_create, (pthread_t*, const pthread_attr_t*, void* (*)(void*), void*))     \
+  /* names: the samples of a thread carry its name */                                         \
+  HOOK(int, pthread_setname_np, (pthread_t, const char*))                                     \
+  HOOK(int, prctl, (int, ...))                                                                \
   /* loader */                                                                                \
   HOOK(int, dlclose, (void*))                                                                 \
   /* exec: the thread's clock is stopped before, or a late tick would kill the new program */ \

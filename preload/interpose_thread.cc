@@ -1,10 +1,16 @@
-// pthread_create: the real one, with a start routine that makes the thread known first. Normal code.
+// Threads made, and named. Normal code.
+//
+// pthread_create: the real one, with a start routine that makes the thread known first.
 //
 // The trampoline is compiled as a tail call, and libprof's own frames are left out of stacks in any case. It has no
 // noexcept and no cleanup: pthread_exit and cancellation unwind through the host's frames only.
 
 #include <pthread.h>
+#include <sys/prctl.h>
 
+#include <cstdarg>
+
+#include "core/record/thread_names.h"
 #include "preload/real_symbols.h"
 #include "preload/threads.h"
 
@@ -15,5 +21,25 @@ extern "C" __attribute__((visibility("default"))) int pthread_create(pthread_t* 
   if (slot == nullptr) return prof::real::pthread_create()(thread, attributes, start, argument);
   const int result = prof::real::pthread_create()(thread, attributes, prof::start_thread, slot);
   if (result != 0) prof::thread_was_not_created(slot);
+  return result;
+}
+
+extern "C" __attribute__((visibility("default"))) int pthread_setname_np(pthread_t thread, const char* name) noexcept {
+  const int result = prof::real::pthread_setname_np()(thread, name);
+  prof::thread_names_changed();
+  return result;
+}
+
+extern "C" __attribute__((visibility("default"))) int prctl(int option, ...) noexcept {
+  // As glibc does: always four, whether the option takes them or not.
+  va_list list;
+  va_start(list, option);
+  const auto a = va_arg(list, unsigned long);
+  const auto b = va_arg(list, unsigned long);
+  const auto c = va_arg(list, unsigned long);
+  const auto d = va_arg(list, unsigned long);
+  va_end(list);
+  const int result = prof::real::prctl()(option, a, b, c, d);
+  if (option == PR_SET_NAME) prof::thread_names_changed();
   return result;
 }

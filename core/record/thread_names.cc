@@ -2,6 +2,8 @@
 
 #include <sys/prctl.h>
 
+#include <algorithm>
+#include <atomic>
 #include <cstring>
 
 #include "core/base/raw_syscall.h"
@@ -29,13 +31,35 @@ Ref intern_thread_name(const char (&name)[kThreadNameBytes]) {
   return ref;
 }
 
-Ref intern_own_thread_name() {
-  // Asked at every tick (60 ns): a name may be set by prctl, pthread_setname_np or /proc, by this thread or another.
+namespace {
+
+std::atomic<uint32_t> g_version{0};
+
+Ref intern_own_name() {
   char name[kThreadNameBytes] = {};
   raw_syscall(SYS_prctl, PR_GET_NAME, name);
-  const size_t length = strnlen(name, kThreadNameBytes - 1);
-  memset(name + length, 0, kThreadNameBytes - length);
+  for (unsigned i = 0, ended = 0; i < kThreadNameBytes; ++i) {
+    ended |= name[i] == 0;
+    if (ended != 0) name[i] = 0;
+  }
   return intern_thread_name(name);
 }
+
+}  // namespace
+
+Ref own_thread_name(ThreadSlot* slot, uint64_t ticks, uint64_t keep_ticks) {
+  // Not at every tick: a system call costs the program more than the rest of a tick does (caches, branch predictors). Names
+  // set by prctl and pthread_setname_np are announced; by /proc they are not, hence the limit.
+  const uint32_t version = g_version.load(std::memory_order_acquire);
+  if (slot->name == 0 || slot->name_version != version || slot->name_ticks >= keep_ticks) {
+    slot->name = intern_own_name();
+    slot->name_version = version;
+    slot->name_ticks = 0;
+  }
+  slot->name_ticks = static_cast<uint32_t>(std::min(slot->name_ticks + ticks, uint64_t{UINT32_MAX}));
+  return slot->name;
+}
+
+void thread_names_changed() { g_version.fetch_add(1, std::memory_order_release); }
 
 }  // namespace prof

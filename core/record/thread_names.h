@@ -2,6 +2,7 @@
 #pragma once
 
 #include "core/base/region.h"
+#include "core/record/thread_table.h"
 
 namespace prof {
 
@@ -21,7 +22,11 @@ struct ThreadNameEntry {
 // The entry of a name of at most 15 bytes. 0: no room.
 Ref intern_thread_name(const char (&name)[kThreadNameBytes]);
 
-// The name of the calling thread, as the kernel has it now.
-Ref intern_own_thread_name();
+// The name of the calling thread, the slot's, for so many ticks more. The kernel is asked again once a name has served
+// keep_ticks of them, or a name was set. 0: no room.
+Ref own_thread_name(ThreadSlot* slot, uint64_t ticks, uint64_t keep_ticks);
+
+// Some thread of this process has a new name.
+void thread_names_changed();
 
 }  // namespace prof

@@ -44,6 +44,7 @@ ThreadSlot* take_thread_slot() {
   slot->exit_rounds = 0;
   slot->registered = 0;
   slot->ticks_given = 0;
+  slot->name = 0;
   slot->stack_low = slot->stack_high = 0;
   return slot;
 }

@@ -25,6 +25,11 @@ struct ThreadSlot {
   int64_t clock_start_ns;          // the thread's CPU clock when sampling of it began
   int64_t phase_ns;                // drawn from (0, period]: how long after that the first tick is due
   uint64_t ticks_given;            // since then
+  int64_t last_tick_ns;            // perf: CLOCK_MONOTONIC at the last signal
+  uint32_t ticks_unchecked;        // perf: signals since the CPU clock was last read
+  Ref name;                        // thread_names: as last asked for
+  uint32_t name_version;           // of the names' version then
+  uint32_t name_ticks;             // counted under it since
   uint64_t start_routine;          // for the start trampoline; owner's pointers, opaque to readers
   uint64_t start_argument;
 };

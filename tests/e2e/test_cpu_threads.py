@@ -6,6 +6,8 @@ RUNS = {
     "brief": (["brief_threads", 20000, 3], {"PROF_CPU_CLOCK": "timer"}, {"cores": 2}),
     "brief_perf": (["brief_threads", 3000, 3], {"PROF_CPU_CLOCK": "perf"}, {"cores": 2}),
     "ends": (["thread_ends", .5], {}, {"cores": 2}),
+    "renames": (["renames", 60],),
+    "renames_perf": (["renames", 30], {"PROF_CPU_CLOCK": "perf", "PROF_CPU_HZ": "1000"}),
     "main_exits": (["main_exits", .5],),
     "raw": (["raw_clone", 1], {}, {"cores": 2}),
     "raw_signal": (["raw_clone", 1], {"PROF_CPU_SIGNAL": "USR1"}, {"cores": 2}),
@@ -47,6 +49,17 @@ def test_every_way_to_end(runs):
         assert abs(profile.count(function, thread=thread) - 50) <= 3, profile.describe()
         assert profile.count(function) == profile.count(function, thread=thread)
     assert profile.count("cancelled_work", thread="is_cancelled") > 0
+
+
+@pytest.mark.parametrize("name", ["renames", "renames_perf"])
+def test_a_sample_has_the_name_that_its_thread_has_then(name, runs, request):
+    """Every tick in a function is under the function's name, though names are asked for every 100 ms only."""
+    if name == "renames_perf":
+        request.getfixturevalue("perf_clock")
+    profile = runs[name].profile()
+    for role in ("cook", "waiter", "guest"):
+        assert profile.count(f"work_as_{role}") > 50, profile.describe()
+        assert profile.count(f"work_as_{role}", thread=role) == profile.count(f"work_as_{role}"), profile.describe()
 
 
 def test_main_thread_leaves_first(runs):
