@@ -1,6 +1,7 @@
 // libprof.so as a program: the reporter (reporter.h). Executed by a human it says what it is. Normal code.
 //
-//   libprof-reporter PID REGION STRETCH STARTED NUMBERED CHILD PATH      numbers in decimal
+//   libprof-reporter PID REGION STRETCH NUMBERED HEAP SNAPSHOT STARTED CHILD CPU HEAP ALLOCS    numbers in decimal; the last three:
+//                                                                                           paths, empty where a kind is off
 
 #include <unistd.h>
 
@@ -31,18 +32,26 @@ extern "C" __attribute__((visibility("hidden"), used)) void prof_program_main(lo
   const long count = stack[0];
   char** arguments = reinterpret_cast<char**>(stack + 1);
   prof::log_start(prof::LogLevel::warn);
-  if (count != 8) {
+  constexpr unsigned kNumbers = 8;
+  if (count != 1 + kNumbers + prof::kProfileKinds) {
     prof::LogLine(prof::LogLevel::error)
         << "this is a library: PROF_CPU=cpu.prof LD_PRELOAD=libprof.so ./app (or profrun)";
     _exit(2);
   }
-  prof::Output output = {};
-  output.started_unix_ns = static_cast<int64_t>(prof::to_number(arguments[4]));
-  output.is_child = prof::to_number(arguments[6]) != 0;
-  strncpy(output.path, arguments[7], sizeof(output.path) - 1);
-  const bool done = prof::write_profile_of_process(
-      static_cast<int>(prof::to_number(arguments[1])), prof::to_number(arguments[2]),
-      static_cast<uint32_t>(prof::to_number(arguments[3])), output, prof::to_number(arguments[5]) != 0);
+  uint64_t numbers[kNumbers];
+  for (unsigned i = 0; i < kNumbers; ++i) numbers[i] = prof::to_number(arguments[1 + i]);
+  prof::ReportTask task;
+  task.stretch = static_cast<uint32_t>(numbers[2]);
+  task.numbered = numbers[3] != 0;
+  task.heap = numbers[4] != 0;
+  task.snapshot = static_cast<uint32_t>(numbers[5]);
+  static prof::Output output;
+  output.started_unix_ns = static_cast<int64_t>(numbers[6]);
+  output.is_child = numbers[7] != 0;
+  for (unsigned kind = 0; kind < prof::kProfileKinds; ++kind) {
+    strncpy(output.paths[kind], arguments[1 + kNumbers + kind], sizeof(output.paths[kind]) - 1);
+  }
+  const bool done = prof::write_profiles_of_process(static_cast<int>(numbers[0]), numbers[1], task, output);
   _exit(done ? 0 : 1);
 }
 

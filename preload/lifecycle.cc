@@ -1,6 +1,7 @@
 // The order of libprof's start and stop: when it is loaded, at fork, at exit. Normal code, but for the handler of
 // PROF_CPU_SIGNAL.
 
+#include <dlfcn.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/auxv.h>
@@ -9,11 +10,17 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstring>
+#include <string>
+#include <vector>
 
 #include "core/base/clocks.h"
 #include "core/base/errno_saver.h"
 #include "core/base/raw_log.h"
 #include "core/base/raw_syscall.h"
+#include "core/record/cpu_buckets.h"
+#include "core/record/heap_buckets.h"
+#include "core/record/live_blocks.h"
 #include "core/record/record.h"
 #include "core/record/scratch.h"
 #include "core/report/config.h"
@@ -21,8 +28,10 @@
 #include "core/report/profiler.h"
 #include "core/unwind/unwind.h"
 #include "preload/cpu_sampling.h"
+#include "preload/heap_sampling.h"
 #include "preload/real_symbols.h"
 #include "preload/reporter.h"
+#include "preload/snapshot_signal.h"
 #include "preload/threads.h"
 
 extern "C" void* __libc_stack_end;  // the loader's: where the main thread's stack began
@@ -66,28 +75,68 @@ ClockSettings clock_settings() {
   return settings;
 }
 
-// A region with a first thread in it, and the sampling switched on. False: said, and nothing is left on.
-bool start_recording(uint64_t stack_low, uint64_t stack_high) {
-  if (!region_create() || !record_create()) {
-    LogLine(LogLevel::warn) << "no memory for recording: no profile";
-    region_abandon();
-    return false;
-  }
+bool prepare_cpu() {
   CpuSettings settings;
   settings.clock = clock_settings();
   settings.delay_ns = g_config.cpu_delay_ns;
   settings.duration_ns = g_config.cpu_duration_ns;
   settings.stack_depth = g_config.stack_depth;
-  if (!threads_start() || !cpu_sampling_prepare(settings)) {
+  return cpu_sampling_prepare(settings);
+}
+
+// An allocator within the program, or preloaded before us, is what the program calls: said in the profile.
+void note_foreign_malloc() {
+  void* const first = dlsym(RTLD_DEFAULT, "malloc");
+  Dl_info info = {};
+  if (first == nullptr || dladdr(first, &info) == 0 || info.dli_fbase == __ehdr_start) return;
+  char* const to = region_root<HeapRecord>(Root::heap)->foreign_malloc;
+  strncpy(to, info.dli_fname, sizeof(HeapRecord::foreign_malloc) - 1);
+}
+
+// A region with a first thread in it, and the sampling switched on. False: said, and nothing is left on.
+bool start_recording(uint64_t stack_low, uint64_t stack_high) {
+  if (!region_create() || !record_create(g_config.heap ? g_config.heap_rate : 0, g_config.heap_peak)) {
+    LogLine(LogLevel::warn) << "no memory for recording: no profile";
+    region_abandon();
+    return false;
+  }
+  const bool cpu = g_config.cpu && prepare_cpu();
+  if (!threads_start() || (!cpu && !g_config.heap)) {
     region_abandon();
     return false;
   }
   register_calling_thread(stack_low, stack_high);
-  if (g_config.cpu_signal == 0) cpu_sampling_start();
+  if (cpu && g_config.cpu_signal == 0) cpu_sampling_start();
+  if (g_config.heap) {
+    note_foreign_malloc();
+    heap_sampling_start(g_config.heap_rate, g_config.stack_depth);
+  }
   return true;
 }
 
-void on_stretch_over(uint32_t stretch) { reporter_launch(stretch, g_output, g_config.cpu_signal != 0); }
+ReportTask task_of_stretch(uint32_t stretch) {
+  ReportTask task;
+  task.stretch = stretch;
+  task.numbered = g_config.cpu_signal != 0;
+  return task;
+}
+
+void on_stretch_over(uint32_t stretch) { reporter_launch(task_of_stretch(stretch), g_output); }
+
+// Signal-safe.
+void on_snapshot_wanted() {
+  if (!active() || !g_config.heap) return;
+  if (reporter_is_busy_with_heap()) {
+    LogLine(LogLevel::warn) << "an earlier snapshot is still being written: none for this signal; try again";
+    return;
+  }
+  ReportTask task;
+  task.heap = true;
+  task.snapshot = region_root<HeapRecord>(Root::heap)->snapshots_asked.fetch_add(1) + 1;
+  reporter_launch(task, g_output);
+}
+
+void poll_for_snapshots() { poll_snapshot_signal(); }
 
 void on_switch_signal(int, siginfo_t*, void*) {
   const ErrnoSaver errno_saver;
@@ -139,7 +188,10 @@ void after_fork_in_child() {
       high = slot->stack_high;
     }
     close_inherited_perf_events();
+    heap_sampling_stop();
+    this_thread_is(nullptr);
     region_abandon();
+    forget_live_blocks();
     reset_scratch();
     reporter_forget();
     // Where the parent was writing a profile at that moment, libprof's heap may be locked by a thread that is not here.
@@ -152,15 +204,23 @@ void after_fork_in_child() {
 }
 
 __attribute__((constructor)) void start() {
+  heap_sampling_stop();  // until it is known to be wanted
   if (reporter_is_this_process() || getauxval(AT_SECURE) != 0) return;
   g_config = config_from_environment(environ);
-  if (!g_config.cpu) return;
-  if (!output_prepare(g_config, &g_output)) return;
+  if (!g_config.cpu && !g_config.heap) return;
+  output_prepare(g_config, &g_output);
   if (g_output.is_child && !g_config.follow) return;
+  g_config.cpu = g_output.path_of(ProfileKind::cpu)[0] != '\0';
+  g_config.heap = g_output.path_of(ProfileKind::heap)[0] != '\0' || g_output.path_of(ProfileKind::allocs)[0] != '\0';
+  if (!g_config.cpu && !g_config.heap) return;
   unwind_start({reinterpret_cast<uint64_t>(__ehdr_start), reinterpret_cast<uint64_t>(etext)});
   reporter_prepare();
   cpu_sampling_on_stretch_over(on_stretch_over);
-  install_switch_signal();
+  if (g_config.cpu) install_switch_signal();
+  if (g_config.heap) {
+    snapshot_signal_start(g_config.snapshot_signal, on_snapshot_wanted);
+    heap_sampling_on_visit(poll_for_snapshots);
+  }
   pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
   uint64_t low;
   uint64_t high;
@@ -171,16 +231,20 @@ __attribute__((constructor)) void start() {
 __attribute__((destructor)) void stop() {
   if (!active() || g_reporting.exchange(true)) return;
   const ErrnoSaver errno_saver;
-  const unsigned unsampled = count_unsampled_threads();
-  const bool was_on = cpu_sampling_stop();
+  std::vector<std::string> notes;
+  const unsigned unsampled = g_config.cpu ? count_unsampled_threads() : 0;
+  if (unsampled != 0) notes.push_back("threads without a clock at the end: " + std::to_string(unsampled));
+  const bool was_on = g_config.cpu && cpu_sampling_stop();
   cpu_sampling_leave();
+  heap_sampling_stop();
   const uint32_t stretch = region_root<CpuRecord>(Root::cpu)->stretch.load();
   const bool unwritten = reporter_wait(stretch);
+  ReportTask task;
   // A stretch that was switched off is its reporter's, unless that failed.
   // Where the program took SIGPROF over, the stretch ended without one.
-  if (was_on || (stretch != 0 && unwritten)) {
-    write_own_profile(g_region, stretch, g_output, g_config.cpu_signal != 0, unsampled);
-  }
+  if (was_on || (stretch != 0 && unwritten)) task = task_of_stretch(stretch);
+  task.heap = g_config.heap;
+  write_own_profiles(g_region, task, g_output, notes);
   g_reporting.store(false);
 }
 

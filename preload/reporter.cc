@@ -7,14 +7,17 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <charconv>
 #include <cstring>
+#include <iterator>
 
 #include "core/base/raw_log.h"
 #include "core/base/raw_syscall.h"
 #include "core/base/region.h"
 #include "core/record/cpu_buckets.h"
+#include "core/record/heap_buckets.h"
 
 extern "C" const char __ehdr_start[] __attribute__((visibility("hidden")));
 extern "C" void prof_program_entry() __attribute__((visibility("hidden")));
@@ -24,17 +27,19 @@ namespace {
 
 char g_own_path[4096];  // of libprof.so; empty: not known, and every profile is written at exit
 
-// What one launch needs, by stretch & 1; static, because both children read it when the handler may have returned.
+// What one launch needs, by stretch & 1, or of the heap; static, because both children read it when the handler may have
+// returned.
 struct Launch {
-  uint32_t stretch;
+  ReportTask task;
   std::atomic<int> pid;  // the reporter's; 0: none
-  char numbers[6][24];
-  char path[sizeof(Output::path)];
-  char* list[10];
+  char numbers[8][24];
+  char paths[kProfileKinds][sizeof(Output::paths[0])];
+  char* list[1 + 8 + kProfileKinds + 1];
   alignas(16) unsigned char child_stack[4096];
   alignas(16) unsigned char reporter_stack[4096];
 };
-Launch g_launches[2];
+constexpr unsigned kHeapLaunch = 2;
+Launch g_launches[3];
 
 void put_number(char (&to)[24], uint64_t number) { *std::to_chars(to, to + 23, number).ptr = '\0'; }
 
@@ -86,9 +91,14 @@ Reported reported(uint32_t stretch) {
   return region_root<CpuRecord>(Root::cpu)->stretches[stretch & 1].reported.load(std::memory_order_acquire);
 }
 
+bool is_dealt_with(const ReportTask& task) {
+  if (!task.heap) return reported(task.stretch) != Reported::no;
+  return region_root<HeapRecord>(Root::heap)->snapshots_done.load(std::memory_order_acquire) == task.snapshot;
+}
+
 bool is_at_work(const Launch& launch) {
   const int pid = launch.pid.load(std::memory_order_acquire);
-  return pid != 0 && reported(launch.stretch) == Reported::no && raw_syscall(SYS_kill, pid, 0) == 0;
+  return pid != 0 && !is_dealt_with(launch.task) && raw_syscall(SYS_kill, pid, 0) == 0;
 }
 
 }  // namespace
@@ -125,23 +135,29 @@ void reporter_prepare() {
   raw_syscall(SYS_close, fd);
 }
 
-void reporter_launch(uint32_t stretch, const Output& output, bool numbered) {
-  Launch& launch = g_launches[stretch & 1];
-  launch.stretch = stretch;
+void reporter_launch(const ReportTask& task, const Output& output) {
+  Launch& launch = g_launches[task.heap ? kHeapLaunch : task.stretch & 1];
+  launch.task = task;
   launch.pid.store(0, std::memory_order_relaxed);
   if (g_own_path[0] == '\0') return;
-  memcpy(launch.path, output.path, sizeof(launch.path));
-  put_number(launch.numbers[0], static_cast<uint64_t>(raw_getpid()));
-  put_number(launch.numbers[1], reinterpret_cast<uint64_t>(g_region));
-  put_number(launch.numbers[2], stretch);
-  put_number(launch.numbers[3], static_cast<uint64_t>(output.started_unix_ns));
-  put_number(launch.numbers[4], numbered ? 1 : 0);
-  put_number(launch.numbers[5], output.is_child ? 1 : 0);
+  memcpy(launch.paths, output.paths, sizeof(launch.paths));
+  const uint64_t numbers[] = {static_cast<uint64_t>(raw_getpid()),
+                              reinterpret_cast<uint64_t>(g_region),
+                              task.stretch,
+                              task.numbered ? 1u : 0u,
+                              task.heap ? 1u : 0u,
+                              task.snapshot,
+                              static_cast<uint64_t>(output.started_unix_ns),
+                              output.is_child ? 1u : 0u};
   static char name[] = "libprof-reporter";
-  launch.list[0] = name;
-  for (int i = 0; i < 6; ++i) launch.list[1 + i] = launch.numbers[i];
-  launch.list[7] = launch.path;
-  launch.list[8] = nullptr;
+  char** list = launch.list;
+  *list++ = name;
+  for (unsigned i = 0; i < std::size(numbers); ++i) {
+    put_number(launch.numbers[i], numbers[i]);
+    *list++ = launch.numbers[i];
+  }
+  for (auto& path : launch.paths) *list++ = path;
+  *list = nullptr;
   // The children must not run the host's handlers; the reporter keeps the mask, so that a ^C for the host leaves it alone.
   uint64_t all = ~uint64_t{0};
   uint64_t before = 0;
@@ -160,19 +176,21 @@ void reporter_launch(uint32_t stretch, const Output& output, bool numbered) {
 
 bool reporter_is_busy(uint32_t next_stretch) { return is_at_work(g_launches[next_stretch & 1]); }
 
+bool reporter_is_busy_with_heap() { return is_at_work(g_launches[kHeapLaunch]); }
+
 bool reporter_wait(uint32_t stretch) {
   constexpr int kMostMilliseconds = 5000;
-  for (int waited = 0; waited < kMostMilliseconds && (is_at_work(g_launches[0]) || is_at_work(g_launches[1]));
-       ++waited) {
+  for (int waited = 0;
+       waited < kMostMilliseconds && std::any_of(std::begin(g_launches), std::end(g_launches), is_at_work); ++waited) {
     const struct timespec millisecond = {0, 1'000'000};
     raw_syscall(SYS_nanosleep, &millisecond, nullptr);
   }
-  return g_launches[stretch & 1].stretch != stretch || reported(stretch) == Reported::no;
+  return g_launches[stretch & 1].task.stretch != stretch || reported(stretch) == Reported::no;
 }
 
 void reporter_forget() {
   for (Launch& launch : g_launches) {
-    launch.stretch = 0;
+    launch.task = {};
     launch.pid.store(0, std::memory_order_relaxed);
   }
 }

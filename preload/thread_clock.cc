@@ -198,6 +198,8 @@ void this_thread_is(ThreadSlot* slot) {
   t_slot = slot;
 }
 
+ThreadSlot* slot_of_this_thread() { return t_slot; }
+
 bool perf_clock_permitted() {
   struct rlimit64 limit = {};
   raw_syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, nullptr, &limit);

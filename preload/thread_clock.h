@@ -41,6 +41,9 @@ ThreadSlot* slot_of_signal(const siginfo_t& info);
 // The calling thread is the slot's; null: it ends. Before its clock is started.
 void this_thread_is(ThreadSlot* slot);
 
+// The slot of the calling thread, if it registered itself; else null. Signal-safe.
+ThreadSlot* slot_of_this_thread();
+
 // Whether perf events may be had here with the kernel's time counted. Tries one; normal code.
 bool perf_clock_permitted();
 

@@ -1,6 +1,8 @@
 #include "core/record/record.h"
 
 #include "core/record/cpu_buckets.h"
+#include "core/record/heap_buckets.h"
+#include "core/record/live_blocks.h"
 #include "core/record/loss_counters.h"
 #include "core/record/stack_table.h"
 #include "core/record/thread_names.h"
@@ -18,12 +20,23 @@ bool create(Root root) {
   return ref != 0;
 }
 
+bool create_heap(uint64_t rate, bool keeps_peak) {
+  if (!create<HeapRecord>(Root::heap) || !live_blocks_create(rate)) return false;
+  auto* heap = region_root<HeapRecord>(Root::heap);
+  heap->rate = rate;
+  heap->keeps_peak = keeps_peak ? 1 : 0;
+  heap->start_unix_ns = g_region->start_unix_ns;
+  heap->epoch.store(1, std::memory_order_release);
+  return true;
+}
+
 }  // namespace
 
-bool record_create() {
+bool record_create(uint64_t heap_rate, bool keeps_peak) {
   return create<StackTable>(Root::stacks) && create<ThreadNameTable>(Root::thread_names) &&
          create<ThreadTable>(Root::threads) && create<ModuleTable>(Root::modules) &&
-         create<LossCounters>(Root::losses) && create<CpuRecord>(Root::cpu);
+         create<LossCounters>(Root::losses) && create<CpuRecord>(Root::cpu) &&
+         (heap_rate == 0 || create_heap(heap_rate, keeps_peak));
 }
 
 }  // namespace prof

@@ -7,11 +7,28 @@
 namespace prof {
 namespace {
 
+// Which profiles stay off when a variable's value cannot be used.
+enum class NeededBy { none, cpu, heap, all };
+
+constexpr std::string_view text_of(NeededBy needed_by) {
+  switch (needed_by) {
+    case NeededBy::cpu:
+      return " (no CPU profile)";
+    case NeededBy::heap:
+      return " (no heap profile)";
+    case NeededBy::all:
+      return " (no profile)";
+    case NeededBy::none:
+      break;
+  }
+  return "";
+}
+
 // How one variable is taken over. False: the value cannot be used.
 struct Setting {
   std::string_view name;
   std::string_view accepted;
-  bool needed_by_cpu;
+  NeededBy needed_by;
   bool (*take)(std::string_view value, Config* config);
 };
 
@@ -54,43 +71,62 @@ bool parse_signal(std::string_view text, int* signal) {
 
 constexpr std::string_view kSignalsAccepted =
     "a signal's name such as USR1, or its number; not one that a fault or libprof uses";
+constexpr std::string_view kSnapshotSignalsAccepted =
+    "a signal's name such as USR2, or its number, not one that a fault or libprof uses; or 0 for none";
+
+template <ProfileKind kind>
+bool take_file(std::string_view value, Config* config) {
+  config->files[static_cast<unsigned>(kind)] = value;
+  return !value.empty();
+}
+
+bool parse_switch(std::string_view value, bool* on) {
+  *on = value == "1";
+  return value == "0" || value == "1";
+}
 
 constexpr Setting kSettings[] = {
-    {"PROF_CPU", "a file name", true,
-     [](std::string_view value, Config* config) {
-       config->cpu_file = value;
-       return !value.empty();
-     }},
-    {"PROF_DIR", "a folder's name", true,
+    {"PROF_CPU", "a file name", NeededBy::cpu, take_file<ProfileKind::cpu>},
+    {"PROF_HEAP", "a file name", NeededBy::heap, take_file<ProfileKind::heap>},
+    {"PROF_ALLOCS", "a file name", NeededBy::heap, take_file<ProfileKind::allocs>},
+    {"PROF_DIR", "a folder's name", NeededBy::all,
      [](std::string_view value, Config* config) {
        config->directory = value;
        return !value.empty();
      }},
-    {"PROF_CPU_HZ", "a whole number from 1 to 10000", true,
+    {"PROF_CPU_HZ", "a whole number from 1 to 10000", NeededBy::cpu,
      [](std::string_view value, Config* config) { return parse_number(value, 1, 10000, &config->cpu_hz); }},
-    {"PROF_CPU_CLOCK", "auto, timer or perf", true,
+    {"PROF_CPU_CLOCK", "auto, timer or perf", NeededBy::cpu,
      [](std::string_view value, Config* config) {
        config->cpu_clock = value == "perf"    ? ClockChoice::perf
                            : value == "timer" ? ClockChoice::timer
                                               : ClockChoice::automatic;
        return value == "auto" || value == "timer" || value == "perf";
      }},
-    {"PROF_CPU_DELAY", "seconds, such as 2 or 0.5", true,
+    {"PROF_CPU_DELAY", "seconds, such as 2 or 0.5", NeededBy::cpu,
      [](std::string_view value, Config* config) { return parse_seconds(value, &config->cpu_delay_ns); }},
-    {"PROF_CPU_DURATION", "seconds, such as 30 or 0.5, more than 0", true,
+    {"PROF_CPU_DURATION", "seconds, such as 30 or 0.5, more than 0", NeededBy::cpu,
      [](std::string_view value, Config* config) {
        return parse_seconds(value, &config->cpu_duration_ns) && config->cpu_duration_ns > 0;
      }},
-    {"PROF_CPU_SIGNAL", kSignalsAccepted, true,
+    {"PROF_CPU_SIGNAL", kSignalsAccepted, NeededBy::cpu,
      [](std::string_view value, Config* config) { return parse_signal(value, &config->cpu_signal); }},
-    {"PROF_STACK_DEPTH", "a whole number of frames from 1 to 1024", true,
+    {"PROF_STACK_DEPTH", "a whole number of frames from 1 to 1024", NeededBy::all,
      [](std::string_view value, Config* config) { return parse_number(value, 1u, 1024u, &config->stack_depth); }},
-    {"PROF_FOLLOW", "0 or 1", true,
+    {"PROF_HEAP_RATE", "a whole number of bytes from 1 to 1099511627776", NeededBy::heap,
      [](std::string_view value, Config* config) {
-       config->follow = value != "0";
-       return value == "0" || value == "1";
+       return parse_number(value, uint64_t{1}, uint64_t{1} << 40, &config->heap_rate);
      }},
-    {"PROF_LOG", "error, warn, info or debug", false,
+    {"PROF_HEAP_PEAK", "0 or 1", NeededBy::heap,
+     [](std::string_view value, Config* config) { return parse_switch(value, &config->heap_peak); }},
+    {"PROF_SIGNAL", kSnapshotSignalsAccepted, NeededBy::heap,
+     [](std::string_view value, Config* config) {
+       config->snapshot_signal = 0;
+       return value == "0" || parse_signal(value, &config->snapshot_signal);
+     }},
+    {"PROF_FOLLOW", "0 or 1", NeededBy::all,
+     [](std::string_view value, Config* config) { return parse_switch(value, &config->follow); }},
+    {"PROF_LOG", "error, warn, info or debug", NeededBy::none,
      [](std::string_view value, Config* config) {
        static constexpr std::string_view kLevels[] = {"error", "warn", "info", "debug"};
        for (int level = 0; level < 4; ++level) {
@@ -116,6 +152,7 @@ const Setting* find_setting(std::string_view name) {
 Config config_from_environment(const char* const* environment) {
   Config config;
   bool cpu_usable = true;
+  bool heap_usable = true;
   log_start(config.log_level);
   // Twice: PROF_LOG decides about the lines that the others may cause.
   for (const bool log_only : {true, false}) {
@@ -131,14 +168,34 @@ Config config_from_environment(const char* const* environment) {
         LogLine(LogLevel::warn) << name << ": there is no such setting; libprof's README lists them";
       } else if (!setting->take(value, &config)) {
         LogLine(LogLevel::error) << name << ": '" << value << "' cannot be used; accepted: " << setting->accepted
-                                 << (setting->needed_by_cpu ? " (no CPU profile)" : "");
-        cpu_usable = cpu_usable && !setting->needed_by_cpu;
+                                 << text_of(setting->needed_by);
+        const NeededBy needed_by = setting->needed_by;
+        cpu_usable = cpu_usable && needed_by != NeededBy::cpu && needed_by != NeededBy::all;
+        heap_usable = heap_usable && needed_by != NeededBy::heap && needed_by != NeededBy::all;
       }
     }
     if (log_only) log_start(config.log_level);
   }
-  config.cpu = cpu_usable && (!config.cpu_file.empty() || !config.directory.empty());
+  config.cpu = cpu_usable && !variable_of(config, ProfileKind::cpu).empty();
+  config.heap = heap_usable &&
+                !(variable_of(config, ProfileKind::heap).empty() && variable_of(config, ProfileKind::allocs).empty());
+  if (config.cpu && config.heap && config.cpu_signal == config.snapshot_signal) {
+    LogLine(LogLevel::error)
+        << "PROF_CPU_SIGNAL: it is PROF_SIGNAL too; choose another for one of them (no heap snapshots)";
+    config.snapshot_signal = 0;
+  }
   return config;
+}
+
+std::string_view variable_of(const Config& config, ProfileKind kind) {
+  static constexpr std::string_view kVariables[] = {"PROF_CPU", "PROF_HEAP", "PROF_ALLOCS"};
+  if (!config.files[static_cast<unsigned>(kind)].empty()) return kVariables[static_cast<unsigned>(kind)];
+  return config.directory.empty() ? std::string_view() : std::string_view("PROF_DIR");
+}
+
+std::string_view name_of(ProfileKind kind) {
+  static constexpr std::string_view kNames[] = {"cpu", "heap", "allocs"};
+  return kNames[static_cast<unsigned>(kind)];
 }
 
 }  // namespace prof

@@ -22,6 +22,10 @@ std::string_view loss_text(LossCause cause) {
       return "stacks that end in unreadable memory";
     case LossCause::stack_no_progress:
       return "stacks that end in a broken frame";
+    case LossCause::free_unseen:
+      return "sampled blocks whose free was not seen (freed by an allocator's own calls)";
+    case LossCause::live_block_lost:
+      return "sampled blocks counted as freed at once for want of memory";
     case LossCause::count:
       break;
   }

@@ -25,56 +25,79 @@ bool has_entry(const std::string& environment, const std::string& entry, bool wh
   return false;
 }
 
-// Whether the parent began its life with the same profile setting and a preload: it then has the plain name. No variable
+std::string_view value_of(const Config& config, ProfileKind kind) {
+  const std::string_view file = config.files[static_cast<unsigned>(kind)];
+  return file.empty() ? config.directory : file;
+}
+
+// Whether the parent began its life with the same profile settings and a preload: it then has the plain names. No variable
 // of ours is put into the program's environment to know it by, since programs print and compare theirs.
 bool parent_is_profiled(const Config& config) {
   const std::string environment = read_proc_file("/proc/" + std::to_string(getppid()) + "/environ");
-  const std::string setting = config.cpu_file.empty() ? "PROF_DIR=" + std::string(config.directory)
-                                                      : "PROF_CPU=" + std::string(config.cpu_file);
-  return has_entry(environment, setting, true) && has_entry(environment, "LD_PRELOAD=", false) &&
-         environment.find("libprof.so") != std::string::npos;
+  if (!has_entry(environment, "LD_PRELOAD=", false) || environment.find("libprof.so") == std::string::npos)
+    return false;
+  for (unsigned kind = 0; kind < kProfileKinds; ++kind) {
+    const std::string_view variable = variable_of(config, static_cast<ProfileKind>(kind));
+    if (variable.empty()) continue;
+    const std::string_view value = value_of(config, static_cast<ProfileKind>(kind));
+    if (has_entry(environment, std::string(variable) + "=" + std::string(value), true)) return true;
+  }
+  return false;
 }
 
-bool set_path(const std::string& path, Output* output) {
-  if (path.size() >= sizeof(output->path)) return false;
-  memcpy(output->path, path.c_str(), path.size() + 1);
+bool set_path(const std::string& path, ProfileKind kind, Output* output) {
+  char* const to = output->paths[static_cast<unsigned>(kind)];
+  to[0] = '\0';
+  if (path.size() >= sizeof(output->paths[0])) return false;
+  memcpy(to, path.c_str(), path.size() + 1);
   return true;
 }
 
-}  // namespace
-
-bool output_prepare(const Config& config, Output* output) {
-  const char* variable = config.cpu_file.empty() ? "PROF_DIR" : "PROF_CPU";
-  const std::string_view value = config.cpu_file.empty() ? config.directory : config.cpu_file;
+void prepare_kind(const Config& config, ProfileKind kind, Output* output) {
+  const std::string_view variable = variable_of(config, kind);
+  const std::string_view value = value_of(config, kind);
   std::string pattern(value);
-  if (config.cpu_file.empty()) pattern += "/%e.%p.cpu.pb.gz";
-  output->started_unix_ns = clock_ns(CLOCK_REALTIME);
-  FileNameFacts facts = file_name_facts_of_self(output->started_unix_ns);
+  if (variable == "PROF_DIR") pattern += "/%e.%p." + std::string(name_of(kind)) + ".pb.gz";
+  const FileNameFacts facts = file_name_facts_of_self(output->started_unix_ns);
   std::string path;
   std::string error;
   if (!expand_file_name(pattern, facts, &path, &error)) {
-    LogLine(LogLevel::error) << variable << ": '" << value << "' cannot be used; " << error << " (no CPU profile)";
-    return false;
+    LogLine(LogLevel::error) << variable << ": '" << value << "' cannot be used; " << error << " (no "
+                             << (kind == ProfileKind::cpu ? "CPU" : name_of(kind)) << " profile)";
+    return;
   }
   if (path.front() != '/') {
     char directory[4096];
     if (getcwd(directory, sizeof(directory)) != nullptr) path = std::string(directory) + "/" + path;
   }
-  output->is_child = parent_is_profiled(config);
   // With %p in it the name is the process's own as it is.
   if (output->is_child && pattern.find("%p") == std::string::npos) {
     path = insert_before_suffix(path, std::to_string(getpid()));
   }
-  if (set_path(path, output)) return true;
+  if (set_path(path, kind, output)) return;
   LogLine(LogLevel::error) << variable << ": '" << value
                            << "' cannot be used; the name is longer than the kernel allows";
-  return false;
+}
+
+}  // namespace
+
+void output_prepare(const Config& config, Output* output) {
+  output->started_unix_ns = clock_ns(CLOCK_REALTIME);
+  output->is_child = parent_is_profiled(config);
+  if (config.cpu) prepare_kind(config, ProfileKind::cpu, output);
+  for (const ProfileKind kind : {ProfileKind::heap, ProfileKind::allocs}) {
+    if (config.heap && !variable_of(config, kind).empty()) prepare_kind(config, kind, output);
+  }
 }
 
 void output_for_child(Output* output) {
   output->is_child = true;
   output->started_unix_ns = clock_ns(CLOCK_REALTIME);
-  set_path(insert_before_suffix(output->path, std::to_string(getpid())), output);
+  for (unsigned kind = 0; kind < kProfileKinds; ++kind) {
+    const char* path = output->paths[kind];
+    if (path[0] == '\0') continue;
+    set_path(insert_before_suffix(path, std::to_string(getpid())), static_cast<ProfileKind>(kind), output);
+  }
 }
 
 }  // namespace prof

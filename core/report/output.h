@@ -1,4 +1,4 @@
-// Where a process's CPU profile goes. Plain data: the reporter's launch copies it in a signal handler.
+// Where a process's profiles go. Plain data: the reporter's launch copies it in a signal handler.
 #pragma once
 
 #include <cstdint>
@@ -8,13 +8,16 @@
 namespace prof {
 
 struct Output {
-  char path[4096];          // absolute; %-sequences expanded; .PID inserted where this process is a child
+  // By ProfileKind: absolute; %-sequences expanded; .PID inserted where this process is a child. Empty: the kind is off.
+  char paths[kProfileKinds][4096];
   int64_t started_unix_ns;  // of this process: an older file of that name is a previous run's
   bool is_child;            // its parent is (or was) profiled under the same setting
+
+  const char* path_of(ProfileKind kind) const { return paths[static_cast<unsigned>(kind)]; }
 };
 
-// Fills it from the settings. Normal code. False: the name cannot be used (one line said).
-bool output_prepare(const Config& config, Output* output);
+// Fills it from the settings, for the kinds that are on. Normal code. A kind whose name cannot be used is off (one line said).
+void output_prepare(const Config& config, Output* output);
 
 // In a child of fork: the same with its own pid. Normal code.
 void output_for_child(Output* output);

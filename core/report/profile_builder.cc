@@ -1,13 +1,32 @@
 #include "core/report/profile_builder.h"
 
+#include <cmath>
 #include <map>
 
+#include "core/base/clocks.h"
+#include "core/record/byte_sampler.h"
 #include "core/report/location_table.h"
 
 namespace prof {
 namespace {
 
-std::string count_text(uint64_t count, const std::string& what) { return what + ": " + std::to_string(count); }
+void add_comments(const Snapshot& snapshot, const std::vector<std::string>& first, Profile* profile) {
+  profile->comments.push_back("program: " + snapshot.executable + ", pid " + std::to_string(snapshot.pid));
+  for (const std::string& comment : first) profile->comments.push_back(comment);
+  for (const Loss& loss : snapshot.losses) profile->comments.push_back(loss.cause + ": " + std::to_string(loss.count));
+  for (const std::string& note : snapshot.notes) profile->comments.push_back(note);
+}
+
+// operator new stands between the program and malloc in every C++ stack: who called it is what is asked for.
+void leave_out_operator_new(const Profile& profile, std::vector<uint32_t>* frames) {
+  size_t leaves = 0;
+  while (leaves + 1 < frames->size()) {
+    const ProfileLocation& location = profile.locations[(*frames)[leaves]];
+    if (!location.has_function || !profile.functions[location.function].name.starts_with("operator new")) break;
+    ++leaves;
+  }
+  frames->erase(frames->begin(), frames->begin() + static_cast<ptrdiff_t>(leaves));
+}
 
 }  // namespace
 
@@ -46,10 +65,57 @@ Profile build_cpu_profile(const Snapshot& snapshot, const ModuleMap& modules, Sy
   }
   locations.finish();
 
-  profile.comments.push_back("program: " + snapshot.executable + ", pid " + std::to_string(snapshot.pid));
-  profile.comments.push_back("cpu clock: " + cpu.clock);
-  for (const Loss& loss : snapshot.losses) profile.comments.push_back(count_text(loss.count, loss.cause));
-  for (const std::string& note : snapshot.notes) profile.comments.push_back(note);
+  add_comments(snapshot, {"cpu clock: " + cpu.clock}, &profile);
+  return profile;
+}
+
+Profile build_heap_profile(const Snapshot& snapshot, HeapView view, const ModuleMap& modules, Symbolizer* symbolizer) {
+  Profile profile;
+  const Snapshot::Heap& heap = snapshot.heap;
+  profile.sample_types = {
+      {"alloc_objects", "count"}, {"alloc_space", "bytes"}, {"inuse_objects", "count"}, {"inuse_space", "bytes"}};
+  profile.default_sample_type = view == HeapView::allocs ? "alloc_space" : "inuse_space";
+  profile.period_type = {"space", "bytes"};
+  profile.period = static_cast<int64_t>(heap.rate);
+  profile.time_unix_ns =
+      view == HeapView::peak && heap.peak_unix_ns != 0 ? heap.peak_unix_ns : clock_ns(CLOCK_REALTIME);
+
+  LocationTable locations(snapshot, modules, symbolizer, &profile);
+  struct Counts {
+    uint64_t allocated = 0, live = 0;
+  };
+  std::map<std::pair<std::vector<uint32_t>, uint64_t>, Counts> by_stack_and_size;
+  for (const HeapSample& sample : heap.samples) {
+    const bool peak = view == HeapView::peak;
+    const uint64_t allocated = peak ? sample.peak_allocated : sample.allocated;
+    if (allocated == 0) continue;
+    const StackSnapshot& stack = snapshot.stacks[sample.stack];
+    std::vector<uint32_t> frames;
+    frames.reserve(stack.frames.size());
+    for (const uint64_t frame : stack.frames) frames.push_back(locations.of_frame(frame, stack.generation));
+    leave_out_operator_new(profile, &frames);
+    Counts& counts = by_stack_and_size[{std::move(frames), sample.size}];
+    counts.allocated += allocated;
+    counts.live += allocated - (peak ? sample.peak_freed : sample.freed);
+  }
+  for (const auto& [key, counts] : by_stack_and_size) {
+    ProfileSample sample;
+    sample.locations = key.first;
+    const double blocks = blocks_of_sample(key.second, heap.rate);
+    for (const uint64_t samples : {counts.allocated, counts.live}) {
+      const double objects = static_cast<double>(samples) * blocks;
+      sample.values.push_back(std::llround(objects));
+      sample.values.push_back(std::llround(objects * static_cast<double>(key.second)));
+    }
+    sample.labels.push_back({"bytes", "", static_cast<int64_t>(key.second)});
+    profile.samples.push_back(std::move(sample));
+  }
+  locations.finish();
+  std::vector<std::string> comments;
+  if (!heap.foreign_malloc.empty()) {
+    comments.push_back("the program's malloc is that of " + heap.foreign_malloc + " and is not seen by libprof");
+  }
+  add_comments(snapshot, comments, &profile);
   return profile;
 }
 

@@ -13,4 +13,13 @@ namespace prof {
 
 Profile build_cpu_profile(const Snapshot& snapshot, const ModuleMap& modules, Symbolizer* symbolizer);
 
+enum class HeapView {
+  heap,
+  allocs,
+  peak
+};  // inuse_space first, alloc_space first, as it was at the highest live bytes
+
+// Samples are scaled to what they stand for (core/record/byte_sampler.h), each stack and size by itself.
+Profile build_heap_profile(const Snapshot& snapshot, HeapView view, const ModuleMap& modules, Symbolizer* symbolizer);
+
 }  // namespace prof

@@ -26,7 +26,7 @@ enum Profile : protozero::pbf_tag_type {
 };
 enum ValueType : protozero::pbf_tag_type { kType = 1, kUnit = 2 };
 enum Sample : protozero::pbf_tag_type { kLocationId = 1, kValue = 2, kLabel = 3 };
-enum Label : protozero::pbf_tag_type { kKey = 1, kStr = 2 };
+enum Label : protozero::pbf_tag_type { kKey = 1, kStr = 2, kNum = 3 };
 enum Mapping : protozero::pbf_tag_type {
   kMappingId = 1,
   kMemoryStart = 2,
@@ -75,7 +75,11 @@ void write_sample(protozero::pbf_writer* profile, const ProfileSample& sample, S
   for (const ProfileLabel& label : sample.labels) {
     protozero::pbf_writer text(message, field::kLabel);
     text.add_int64(field::kKey, strings->index_of(label.key));
-    text.add_int64(field::kStr, strings->index_of(label.text));
+    if (label.text.empty()) {
+      text.add_int64(field::kNum, label.number);
+    } else {
+      text.add_int64(field::kStr, strings->index_of(label.text));
+    }
   }
 }
 

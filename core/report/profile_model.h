@@ -15,7 +15,8 @@ struct ValueType {
 
 struct ProfileLabel {
   std::string key;
-  std::string text;
+  std::string text;    // empty: the label is the number
+  int64_t number = 0;  // consumers know the unit by the key: `bytes`
 };
 
 struct ProfileSample {

@@ -8,6 +8,7 @@
 
 #include "core/base/raw_log.h"
 #include "core/record/cpu_buckets.h"
+#include "core/record/heap_buckets.h"
 #include "core/report/file_name.h"
 #include "core/report/file_sink.h"
 #include "core/report/module_map.h"
@@ -20,56 +21,119 @@
 namespace prof {
 namespace {
 
-bool write_profile(const Snapshot& snapshot, uint32_t stretch, const Output& output, bool numbered) {
-  // A child that recorded nothing leaves no file: a script's thousand commands would leave a thousand empty ones.
-  if (output.is_child && snapshot.cpu.samples.empty() && snapshot.losses.empty()) return true;
-  const ModuleMap modules = ModuleMap::of_process(snapshot.pid);
-  Symbolizer symbolizer(snapshot.pid);
-  const Profile profile = build_cpu_profile(snapshot, modules, &symbolizer);
+std::string_view title_of(ProfileKind kind) {
+  return kind == ProfileKind::cpu ? std::string_view("CPU") : name_of(kind);
+}
+
+bool write_file(const Profile& profile, ProfileKind kind, std::string path, int pid, const Output& output) {
   const std::string bytes = encode_profile(profile);
-  std::string path = output.path;
-  if (numbered) path = insert_before_suffix(path, std::to_string(stretch));
   WriteResult result = write_file_whole(path, bytes, WriteMode::replace_older, output.started_unix_ns);
   if (result.taken) {
     // Another process of this run was first, one that we are not a child of as far as can be seen.
-    path = insert_before_suffix(path, std::to_string(snapshot.pid));
+    path = insert_before_suffix(path, std::to_string(pid));
     result = write_file_whole(path, bytes, WriteMode::replace, 0);
   }
   if (result.ok) return true;
-  LogLine(LogLevel::error) << "the CPU profile is not written: " << result.step << " '" << path
+  LogLine(LogLevel::error) << "the " << title_of(kind) << " profile is not written: " << result.step << " '" << path
                            << "': " << result.error_text();
   return false;
 }
 
-void set_reported(int pid, const RegionView& region, uint32_t stretch, Reported reported) {
-  const uint64_t offset = uint64_t{region.header().roots[static_cast<unsigned>(Root::cpu)]} << kRefShift;
-  const uint64_t record =
-      region.header().segment_address[offset >> kSegmentShift].load() + (offset & (kSegmentBytes - 1));
-  const uint64_t address =
-      record + offsetof(CpuRecord, stretches) + (stretch & 1) * sizeof(CpuStretch) + offsetof(CpuStretch, reported);
-  const struct iovec from = {&reported, sizeof(reported)};
-  const struct iovec to = {reinterpret_cast<void*>(address), sizeof(reported)};
+std::string numbered_path(const char* path, uint32_t number) {
+  return number == 0 ? std::string(path) : insert_before_suffix(path, std::to_string(number));
+}
+
+// A child that recorded nothing leaves no file: a script's thousand commands would leave a thousand empty ones.
+class Writer {
+ public:
+  Writer(const Snapshot& snapshot, const Output& output)
+      : snapshot_(snapshot),
+        output_(output),
+        modules_(ModuleMap::of_process(snapshot.pid)),
+        symbolizer_(snapshot.pid) {}
+
+  bool write(const ReportTask& task) {
+    bool done = true;
+    const bool cpu_empty = snapshot_.cpu.samples.empty() && snapshot_.losses.empty();
+    if (snapshot_.cpu.present && is_wanted(ProfileKind::cpu, cpu_empty)) {
+      done = write_one(ProfileKind::cpu, build_cpu_profile(snapshot_, modules_, &symbolizer_),
+                       task.numbered ? task.stretch : 0);
+    }
+    if (!task.heap || !snapshot_.heap.present) return done;
+    const bool heap_empty = snapshot_.heap.samples.empty();
+    if (is_wanted(ProfileKind::heap, heap_empty)) {
+      done &= write_one(ProfileKind::heap, heap_profile(HeapView::heap), task.snapshot);
+    }
+    if (is_wanted(ProfileKind::allocs, heap_empty)) {
+      done &= write_one(ProfileKind::allocs, heap_profile(HeapView::allocs), task.snapshot);
+    }
+    if (snapshot_.heap.has_peak && is_wanted(ProfileKind::heap, heap_empty)) done &= write_peak();
+    return done;
+  }
+
+ private:
+  bool is_wanted(ProfileKind kind, bool empty) const {
+    return output_.path_of(kind)[0] != '\0' && !(output_.is_child && empty);
+  }
+  Profile heap_profile(HeapView view) { return build_heap_profile(snapshot_, view, modules_, &symbolizer_); }
+  bool write_one(ProfileKind kind, const Profile& profile, uint32_t number) const {
+    return write_file(profile, kind, numbered_path(output_.path_of(kind), number), snapshot_.pid, output_);
+  }
+  // One for the process, written anew at each snapshot: the last one is there however the process ends.
+  bool write_peak() {
+    const std::string path = insert_before_suffix(output_.path_of(ProfileKind::heap), "peak");
+    const WriteResult result =
+        write_file_whole(path, encode_profile(heap_profile(HeapView::peak)), WriteMode::replace, 0);
+    if (!result.ok) {
+      LogLine(LogLevel::error) << "the heap profile of the peak is not written: " << result.step << " '" << path
+                               << "': " << result.error_text();
+    }
+    return result.ok;
+  }
+
+  const Snapshot& snapshot_;
+  const Output& output_;
+  const ModuleMap modules_;
+  Symbolizer symbolizer_;
+};
+
+SnapshotParts parts_of(const ReportTask& task) { return {task.stretch, task.heap}; }
+
+// Writes a value into the owner's region, at a place that the view shows.
+template <typename Value>
+void write_back(int pid, const RegionView& region, Root root, size_t offset, const Value& value) {
+  const uint64_t at = (uint64_t{region.header().roots[static_cast<unsigned>(root)]} << kRefShift) + offset;
+  const uint64_t address = region.header().segment_address[at >> kSegmentShift].load() + (at & (kSegmentBytes - 1));
+  const struct iovec from = {const_cast<Value*>(&value), sizeof(value)};
+  const struct iovec to = {reinterpret_cast<void*>(address), sizeof(value)};
   process_vm_writev(pid, &from, 1, &to, 1, 0);
+}
+
+void tell_owner(int pid, const RegionView& region, const ReportTask& task, bool written) {
+  if (task.stretch != 0) {
+    const size_t stretch = offsetof(CpuRecord, stretches) + (task.stretch & 1) * sizeof(CpuStretch);
+    write_back(pid, region, Root::cpu, stretch + offsetof(CpuStretch, reported),
+               written ? Reported::written : Reported::failed);
+  }
+  if (task.heap) write_back(pid, region, Root::heap, offsetof(HeapRecord, snapshots_done), task.snapshot);
 }
 
 }  // namespace
 
-bool write_own_profile(const RegionHeader* region, uint32_t stretch, const Output& output, bool numbered,
-                       unsigned unsampled_threads) {
-  Snapshot snapshot = snapshot_from_region(RegionView::of_self(region), stretch);
-  if (unsampled_threads != 0) {
-    snapshot.notes.push_back("threads without a clock at the end: " + std::to_string(unsampled_threads));
-  }
-  return write_profile(snapshot, stretch, output, numbered);
+bool write_own_profiles(const RegionHeader* region, const ReportTask& task, const Output& output,
+                        const std::vector<std::string>& notes) {
+  Snapshot snapshot = snapshot_from_region(RegionView::of_self(region), parts_of(task));
+  snapshot.notes = notes;
+  return Writer(snapshot, output).write(task);
 }
 
-bool write_profile_of_process(int pid, uint64_t region_address, uint32_t stretch, const Output& output, bool numbered) {
+bool write_profiles_of_process(int pid, uint64_t region_address, const ReportTask& task, const Output& output) {
   // Where Yama asks for it, the other side names us as its reader right after it started us.
   for (int attempt = 0; attempt < 100; ++attempt) {
     const RegionView region = RegionView::of_process(pid, region_address);
     if (region.valid()) {
-      const bool written = write_profile(snapshot_from_region(region, stretch), stretch, output, numbered);
-      set_reported(pid, region, stretch, written ? Reported::written : Reported::failed);
+      const Snapshot snapshot = snapshot_from_region(region, parts_of(task));
+      tell_owner(pid, region, task, Writer(snapshot, output).write(task));
       return true;
     }
     usleep(1000);

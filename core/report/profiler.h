@@ -1,20 +1,30 @@
-// The report side put together: region → snapshot → profile → file. Normal code; allocates.
+// The report side put together: region → snapshot → profiles → files. Normal code; allocates.
 #pragma once
 
 #include <cstdint>
+#include <string>
+#include <vector>
 
 #include "core/base/region_layout.h"
 #include "core/report/output.h"
 
 namespace prof {
 
-// Writes what a region of this process holds of a CPU stretch, at exit. numbered: the stretch's number goes into the name.
-// unsampled_threads: how many threads had no clock at the end. Failures are said on stderr, one line.
-bool write_own_profile(const RegionHeader* region, uint32_t stretch, const Output& output, bool numbered,
-                       unsigned unsampled_threads);
+// What is to be written of a region; to the files that an Output has for it.
+struct ReportTask {
+  uint32_t stretch = 0;   // of CPU sampling; 0: no CPU profile
+  bool numbered = false;  // its number goes into the file's name
+  bool heap = false;      // heap, allocs and peak profiles
+  uint32_t snapshot = 0;  // the number in their names; 0: those at exit, which have none
+};
+
+// Of this process, at exit. notes: further comments. Failures are said on stderr, one line each. False: something is not written.
+bool write_own_profiles(const RegionHeader* region, const ReportTask& task, const Output& output,
+                        const std::vector<std::string>& notes);
 
 // The same of another process that lives, whose region's header is mapped at an address there; and writes into that region what
-// became of it (CpuStretch::reported). False: its region cannot be read, and nothing was said or written.
-bool write_profile_of_process(int pid, uint64_t region_address, uint32_t stretch, const Output& output, bool numbered);
+// became of it (CpuStretch::reported, HeapRecord::snapshots_done). False: its region cannot be read, and nothing was said or
+// written.
+bool write_profiles_of_process(int pid, uint64_t region_address, const ReportTask& task, const Output& output);
 
 }  // namespace prof

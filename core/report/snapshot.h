@@ -24,6 +24,14 @@ struct CpuSample {
   uint64_t ticks = 0;  // each stands for Snapshot::Cpu::period_ns of CPU time
 };
 
+// Sampled blocks of one stack and size. Counts of samples: Snapshot::Heap::rate tells what each stands for.
+struct HeapSample {
+  uint32_t stack = 0;  // index into Snapshot::stacks
+  uint64_t size = 0;   // bytes of each block, as asked for
+  uint64_t allocated = 0, freed = 0;
+  uint64_t peak_allocated = 0, peak_freed = 0;  // at the highest live bytes
+};
+
 // An executable segment of a library that was unloaded while the process ran. Of several that cover an address, the one
 // of a stack with generation g is the one with the smallest last_generation >= g; when there is none, the address belongs
 // to what is mapped now.
@@ -58,6 +66,16 @@ struct Snapshot {
     uint64_t duration_ns = 0;
     std::vector<CpuSample> samples;
   } cpu;
+
+  struct Heap {
+    bool present = false;
+    bool has_peak = false;
+    uint64_t rate = 0;  // mean bytes between samples
+    int64_t start_unix_ns = 0;
+    int64_t peak_unix_ns = 0;
+    std::string foreign_malloc;  // the file whose malloc the program calls instead of ours; empty: none
+    std::vector<HeapSample> samples;
+  } heap;
 
   std::vector<std::string> notes;  // further lines for the profile's comments
 };

@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <cstring>
+#include <unordered_map>
 
 #include "core/base/clocks.h"
 #include "core/record/cpu_buckets.h"
+#include "core/record/heap_buckets.h"
 #include "core/record/loss_counters.h"
 #include "core/record/stack_table.h"
 #include "core/record/thread_names.h"
@@ -25,36 +27,102 @@ std::string thread_name(const RegionView& region, Ref ref) {
   return entry == nullptr ? std::string() : std::string(entry->name, strnlen(entry->name, kThreadNameBytes));
 }
 
-void add_stack(const RegionView& region, const StackEntry& entry, Ref ref, uint32_t stretch, Snapshot* snapshot) {
-  std::vector<CpuSample> samples;
+// The stacks that some sample refers to, each once.
+class Stacks {
+ public:
+  Stacks(const RegionView& region, Snapshot* snapshot) : region_(region), snapshot_(snapshot) {}
+
+  // Index in the snapshot; negative: there is no such stack.
+  int64_t index_of(Ref ref) {
+    const auto [found, is_new] = indexes_.try_emplace(ref, -1);
+    if (!is_new) return found->second;
+    const auto* entry = region_.at<StackEntry>(ref);
+    if (entry == nullptr || entry->count > kMaxStackFrames ||
+        region_.at(ref, sizeof(StackEntry) + entry->count * sizeof(uint64_t)) == nullptr) {
+      return -1;
+    }
+    found->second = static_cast<int64_t>(snapshot_->stacks.size());
+    snapshot_->stacks.push_back({{entry->frames, entry->frames + entry->count}, entry->generation});
+    return found->second;
+  }
+
+ private:
+  const RegionView& region_;
+  Snapshot* const snapshot_;
+  std::unordered_map<Ref, int64_t> indexes_;
+};
+
+void add_cpu_samples(const RegionView& region, const StackEntry& entry, Ref ref, uint32_t stretch, Stacks* stacks,
+                     Snapshot* snapshot) {
   unsigned chain = 0;
   for (Ref at = entry.buckets.load(std::memory_order_acquire); at != 0 && ++chain < kMaxChain;) {
     const auto* bucket = region.at<CpuBucket>(at);
-    if (bucket == nullptr) break;
+    if (bucket == nullptr) return;
     const uint64_t ticks = ticks_of_word(bucket->words[stretch & 1].load(std::memory_order_relaxed), stretch);
-    if (ticks != 0) {
-      samples.push_back(
-          {static_cast<uint32_t>(snapshot->stacks.size()), thread_name(region, bucket->thread_name), ticks});
+    const int64_t stack = ticks == 0 ? -1 : stacks->index_of(ref);
+    if (stack >= 0) {
+      snapshot->cpu.samples.push_back({static_cast<uint32_t>(stack), thread_name(region, bucket->thread_name), ticks});
     }
     at = bucket->next;
   }
-  if (samples.empty()) return;
-  if (entry.count > kMaxStackFrames || region.at(ref, sizeof(StackEntry) + entry.count * sizeof(uint64_t)) == nullptr)
-    return;
-  snapshot->stacks.push_back({{entry.frames, entry.frames + entry.count}, entry.generation});
-  for (CpuSample& sample : samples) snapshot->cpu.samples.push_back(std::move(sample));
 }
 
-void add_stacks(const RegionView& region, uint32_t stretch, Snapshot* snapshot) {
+void add_cpu(const RegionView& region, uint32_t stretch, Stacks* stacks, Snapshot* snapshot) {
+  const auto* cpu = region.root<CpuRecord>(Root::cpu);
   const auto* table = region.root<StackTable>(Root::stacks);
-  if (table == nullptr) return;
+  if (cpu == nullptr || table == nullptr || stretch == 0) return;
+  const CpuStretch& times = cpu->stretches[stretch & 1];
+  snapshot->cpu.present = true;
+  snapshot->cpu.period_ns = static_cast<uint64_t>(cpu->period_ns);
+  snapshot->cpu.clock = cpu->clock == CpuClock::perf ? "perf" : "timer";
+  snapshot->cpu.start_unix_ns = times.start_unix_ns;
+  const int64_t ended = times.end_monotonic_ns.load(std::memory_order_acquire);
+  const int64_t end = ended != 0 ? ended : clock_ns(CLOCK_MONOTONIC);
+  snapshot->cpu.duration_ns = static_cast<uint64_t>(std::max<int64_t>(end - times.start_monotonic_ns, 0));
   for (const auto& head : table->heads) {
     unsigned chain = 0;
     for (Ref ref = head.load(std::memory_order_acquire); ref != 0 && ++chain < kMaxChain;) {
       const auto* entry = region.at<StackEntry>(ref);
       if (entry == nullptr) break;
-      add_stack(region, *entry, ref, stretch, snapshot);
+      add_cpu_samples(region, *entry, ref, stretch, stacks, snapshot);
       ref = entry->next;
+    }
+  }
+}
+
+HeapSample heap_sample(const HeapBucket& bucket, uint32_t stack, uint64_t last_epoch) {
+  HeapSample sample;
+  sample.stack = stack;
+  sample.size = bucket.size;
+  // Frees first: what is allocated and freed in between must not make the live ones negative.
+  sample.freed = bucket.freed.load(std::memory_order_acquire);
+  sample.allocated = std::max(bucket.allocated.load(std::memory_order_acquire), sample.freed);
+  const bool changed_since = bucket.saved_epoch.load(std::memory_order_acquire) == last_epoch;
+  sample.peak_freed = changed_since ? bucket.saved_freed.load(std::memory_order_relaxed) : sample.freed;
+  sample.peak_allocated = changed_since ? bucket.saved_allocated.load(std::memory_order_relaxed) : sample.allocated;
+  sample.peak_allocated = std::max(sample.peak_allocated, sample.peak_freed);
+  return sample;
+}
+
+void add_heap(const RegionView& region, Stacks* stacks, Snapshot* snapshot) {
+  const auto* heap = region.root<HeapRecord>(Root::heap);
+  if (heap == nullptr) return;
+  snapshot->heap.present = true;
+  snapshot->heap.has_peak = heap->keeps_peak != 0;
+  snapshot->heap.rate = heap->rate;
+  snapshot->heap.start_unix_ns = heap->start_unix_ns;
+  snapshot->heap.peak_unix_ns = heap->peak_unix_ns.load(std::memory_order_relaxed);
+  snapshot->heap.foreign_malloc.assign(heap->foreign_malloc,
+                                       strnlen(heap->foreign_malloc, sizeof(heap->foreign_malloc)));
+  const uint64_t epoch = heap->epoch.load(std::memory_order_acquire);
+  for (const auto& head : heap->heads) {
+    unsigned chain = 0;
+    for (Ref ref = head.load(std::memory_order_acquire); ref != 0 && ++chain < kMaxChain;) {
+      const auto* bucket = region.at<HeapBucket>(ref);
+      if (bucket == nullptr) break;
+      const int64_t stack = stacks->index_of(bucket->stack);
+      if (stack >= 0) snapshot->heap.samples.push_back(heap_sample(*bucket, static_cast<uint32_t>(stack), epoch));
+      ref = bucket->next;
     }
   }
 }
@@ -98,7 +166,7 @@ std::string executable_of(int pid) {
 
 }  // namespace
 
-Snapshot snapshot_from_region(const RegionView& region, uint32_t stretch) {
+Snapshot snapshot_from_region(const RegionView& region, const SnapshotParts& parts) {
   Snapshot snapshot;
   if (!region.valid()) return snapshot;
   const RegionHeader& header = region.header();
@@ -107,17 +175,9 @@ Snapshot snapshot_from_region(const RegionView& region, uint32_t stretch) {
   snapshot.executable = executable_of(header.pid);
   add_losses(region, &snapshot);
   add_unloaded(region, &snapshot);
-  const auto* cpu = region.root<CpuRecord>(Root::cpu);
-  if (cpu == nullptr || stretch == 0) return snapshot;
-  const CpuStretch& times = cpu->stretches[stretch & 1];
-  snapshot.cpu.present = true;
-  snapshot.cpu.period_ns = static_cast<uint64_t>(cpu->period_ns);
-  snapshot.cpu.clock = cpu->clock == CpuClock::perf ? "perf" : "timer";
-  snapshot.cpu.start_unix_ns = times.start_unix_ns;
-  const int64_t ended = times.end_monotonic_ns.load(std::memory_order_acquire);
-  const int64_t end = ended != 0 ? ended : clock_ns(CLOCK_MONOTONIC);
-  snapshot.cpu.duration_ns = static_cast<uint64_t>(std::max<int64_t>(end - times.start_monotonic_ns, 0));
-  add_stacks(region, stretch, &snapshot);
+  Stacks stacks(region, &snapshot);
+  add_cpu(region, parts.stretch, &stacks, &snapshot);
+  if (parts.heap) add_heap(region, &stacks, &snapshot);
   return snapshot;
 }
 

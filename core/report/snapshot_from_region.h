@@ -6,8 +6,13 @@
 
 namespace prof {
 
-// What the region holds of one CPU stretch (its number; 0: none). The view may be of a process that goes on recording: what
-// comes while it is read may or may not be in.
-Snapshot snapshot_from_region(const RegionView& region, uint32_t stretch);
+struct SnapshotParts {
+  uint32_t stretch = 0;  // of CPU sampling; 0: none
+  bool heap = false;
+};
+
+// What the region holds of these parts. The view may be of a process that goes on recording: what comes while it is read may or
+// may not be in.
+Snapshot snapshot_from_region(const RegionView& region, const SnapshotParts& parts);
 
 }  // namespace prof

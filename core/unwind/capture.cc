@@ -60,8 +60,8 @@ enum class Step { caller, end, complex };
 
 class Walker {
  public:
-  Walker(const ucontext_t& context, const StackBounds& bounds)
-      : memory_(context, bounds), generation_(rule_cache_generation()) {
+  Walker(const ucontext_t& context, const StackBounds& bounds, bool on_stack)
+      : memory_(context, bounds, on_stack), generation_(rule_cache_generation()) {
     const auto& registers = context.uc_mcontext.gregs;
     frame_.registers = {static_cast<uint64_t>(registers[REG_RIP]), static_cast<uint64_t>(registers[REG_RSP]),
                         static_cast<uint64_t>(registers[REG_RBP])};
@@ -190,12 +190,32 @@ bool visit_slow(void* self, uint64_t pc, bool is_return_address) {
 }
 
 // From the leaf again, since the rules that were used so far kept sp and bp only.
-StackEnd walk_slowly(const ucontext_t& context, const StackBounds& bounds, Frames* frames) {
+StackEnd walk_slowly(const ucontext_t& context, const StackBounds& bounds, bool on_stack, Frames* frames) {
   frames->clear();
-  ReadableMemory memory(context, bounds);
+  ReadableMemory memory(context, bounds, on_stack);
   SlowVisit visit{frames};
   const StackEnd end = slow_walk(context, &memory, visit_slow, &visit);
   return visit.full ? StackEnd::too_deep : end;
+}
+
+CaptureResult walk(const ucontext_t& context, const StackBounds& bounds, bool on_stack, uint64_t* out,
+                   unsigned capacity) {
+  Frames frames(out, capacity);
+  Walker walker(context, bounds, on_stack);
+  for (;;) {
+    walker.find_rule();
+    if (!frames.add(walker.frame().lookup())) return {frames.count(), StackEnd::too_deep};
+    switch (walker.step()) {
+      case Step::caller:
+        continue;
+      case Step::end:
+        return {frames.count(), walker.end()};
+      case Step::complex: {
+        const StackEnd end = walk_slowly(context, bounds, on_stack, &frames);
+        return {frames.count(), end};
+      }
+    }
+  }
 }
 
 }  // namespace
@@ -207,22 +227,23 @@ void unwind_start(CodeRange own_code) {
 }
 
 CaptureResult capture(const ucontext_t& context, const StackBounds& bounds, uint64_t* out, unsigned capacity) {
-  Frames frames(out, capacity);
-  Walker walker(context, bounds);
-  for (;;) {
-    walker.find_rule();
-    if (!frames.add(walker.frame().lookup())) return {frames.count(), StackEnd::too_deep};
-    switch (walker.step()) {
-      case Step::caller:
-        continue;
-      case Step::end:
-        return {frames.count(), walker.end()};
-      case Step::complex: {
-        const StackEnd end = walk_slowly(context, bounds, &frames);
-        return {frames.count(), end};
-      }
-    }
-  }
+  return walk(context, bounds, /*on_stack=*/false, out, capacity);
+}
+
+CaptureResult capture(const CalleeSaved& here, const StackBounds& bounds, uint64_t* out, unsigned capacity) {
+  ucontext_t context;  // only these are read
+  context.uc_stack.ss_flags = SS_DISABLE;
+  auto& registers = context.uc_mcontext.gregs;
+  for (auto& value : registers) value = 0;
+  registers[REG_RIP] = static_cast<greg_t>(here.pc);
+  registers[REG_RSP] = static_cast<greg_t>(here.sp);
+  registers[REG_RBP] = static_cast<greg_t>(here.bp);
+  registers[REG_RBX] = static_cast<greg_t>(here.bx);
+  registers[REG_R12] = static_cast<greg_t>(here.r12);
+  registers[REG_R13] = static_cast<greg_t>(here.r13);
+  registers[REG_R14] = static_cast<greg_t>(here.r14);
+  registers[REG_R15] = static_cast<greg_t>(here.r15);
+  return walk(context, bounds, /*on_stack=*/true, out, capacity);
 }
 
 }  // namespace prof

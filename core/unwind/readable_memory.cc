@@ -19,7 +19,7 @@ bool probe_readable(uint64_t address) {
   return raw_syscall(SYS_rt_sigprocmask, kNoSuchHow, address, nullptr, kWord) != -EFAULT;
 }
 
-ReadableMemory::ReadableMemory(const ucontext_t& context, const StackBounds& bounds) : own_(bounds) {
+ReadableMemory::ReadableMemory(const ucontext_t& context, const StackBounds& bounds, bool on_stack) : own_(bounds) {
   if ((context.uc_stack.ss_flags & SS_DISABLE) == 0 && context.uc_stack.ss_size != 0) {
     alternate_.low = reinterpret_cast<uint64_t>(context.uc_stack.ss_sp);
     alternate_.high = alternate_.low + context.uc_stack.ss_size;
@@ -27,7 +27,7 @@ ReadableMemory::ReadableMemory(const ucontext_t& context, const StackBounds& bou
   const auto sp = static_cast<uint64_t>(context.uc_mcontext.gregs[REG_RSP]);
   const auto frame = reinterpret_cast<uint64_t>(&context);
   // The kernel has just written the signal's frame right below: this stack is there. (Else a system call, 100 ns, tells.)
-  const bool is_below = within(bounds, frame) && within(bounds, sp) && frame < sp;
+  const bool is_below = within(bounds, sp) && (on_stack || (within(bounds, frame) && frame < sp));
   if (is_below) {
     take(sp, bounds.high);
   } else {

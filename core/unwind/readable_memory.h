@@ -15,7 +15,8 @@ namespace prof {
 
 class ReadableMemory {
  public:
-  ReadableMemory(const ucontext_t& context, const StackBounds& bounds);
+  // on_stack: the stack pointer's own page is in use, and need not be asked for.
+  ReadableMemory(const ucontext_t& context, const StackBounds& bounds, bool on_stack = false);
 
   // The stack pointer has moved to another stack or up this one: reads will follow there.
   void move_to(uint64_t sp);

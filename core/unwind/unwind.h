@@ -48,6 +48,14 @@ struct CodeRange {
 // Makes libunwind ready. Once, before any capture, in normal code.
 void unwind_start(CodeRange own_code);
 
+// What a function's caller may rely on, and where the function is: enough to walk on from it.
+struct CalleeSaved {
+  uint64_t pc, sp, bp, bx, r12, r13, r14, r15;
+};
+
+// The stack of the calling thread from a point in one of its own functions, which must not have returned yet. As below otherwise.
+CaptureResult capture(const CalleeSaved& here, const StackBounds& bounds, uint64_t* frames, unsigned capacity);
+
 // The stack of the thread that a signal interrupted with `context`. frames: room for `capacity` lookup addresses, leaf
 // first; own code is left out.
 CaptureResult capture(const ucontext_t& context, const StackBounds& bounds, uint64_t* frames, unsigned capacity);

@@ -130,7 +130,7 @@ int main() {
   for (int i = 0; i < 5; ++i) {
     const double start = now_ns();
     Symbolizer symbolizer(getpid());
-    const Profile profile = build_cpu_profile(snapshot_from_region(RegionView::of_self(g_region), 1),
+    const Profile profile = build_cpu_profile(snapshot_from_region(RegionView::of_self(g_region), {1}),
                                               ModuleMap::of_process(getpid()), &symbolizer);
     const size_t bytes = encode_profile(profile).size();
     dumps.push_back((now_ns() - start) / 1e6);

@@ -23,7 +23,7 @@ static void setup() {
 
 static uint64_t total_ticks(uint32_t stretch) {
   uint64_t total = 0;
-  for (const CpuSample& sample : snapshot_from_region(RegionView::of_self(g_region), stretch).cpu.samples)
+  for (const CpuSample& sample : snapshot_from_region(RegionView::of_self(g_region), {stretch}).cpu.samples)
     total += sample.ticks;
   return total;
 }
@@ -76,7 +76,7 @@ Test(cpu_buckets, threads_lose_no_tick, .init = setup) {
   for (uint64_t i = 0; i < kRounds; ++i) expected += 1 + i % 3;
   cr_assert_eq(total_ticks(1), expected * kThreads);
   std::set<std::string> names;
-  for (const CpuSample& sample : snapshot_from_region(RegionView::of_self(g_region), 1).cpu.samples)
+  for (const CpuSample& sample : snapshot_from_region(RegionView::of_self(g_region), {1}).cpu.samples)
     names.insert(sample.thread_name);
   cr_assert(names == std::set<std::string>({"even", "odd"}));
 }

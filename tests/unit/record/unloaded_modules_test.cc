@@ -26,7 +26,7 @@ Test(unloaded_modules, a_library_that_comes_back_is_one_entry_until_another_take
   unload("/a.so", 0x50000);
   unload("/b.so", 0x10800);
   unload("/a.so", 0x10000);
-  const auto modules = snapshot_from_region(RegionView::of_self(g_region), 0).unloaded;
+  const auto modules = snapshot_from_region(RegionView::of_self(g_region), {}).unloaded;
   cr_assert_eq(modules.size(), 4u);
   cr_assert_eq(modules[3].path, "/a.so");
   cr_assert_eq(modules[3].last_generation, 1u);

@@ -29,7 +29,7 @@ Test(config, takes_every_setting) {
                               "PROF_CPU_DURATION=30", "PROF_CPU_SIGNAL=SIGUSR1", "PROF_STACK_DEPTH=1024",
                               "PROF_FOLLOW=0", "PROF_LOG=debug"});
   cr_assert(c.cpu);
-  cr_assert(c.cpu_file == "a%p.prof");
+  cr_assert(c.files[0] == "a%p.prof");
   cr_assert_eq(c.cpu_hz, 1000);
   cr_assert(c.cpu_clock == ClockChoice::perf);
   cr_assert_eq(c.cpu_delay_ns, 500'000'000);

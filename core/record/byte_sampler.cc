@@ -1,0 +1,51 @@
+#include "core/record/byte_sampler.h"
+
+#include <cmath>
+
+#include "core/base/clocks.h"
+
+namespace prof {
+
+constinit thread_local int64_t t_bytes_left = 0;
+constinit thread_local uint32_t t_sampler_calls = 0;
+
+namespace {
+
+constinit thread_local uint64_t t_random = 0;  // 0: a new thread
+
+// splitmix64 (Steele, Lea, Flood 2014).
+uint64_t next_random() {
+  uint64_t x = t_random += 0x9e37'79b9'7f4a'7c15;
+  x = (x ^ (x >> 30)) * 0xbf58'476d'1ce4'e5b9;
+  x = (x ^ (x >> 27)) * 0x94d0'49bb'1331'11eb;
+  return x ^ (x >> 31);
+}
+
+int64_t draw_distance(uint64_t rate) {
+  if (rate == 1) return 0;
+  // Uniform in (0, 1]: 53 bits, and not 0.
+  const double uniform = (static_cast<double>(next_random() >> 11) + 1) * 0x1p-53;
+  return static_cast<int64_t>(-std::log(uniform) * static_cast<double>(rate));
+}
+
+}  // namespace
+
+bool next_sample(size_t size, uint64_t rate) {
+  ++t_sampler_calls;
+  if (t_random == 0) {
+    // The address differs between threads that live at once, the time between the others.
+    t_random = (static_cast<uint64_t>(clock_ns(CLOCK_MONOTONIC)) * 0x9e37'79b9'7f4a'7c15) ^
+               reinterpret_cast<uint64_t>(&t_random) ^ 1;
+    t_bytes_left = draw_distance(rate) - static_cast<int64_t>(sampled_bytes(size));
+    if (t_bytes_left >= 0) return false;
+  }
+  t_bytes_left = draw_distance(rate);
+  return true;
+}
+
+double blocks_of_sample(uint64_t size, uint64_t rate) {
+  if (rate == 1) return 1;
+  return -1 / std::expm1(-static_cast<double>(sampled_bytes(size)) / static_cast<double>(rate));
+}
+
+}  // namespace prof

@@ -1,0 +1,40 @@
+// Which allocations are sampled: a Poisson process over a thread's allocated bytes, of mean `rate` bytes between points. An
+// allocation is sampled if a point lies in it: with probability 1 - exp(-size / rate). Signal-safe; per-thread state only.
+//
+// The process has no memory, so after a sampled allocation the distance to the next point is drawn anew. Drawn as a whole number:
+// floor(E) with E exponential; size > floor(E) just when size > E. Source: pprof's conventions (Go's runtime, tcmalloc).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace prof {
+
+// Bytes that the thread may still allocate unsampled. Negative after an allocation: that one may be sampled, and
+// next_sample() is to be asked. 0 in a new thread, so that its first allocation asks.
+extern constinit thread_local int64_t t_bytes_left;
+// How many times next_sample() was asked in this thread; with t_bytes_left it tells whether an allocation was counted in between.
+extern constinit thread_local uint32_t t_sampler_calls;
+
+// The size that sampling goes by. An empty block counts as a byte, or it could never be sampled.
+constexpr uint64_t sampled_bytes(uint64_t size) { return size + (size == 0 ? 1 : 0); }
+
+// To be called for each allocation, before it is made. True: next_sample() is to be asked after it.
+inline bool count_bytes(size_t size) {
+  t_bytes_left -= static_cast<int64_t>(sampled_bytes(size));
+  return t_bytes_left < 0;
+}
+
+// After count_bytes(size) was true. Whether this allocation is sampled; draws the next distance. rate: 1 or more.
+bool next_sample(size_t size, uint64_t rate);
+
+// No sampling in this thread until so many bytes were allocated.
+inline void skip_bytes(int64_t bytes) {
+  t_bytes_left = bytes;
+  ++t_sampler_calls;
+}
+
+// What one sampled block of a size stands for, in blocks: 1 / (1 - exp(-size / rate)).
+double blocks_of_sample(uint64_t size, uint64_t rate);
+
+}  // namespace prof

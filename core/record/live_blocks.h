@@ -1,0 +1,73 @@
+// The sampled blocks that are live: address → bucket and birth. Signal-safe and lock-free.
+//
+//   LiveTable  head_parts[i] ──▶ heads[65536] ──▶ LiveBlock ──▶ LiveBlock ──▶ 0      entries stay in their chain for good
+//                                                   address 0: free, for the chain's next block
+//
+// A block's entry is taken by whoever frees the block, so that at most one thread at a time changes an entry that is in use;
+// a free one is claimed by a compare-and-swap of its address. Nothing is unlinked, hence nothing to reclaim and no ABA.
+//
+// In front of it, in the process's own memory, a filter that free() asks first: a byte for each of 65536 classes of addresses,
+// the number of sampled blocks in it. 0: the block is not sampled.
+#pragma once
+
+#include "core/base/region.h"
+
+namespace prof {
+
+inline constexpr unsigned kFilterBits = 16;
+inline constexpr unsigned kHeadPartBits = 16;
+inline constexpr unsigned kMaxHeadParts = 16;
+
+struct LiveHeads {
+  std::atomic<Ref> heads[1 << kHeadPartBits];
+};
+
+// Root::live
+struct LiveTable {
+  uint32_t parts;  // 1, or 16 where every allocation is recorded
+  Ref head_parts[kMaxHeadParts];
+};
+
+struct LiveBlock {
+  Ref next;
+  Ref bucket;
+  std::atomic<uint64_t> address;  // 0: free; 1: being claimed
+  int64_t born_ns;                // CLOCK_MONOTONIC_COARSE
+};
+
+// A block taken out of the table.
+struct TakenBlock {
+  Ref bucket = 0;  // 0: it was not there
+  int64_t born_ns = 0;
+};
+
+extern std::atomic<uint8_t> g_live_filter[1 << kFilterBits];
+
+inline uint64_t hash_of_block(const void* block) {
+  // Allocators align to 16. 2^64 / golden ratio.
+  return (reinterpret_cast<uint64_t>(block) >> 4) * 0x9e37'79b9'7f4a'7c15;
+}
+
+// False: the block is surely not in the table. Whoever frees a block got its address after it was put in, by whatever way the
+// program hands it on: relaxed is enough.
+inline bool may_be_live(const void* block) {
+  return g_live_filter[hash_of_block(block) >> (64 - kFilterBits)].load(std::memory_order_relaxed) != 0;
+}
+
+// A table for `rate`, in the region. Normal code, once. False: no room.
+bool live_blocks_create(uint64_t rate);
+
+// Puts a block in. *replaced: the bucket of a block that was still there under this address, 0 if none: its free was not seen.
+// False: no room.
+bool put_live_block(const void* block, Ref bucket, int64_t born_ns, Ref* replaced);
+
+// Takes a block out: before it is given back to its allocator, or another thread may already have it again.
+TakenBlock take_live_block(const void* block);
+
+// Addresses that never are the allocator's (the bootstrap arena's): may_be_live() is true for them for good.
+void always_ask_about(const void* begin, const void* end);
+
+// In a child of fork: nothing is live.
+void forget_live_blocks();
+
+}  // namespace prof

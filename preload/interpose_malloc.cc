@@ -1,0 +1,110 @@
+// malloc and its kin: the real ones, with what they allocate and free handed over where it is sampled. Callable at any time: before
+// libprof's constructor, after its destructor, and while the loader works.
+//
+// Every one of them is: count the bytes, call, and once in a while heap_allocated(); or ask the filter, now and then heap_freed(),
+// and call. A program's run is full of these, so nothing else belongs on that path.
+
+#include <errno.h>
+#include <stddef.h>
+
+#include "preload/heap_sampling.h"
+#include "preload/real_allocator.h"
+
+#define EXPORTED extern "C" __attribute__((visibility("default")))
+
+using prof::count_bytes;
+using prof::g_real_allocator;
+using prof::heap_allocated;
+using prof::may_be_live;
+
+namespace {
+
+// A block that is about to be freed, if the filter knows its class. False: there is nothing to free.
+__attribute__((noinline)) bool is_to_be_freed(void* block) {
+  if (prof::is_of_arena(block)) return false;
+  prof::heap_freed(block);
+  return true;
+}
+
+__attribute__((noinline)) void* realloc_of_sampled(void* block, size_t size) {
+  if (prof::is_of_arena(block)) return prof::moved_out_of_arena(block, size);
+  // Before the call: once the block is given back, another thread may have its address again.
+  const prof::TakenBlock taken = prof::heap_taken(block);
+  void* result = g_real_allocator.realloc(block, size);
+  // realloc(block, 0) frees and returns null; any other null leaves the block as it was.
+  prof::heap_settled(block, taken, result != nullptr || size == 0);
+  return result;
+}
+
+void* counted_realloc(void* block, size_t size) {
+  const bool may_be_sampled = count_bytes(size);
+  void* result =
+      block != nullptr && may_be_live(block) ? realloc_of_sampled(block, size) : g_real_allocator.realloc(block, size);
+  return may_be_sampled ? heap_allocated(result, size) : result;
+}
+
+}  // namespace
+
+EXPORTED void* malloc(size_t size) {
+  const bool may_be_sampled = count_bytes(size);
+  void* block = g_real_allocator.malloc(size);
+  return may_be_sampled ? heap_allocated(block, size) : block;
+}
+
+EXPORTED void free(void* block) {
+  if (may_be_live(block) && block != nullptr && !is_to_be_freed(block)) return;
+  g_real_allocator.free(block);
+}
+
+EXPORTED void* calloc(size_t count, size_t size) {
+  const size_t bytes = count * size;  // where it overflows, calloc returns null
+  const bool may_be_sampled = count_bytes(bytes);
+  void* block = g_real_allocator.calloc(count, size);
+  return may_be_sampled ? heap_allocated(block, bytes) : block;
+}
+
+EXPORTED void* realloc(void* block, size_t size) { return counted_realloc(block, size); }
+
+EXPORTED void* reallocarray(void* block, size_t count, size_t size) {
+  size_t bytes;
+  if (__builtin_mul_overflow(count, size, &bytes)) {
+    errno = ENOMEM;
+    return nullptr;
+  }
+  return counted_realloc(block, bytes);
+}
+
+EXPORTED void* memalign(size_t alignment, size_t size) {
+  const bool may_be_sampled = count_bytes(size);
+  void* block = g_real_allocator.memalign(alignment, size);
+  return may_be_sampled ? heap_allocated(block, size) : block;
+}
+
+EXPORTED int posix_memalign(void** block, size_t alignment, size_t size) {
+  const bool may_be_sampled = count_bytes(size);
+  const int error = g_real_allocator.posix_memalign(block, alignment, size);
+  if (may_be_sampled) heap_allocated(error == 0 ? *block : nullptr, size);
+  return error;
+}
+
+EXPORTED void* aligned_alloc(size_t alignment, size_t size) {
+  const bool may_be_sampled = count_bytes(size);
+  void* block = g_real_allocator.aligned_alloc(alignment, size);
+  return may_be_sampled ? heap_allocated(block, size) : block;
+}
+
+EXPORTED void* valloc(size_t size) {
+  const bool may_be_sampled = count_bytes(size);
+  void* block = g_real_allocator.valloc(size);
+  return may_be_sampled ? heap_allocated(block, size) : block;
+}
+
+EXPORTED void* pvalloc(size_t size) {
+  const bool may_be_sampled = count_bytes(size);
+  void* block = g_real_allocator.pvalloc(size);
+  return may_be_sampled ? heap_allocated(block, size) : block;
+}
+
+EXPORTED void cfree(void* block) { free(block); }
+EXPORTED void free_sized(void* block, size_t) { free(block); }
+EXPORTED void free_aligned_sized(void* block, size_t, size_t) { free(block); }

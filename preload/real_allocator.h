@@ -1,0 +1,34 @@
+// The allocator behind ours: malloc and its kin as the program would find them without libprof. Found at the first call of any,
+// which may come before libprof's constructor, or from within the search itself; those are served from a small arena.
+//
+// Normal code, and callable wherever malloc is.
+#pragma once
+
+#include <cstddef>
+
+namespace prof {
+
+// Each is valid at any time: before the search it points to a function that searches first.
+struct RealAllocator {
+  void* (*malloc)(size_t);
+  void* (*calloc)(size_t, size_t);
+  void* (*realloc)(void*, size_t);
+  void (*free)(void*);
+  void* (*memalign)(size_t, size_t);
+  int (*posix_memalign)(void**, size_t, size_t);
+  void* (*aligned_alloc)(size_t, size_t);
+  void* (*valloc)(size_t);
+  void* (*pvalloc)(size_t);
+};
+extern RealAllocator g_real_allocator;
+
+// Whether a block is of the arena: freeing it does nothing, and its size is not known to the allocator.
+bool is_of_arena(const void* block);
+// A block of the arena, grown: a real one with its content. Null with errno: as malloc.
+void* moved_out_of_arena(const void* block, size_t size);
+
+// What calls of a name from this address would reach if libprof were not there, for names that the program may find in its own
+// library's scope only (operator new of a plugin that was loaded by itself). Null: nothing.
+void* real_symbol(const char* name, const void* caller);
+
+}  // namespace prof

@@ -1,0 +1,83 @@
+#include "preload/snapshot_signal.h"
+
+#include <atomic>
+
+#include "core/base/errno_saver.h"
+#include "core/base/raw_log.h"
+#include "core/base/raw_syscall.h"
+#include "preload/real_symbols.h"
+
+namespace prof {
+namespace {
+
+std::atomic<int> g_number{0};  // 0: none, or the program's
+void (*g_wanted)() = nullptr;
+struct sigaction g_view;  // all zero: the default action
+
+void on_signal(int, siginfo_t*, void*) {
+  const ErrnoSaver errno_saver;
+  if (g_number.load(std::memory_order_relaxed) != 0) g_wanted();
+}
+
+void step_back(int number, const char* why) {
+  if (g_number.exchange(0) == 0) return;
+  LogLine(LogLevel::warn) << "PROF_SIGNAL: the program " << why << " signal " << number
+                          << " itself: no snapshots by it; choose another signal";
+}
+
+}  // namespace
+
+void snapshot_signal_start(int number, void (*wanted)()) {
+  if (number == 0) return;
+  g_wanted = wanted;
+  struct sigaction before = {};
+  real::sigaction()(number, nullptr, &before);
+  if (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN) {
+    g_number.store(number);
+    return step_back(number, "handles");
+  }
+  g_view = before;
+  struct sigaction action = {};
+  action.sa_sigaction = on_signal;
+  action.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
+  sigfillset(&action.sa_mask);
+  g_number.store(number);
+  real::sigaction()(number, &action, nullptr);
+}
+
+bool is_snapshot_signal(int number) { return number != 0 && g_number.load(std::memory_order_relaxed) == number; }
+
+int set_snapshot_signal_view(const struct sigaction* action, struct sigaction* before) {
+  const struct sigaction last = g_view;
+  if (action != nullptr) {
+    const bool is_handler = action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN;
+    if (is_handler) {
+      const int number = g_number.load();
+      if (real::sigaction()(number, action, nullptr) != 0) return -1;
+      step_back(number, "handles");
+    }
+    g_view = *action;
+  }
+  if (before != nullptr) *before = last;
+  return 0;
+}
+
+void program_waits_for(const sigset_t* set) {
+  const int number = g_number.load(std::memory_order_relaxed);
+  if (number == 0 || set == nullptr || sigismember(set, number) != 1) return;
+  step_back(number, "waits for");
+  // As it was: an unblocked one that comes now is what it would be without us.
+  real::sigaction()(number, &g_view, nullptr);
+}
+
+void poll_snapshot_signal() {
+  const int number = g_number.load(std::memory_order_relaxed);
+  if (number == 0) return;
+  const uint64_t wanted = uint64_t{1} << (number - 1);
+  uint64_t pending = 0;
+  if (raw_syscall(SYS_rt_sigpending, &pending, sizeof(pending)) < 0 || (pending & wanted) == 0) return;
+  const struct timespec at_once = {0, 0};
+  if (raw_syscall(SYS_rt_sigtimedwait, &wanted, nullptr, &at_once, sizeof(wanted)) == number) g_wanted();
+}
+
+}  // namespace prof

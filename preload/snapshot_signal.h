@@ -1,0 +1,24 @@
+// PROF_SIGNAL: the signal that asks for a snapshot, and what the program sees of it: nothing. It is the program's as soon as the
+// program handles it or waits for it: one warning, and no snapshots from then on.
+#pragma once
+
+#include <signal.h>
+
+namespace prof {
+
+// wanted: called in the handler, or in normal code where the signal was found pending; signal-safe. number 0: none. Normal code, once.
+void snapshot_signal_start(int number, void (*wanted)());
+
+// Whether this is the signal, and still ours.
+bool is_snapshot_signal(int number);
+
+// What sigaction() does for it: the program's setting is noted and shown again; a handler of its own takes the signal over.
+int set_snapshot_signal_view(const struct sigaction* action, struct sigaction* before);
+
+// The program waits for these signals by sigwait, signalfd and their kin.
+void program_waits_for(const sigset_t* set);
+
+// Takes the signal if it is pending because every thread blocks it. Two system calls at most. Signal-safe.
+void poll_snapshot_signal();
+
+}  // namespace prof
