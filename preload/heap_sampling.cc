@@ -22,8 +22,9 @@ namespace {
 
 enum class State { unknown, off, on };  // unknown: allocations before libprof's constructor
 
-// How far apart a thread looks whether it is to record at all, while it is not.
-constexpr int64_t kNever = int64_t{1} << 62;
+// After how many bytes a thread looks again whether it is to record, while it is not: it costs nothing at that distance, and what
+// is switched on is on for all threads soon.
+constexpr int64_t kLookAgain = 64 * 1024;
 
 std::atomic<State> g_state{State::unknown};
 uint64_t g_rate = 0;
@@ -146,7 +147,7 @@ void* heap_allocated(void* block, size_t size) {
     return block;
   }
   if (!is_on()) {
-    skip_bytes(g_state.load(std::memory_order_relaxed) == State::unknown ? 0 : kNever);
+    skip_bytes(g_state.load(std::memory_order_relaxed) == State::unknown ? 0 : kLookAgain);
     return block;
   }
   if (!next_sample(size, g_rate)) return block;

@@ -36,34 +36,46 @@ __attribute__((noinline)) void* realloc_of_sampled(void* block, size_t size) {
   return result;
 }
 
-void* counted_realloc(void* block, size_t size) {
-  const bool may_be_sampled = count_bytes(size);
-  void* result =
-      block != nullptr && may_be_live(block) ? realloc_of_sampled(block, size) : g_real_allocator.realloc(block, size);
-  return may_be_sampled ? heap_allocated(result, size) : result;
+inline void* real_realloc(void* block, size_t size) {
+  if (block != nullptr && may_be_live(block)) [[unlikely]]
+    return realloc_of_sampled(block, size);
+  return g_real_allocator.realloc(block, size);
 }
 
 }  // namespace
 
+// Each is a tail call of the real one, but for the one allocation in many that is to be looked at: kept apart, or the compiler
+// saves registers for it on every way.
+template <typename Call, typename... Arguments>
+__attribute__((noinline)) void* looked_at(size_t bytes, Call call, Arguments... arguments) {
+  return heap_allocated(call(arguments...), bytes);
+}
+
 EXPORTED void* malloc(size_t size) {
-  const bool may_be_sampled = count_bytes(size);
-  void* block = g_real_allocator.malloc(size);
-  return may_be_sampled ? heap_allocated(block, size) : block;
+  if (count_bytes(size)) [[unlikely]]
+    return looked_at(size, g_real_allocator.malloc, size);
+  return g_real_allocator.malloc(size);
 }
 
 EXPORTED void free(void* block) {
-  if (may_be_live(block) && block != nullptr && !is_to_be_freed(block)) return;
+  if (may_be_live(block)) [[unlikely]] {
+    if (!is_to_be_freed(block)) return;
+  }
   g_real_allocator.free(block);
 }
 
 EXPORTED void* calloc(size_t count, size_t size) {
   const size_t bytes = count * size;  // where it overflows, calloc returns null
-  const bool may_be_sampled = count_bytes(bytes);
-  void* block = g_real_allocator.calloc(count, size);
-  return may_be_sampled ? heap_allocated(block, bytes) : block;
+  if (count_bytes(bytes)) [[unlikely]]
+    return looked_at(bytes, g_real_allocator.calloc, count, size);
+  return g_real_allocator.calloc(count, size);
 }
 
-EXPORTED void* realloc(void* block, size_t size) { return counted_realloc(block, size); }
+EXPORTED void* realloc(void* block, size_t size) {
+  if (count_bytes(size)) [[unlikely]]
+    return looked_at(size, real_realloc, block, size);
+  return real_realloc(block, size);
+}
 
 EXPORTED void* reallocarray(void* block, size_t count, size_t size) {
   size_t bytes;
@@ -71,13 +83,13 @@ EXPORTED void* reallocarray(void* block, size_t count, size_t size) {
     errno = ENOMEM;
     return nullptr;
   }
-  return counted_realloc(block, bytes);
+  return realloc(block, bytes);
 }
 
 EXPORTED void* memalign(size_t alignment, size_t size) {
-  const bool may_be_sampled = count_bytes(size);
-  void* block = g_real_allocator.memalign(alignment, size);
-  return may_be_sampled ? heap_allocated(block, size) : block;
+  if (count_bytes(size)) [[unlikely]]
+    return looked_at(size, g_real_allocator.memalign, alignment, size);
+  return g_real_allocator.memalign(alignment, size);
 }
 
 EXPORTED int posix_memalign(void** block, size_t alignment, size_t size) {
@@ -88,21 +100,21 @@ EXPORTED int posix_memalign(void** block, size_t alignment, size_t size) {
 }
 
 EXPORTED void* aligned_alloc(size_t alignment, size_t size) {
-  const bool may_be_sampled = count_bytes(size);
-  void* block = g_real_allocator.aligned_alloc(alignment, size);
-  return may_be_sampled ? heap_allocated(block, size) : block;
+  if (count_bytes(size)) [[unlikely]]
+    return looked_at(size, g_real_allocator.aligned_alloc, alignment, size);
+  return g_real_allocator.aligned_alloc(alignment, size);
 }
 
 EXPORTED void* valloc(size_t size) {
-  const bool may_be_sampled = count_bytes(size);
-  void* block = g_real_allocator.valloc(size);
-  return may_be_sampled ? heap_allocated(block, size) : block;
+  if (count_bytes(size)) [[unlikely]]
+    return looked_at(size, g_real_allocator.valloc, size);
+  return g_real_allocator.valloc(size);
 }
 
 EXPORTED void* pvalloc(size_t size) {
-  const bool may_be_sampled = count_bytes(size);
-  void* block = g_real_allocator.pvalloc(size);
-  return may_be_sampled ? heap_allocated(block, size) : block;
+  if (count_bytes(size)) [[unlikely]]
+    return looked_at(size, g_real_allocator.pvalloc, size);
+  return g_real_allocator.pvalloc(size);
 }
 
 EXPORTED void cfree(void* block) { free(block); }

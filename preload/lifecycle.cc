@@ -28,6 +28,7 @@
 #include "core/report/profiler.h"
 #include "core/unwind/unwind.h"
 #include "preload/cpu_sampling.h"
+#include "preload/extended_allocators.h"
 #include "preload/heap_sampling.h"
 #include "preload/real_symbols.h"
 #include "preload/reporter.h"
@@ -203,16 +204,16 @@ void after_fork_in_child() {
   pthread_sigmask(SIG_SETMASK, &t_mask_before_fork, nullptr);
 }
 
-__attribute__((constructor)) void start() {
-  heap_sampling_stop();  // until it is known to be wanted
-  if (reporter_is_this_process() || getauxval(AT_SECURE) != 0) return;
+// False: nothing is recorded in this process.
+bool begin() {
+  if (reporter_is_this_process() || getauxval(AT_SECURE) != 0) return false;
   g_config = config_from_environment(environ);
-  if (!g_config.cpu && !g_config.heap) return;
+  if (!g_config.cpu && !g_config.heap) return false;
   output_prepare(g_config, &g_output);
-  if (g_output.is_child && !g_config.follow) return;
+  if (g_output.is_child && !g_config.follow) return false;
   g_config.cpu = g_output.path_of(ProfileKind::cpu)[0] != '\0';
   g_config.heap = g_output.path_of(ProfileKind::heap)[0] != '\0' || g_output.path_of(ProfileKind::allocs)[0] != '\0';
-  if (!g_config.cpu && !g_config.heap) return;
+  if (!g_config.cpu && !g_config.heap) return false;
   unwind_start({reinterpret_cast<uint64_t>(__ehdr_start), reinterpret_cast<uint64_t>(etext)});
   reporter_prepare();
   cpu_sampling_on_stretch_over(on_stretch_over);
@@ -220,12 +221,17 @@ __attribute__((constructor)) void start() {
   if (g_config.heap) {
     snapshot_signal_start(g_config.snapshot_signal, on_snapshot_wanted);
     heap_sampling_on_visit(poll_for_snapshots);
+    extended_allocators_start();
   }
   pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
   uint64_t low;
   uint64_t high;
   main_stack(&low, &high);
-  start_recording(low, high);
+  return start_recording(low, high);
+}
+
+__attribute__((constructor)) void start() {
+  if (!begin() || !g_config.heap) heap_sampling_stop();
 }
 
 __attribute__((destructor)) void stop() {

@@ -30,6 +30,7 @@ void* from_arena(size_t size, size_t alignment) {
     }
   } while (!g_arena_used.compare_exchange_weak(used, begin + size, std::memory_order_relaxed));
   memcpy(g_arena + begin - sizeof(size_t), &size, sizeof(size));  // in front of the block: for moved_out_of_arena
+  always_ask_about(g_arena + begin);
   return g_arena + begin;
 }
 
@@ -48,7 +49,6 @@ bool search() {
   Search expected = Search::not_begun;
   if (g_search.compare_exchange_strong(expected, Search::going_on)) {
     g_searching_thread.store(raw_gettid());
-    always_ask_about(g_arena, g_arena + kArenaBytes);
     const int saved = errno;
     // Others take it over whole, not by halves: blocks of the arena are told by their address only.
     RealAllocator found = g_real_allocator;

@@ -114,9 +114,7 @@ TakenBlock take_live_block(const void* block) {
   return taken;
 }
 
-void always_ask_about(const void* begin, const void* end) {
-  for (const char* at = static_cast<const char*>(begin); at < end; at += 16) filter_of(at).store(kForGood);
-}
+void always_ask_about(const void* block) { filter_of(block).store(kForGood); }
 
 void forget_live_blocks() {
   for (std::atomic<uint8_t>& byte : g_live_filter) {

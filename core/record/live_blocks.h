@@ -64,8 +64,8 @@ bool put_live_block(const void* block, Ref bucket, int64_t born_ns, Ref* replace
 // Takes a block out: before it is given back to its allocator, or another thread may already have it again.
 TakenBlock take_live_block(const void* block);
 
-// Addresses that never are the allocator's (the bootstrap arena's): may_be_live() is true for them for good.
-void always_ask_about(const void* begin, const void* end);
+// A block that is not the allocator's (the bootstrap arena's): may_be_live() is true for it for good.
+void always_ask_about(const void* block);
 
 // In a child of fork: nothing is live.
 void forget_live_blocks();

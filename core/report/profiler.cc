@@ -25,20 +25,6 @@ std::string_view title_of(ProfileKind kind) {
   return kind == ProfileKind::cpu ? std::string_view("CPU") : name_of(kind);
 }
 
-bool write_file(const Profile& profile, ProfileKind kind, std::string path, int pid, const Output& output) {
-  const std::string bytes = encode_profile(profile);
-  WriteResult result = write_file_whole(path, bytes, WriteMode::replace_older, output.started_unix_ns);
-  if (result.taken) {
-    // Another process of this run was first, one that we are not a child of as far as can be seen.
-    path = insert_before_suffix(path, std::to_string(pid));
-    result = write_file_whole(path, bytes, WriteMode::replace, 0);
-  }
-  if (result.ok) return true;
-  LogLine(LogLevel::error) << "the " << title_of(kind) << " profile is not written: " << result.step << " '" << path
-                           << "': " << result.error_text();
-  return false;
-}
-
 std::string numbered_path(const char* path, uint32_t number) {
   return number == 0 ? std::string(path) : insert_before_suffix(path, std::to_string(number));
 }
@@ -76,25 +62,39 @@ class Writer {
     return output_.path_of(kind)[0] != '\0' && !(output_.is_child && empty);
   }
   Profile heap_profile(HeapView view) { return build_heap_profile(snapshot_, view, modules_, &symbolizer_); }
-  bool write_one(ProfileKind kind, const Profile& profile, uint32_t number) const {
-    return write_file(profile, kind, numbered_path(output_.path_of(kind), number), snapshot_.pid, output_);
+  bool write_one(ProfileKind kind, const Profile& profile, uint32_t number) {
+    std::string path = numbered_path(output_.path_of(kind), number);
+    const std::string bytes = encode_profile(profile);
+    WriteResult result = write_file_whole(path, bytes, WriteMode::replace_older, output_.started_unix_ns);
+    if (result.taken) {
+      // Another process of this run was first, one that we are not a child of as far as can be seen.
+      path = insert_before_suffix(path, std::to_string(snapshot_.pid));
+      result = write_file_whole(path, bytes, WriteMode::replace, 0);
+    }
+    return check(result, title_of(kind), path);
   }
   // One for the process, written anew at each snapshot: the last one is there however the process ends.
   bool write_peak() {
     const std::string path = insert_before_suffix(output_.path_of(ProfileKind::heap), "peak");
-    const WriteResult result =
-        write_file_whole(path, encode_profile(heap_profile(HeapView::peak)), WriteMode::replace, 0);
-    if (!result.ok) {
-      LogLine(LogLevel::error) << "the heap profile of the peak is not written: " << result.step << " '" << path
+    return check(write_file_whole(path, encode_profile(heap_profile(HeapView::peak)), WriteMode::replace, 0), "peak",
+                 path);
+  }
+  bool check(const WriteResult& result, std::string_view title, const std::string& path) {
+    if (result.ok) return true;
+    // A folder that is not there is not there for the next kind either: once.
+    if (result.error != said_error_) {
+      LogLine(LogLevel::error) << "the " << title << " profile is not written: " << result.step << " '" << path
                                << "': " << result.error_text();
     }
-    return result.ok;
+    said_error_ = result.error;
+    return false;
   }
 
   const Snapshot& snapshot_;
   const Output& output_;
   const ModuleMap modules_;
   Symbolizer symbolizer_;
+  int said_error_ = 0;
 };
 
 SnapshotParts parts_of(const ReportTask& task) { return {task.stretch, task.heap}; }

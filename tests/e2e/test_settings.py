@@ -114,10 +114,11 @@ def test_more_to_read(runs, level):
 
 
 def test_file_and_folder(runs):
-    """PROF_CPU says more than PROF_DIR: the profile is there, once."""
+    """PROF_CPU says more than PROF_DIR: the profile is there, once. The folder has the other kinds."""
     run = runs["file and folder"]
     check_program(run)
-    assert run.files() == ["cpu.prof"]
+    kinds = sorted(name.split(".", 2)[2] for name in run.files() if name != "cpu.prof")
+    assert "cpu.prof" in run.files() and kinds == ["allocs.pb.gz", "heap.pb.gz"], run.files()
 
 
 def test_values_nobody_would_write(runs):
