@@ -137,6 +137,8 @@ void heap_sampling_start(uint64_t rate, unsigned stack_depth) {
 
 void heap_sampling_stop() { g_state.store(State::off, std::memory_order_release); }
 
+void heap_sampling_pause() { g_state.store(State::unknown, std::memory_order_release); }
+
 void heap_sampling_on_visit(void (*visit)()) { g_visit = visit; }
 
 void* heap_allocated(void* block, size_t size) {
@@ -167,6 +169,21 @@ void heap_settled(const void* block, const TakenBlock& taken, bool was_freed) {
   Ref replaced = 0;
   if (!was_freed) was_freed = !put_live_block(block, taken.bucket, taken.born_ns, &replaced);
   if (was_freed) count_freed(bucket);
+}
+
+void heap_shrunk(const void* rest, const TakenBlock& taken, size_t bytes) {
+  if (taken.bucket == 0) return;
+  const auto* bucket = region_at<HeapBucket>(taken.bucket);
+  heap_settled(rest, taken, /*was_freed=*/true);
+  if (bytes >= bucket->size) return;
+  const Ref smaller = find_heap_bucket(bucket->stack, bucket->size - bytes);
+  if (smaller == 0) return count_loss(LossCause::region_full);
+  record_block(rest, smaller);
+}
+
+void heap_resampled(const void* block, size_t size) {
+  const ErrnoSaver errno_saver;
+  if (is_on()) sample(block, size);
 }
 
 void heap_freed(void* block) { heap_settled(block, heap_taken(block), /*was_freed=*/true); }

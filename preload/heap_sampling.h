@@ -18,6 +18,8 @@ void heap_sampling_start(uint64_t rate, unsigned stack_depth);
 
 // Nothing is recorded from now on: before the first start, after the last profile, in a child that is not followed.
 void heap_sampling_stop();
+// Nothing for now: in a child of fork, until it is decided whether it is recorded.
+void heap_sampling_pause();
 
 // Called after an allocation for which count_bytes() said so; block may be null. errno stays. Returns block.
 void* heap_allocated(void* block, size_t size);
@@ -28,6 +30,12 @@ void heap_freed(void* block);
 // The same around a realloc: taken out before, and settled after it. moved: what the real call returned.
 TakenBlock heap_taken(void* block);
 void heap_settled(const void* block, const TakenBlock& taken, bool was_freed);
+
+// A block that was taken out lost `bytes` at its front; what is left begins at `rest`. Nothing is left: freed.
+void heap_shrunk(const void* rest, const TakenBlock& taken, size_t bytes);
+
+// A block that was counted, now of another size: counted again, whatever its size.
+void heap_resampled(const void* block, size_t size);
 
 // Called at some allocations, in the program's own context: a signal that every thread blocks can be looked for here.
 void heap_sampling_on_visit(void (*visit)());

@@ -30,6 +30,7 @@
 #include "preload/cpu_sampling.h"
 #include "preload/extended_allocators.h"
 #include "preload/heap_sampling.h"
+#include "preload/mapped_memory.h"
 #include "preload/real_symbols.h"
 #include "preload/reporter.h"
 #include "preload/snapshot_signal.h"
@@ -127,7 +128,11 @@ void on_stretch_over(uint32_t stretch) { reporter_launch(task_of_stretch(stretch
 // Signal-safe.
 void on_snapshot_wanted() {
   if (!active() || !g_config.heap) return;
-  if (reporter_is_busy_with_heap()) {
+  // Two threads may be here at once.
+  static std::atomic<bool> launching{false};
+  const bool is_first = !launching.exchange(true, std::memory_order_acquire);
+  if (!is_first || reporter_is_busy_with_heap()) {
+    if (is_first) launching.store(false, std::memory_order_release);
     LogLine(LogLevel::warn) << "an earlier snapshot is still being written: none for this signal; try again";
     return;
   }
@@ -135,6 +140,7 @@ void on_snapshot_wanted() {
   task.heap = true;
   task.snapshot = region_root<HeapRecord>(Root::heap)->snapshots_asked.fetch_add(1) + 1;
   reporter_launch(task, g_output);
+  launching.store(false, std::memory_order_release);
 }
 
 void poll_for_snapshots() { poll_snapshot_signal(); }
@@ -175,6 +181,7 @@ void before_fork() {
   sigemptyset(&profiling);
   sigaddset(&profiling, SIGPROF);
   if (g_config.cpu_signal != 0) sigaddset(&profiling, g_config.cpu_signal);
+  if (g_config.snapshot_signal != 0) sigaddset(&profiling, g_config.snapshot_signal);
   pthread_sigmask(SIG_BLOCK, &profiling, &t_mask_before_fork);
 }
 
@@ -189,17 +196,19 @@ void after_fork_in_child() {
       high = slot->stack_high;
     }
     close_inherited_perf_events();
-    heap_sampling_stop();
+    heap_sampling_pause();
     this_thread_is(nullptr);
     region_abandon();
     forget_live_blocks();
     reset_scratch();
     reporter_forget();
     // Where the parent was writing a profile at that moment, libprof's heap may be locked by a thread that is not here.
+    bool is_recorded = false;
     if (g_config.follow && !g_reporting.load()) {
       output_for_child(&g_output);
-      start_recording(low, high);
+      is_recorded = start_recording(low, high);
     }
+    if (!is_recorded || !g_config.heap) heap_sampling_stop();
   }
   pthread_sigmask(SIG_SETMASK, &t_mask_before_fork, nullptr);
 }
@@ -222,6 +231,7 @@ bool begin() {
     snapshot_signal_start(g_config.snapshot_signal, on_snapshot_wanted);
     heap_sampling_on_visit(poll_for_snapshots);
     extended_allocators_start();
+    if (g_config.heap_mmap) mapped_memory_start();
   }
   pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
   uint64_t low;

@@ -119,6 +119,8 @@ constexpr Setting kSettings[] = {
      }},
     {"PROF_HEAP_PEAK", "0 or 1", NeededBy::heap,
      [](std::string_view value, Config* config) { return parse_switch(value, &config->heap_peak); }},
+    {"PROF_HEAP_MMAP", "0 or 1", NeededBy::heap,
+     [](std::string_view value, Config* config) { return parse_switch(value, &config->heap_mmap); }},
     {"PROF_SIGNAL", kSnapshotSignalsAccepted, NeededBy::heap,
      [](std::string_view value, Config* config) {
        config->snapshot_signal = 0;

@@ -28,6 +28,7 @@ struct Config {
   int cpu_signal = 0;               // 0: none
   uint64_t heap_rate = 512 * 1024;  // mean bytes between sampled allocations
   bool heap_peak = false;
+  bool heap_mmap = false;
   int snapshot_signal = SIGUSR2;  // 0: none
   unsigned stack_depth = 128;
   bool follow = true;

@@ -12,13 +12,11 @@ BUILD = pathlib.Path(os.environ.get("PROF_TEST_BUILD", ROOT / "build"))
 TICK_KINDS = ["samples/count", "cpu/nanoseconds"]
 
 
-class Sample:
-    """A stack, leaf first: `functions` (inlined ones too) and `files`, the mapping each location is of."""
+class Stack:
+    """Leaf first: `functions` (inlined ones too) and `files`, the mapping each location is of."""
 
     def __init__(self, document, raw):
         locations = [document["locations"][index] for index in raw["locations"]]
-        self.count, self.ns = raw["values"]
-        self.thread = (raw["labels"] or {}).get("thread", [None])[0]
         self.functions = [name for location in locations for name in location["functions"] or ["?"]]
         self.files = [document["mappings"][location["mapping"]]["file"] for location in locations]
         self.leaf_file = self.files[0]
@@ -35,6 +33,15 @@ class Sample:
         """Whether these functions are in the stack in this order, leaf first, others between them or not."""
         rest = iter(self.functions)
         return all(name in rest for name in names)
+
+
+class Sample(Stack):
+    """A stack of a CPU profile."""
+
+    def __init__(self, document, raw):
+        super().__init__(document, raw)
+        self.count, self.ns = raw["values"]
+        self.thread = (raw["labels"] or {}).get("thread", [None])[0]
 
 
 class Profile:
@@ -83,20 +90,29 @@ def _validity_tool():
     return tool
 
 
-def read(path):
-    """The profile of a file, after every check that holds for all of ours."""
+def document(path):
+    """What validity/ prints of a file, once it has found it in order."""
     answer = subprocess.run([_validity_tool(), path], capture_output=True, text=True)
     assert answer.returncode == 0, f"{path}: {answer.stderr}"
-    profile = Profile(json.loads(answer.stdout))
-    document = profile.document
-    assert document["sample_types"] == TICK_KINDS
-    assert document["period_type"] == "cpu/nanoseconds" and document["default_type"] == "cpu"
+    return json.loads(answer.stdout)
+
+
+def check_stack(stack):
+    """What holds for every stack of every kind of profile."""
+    assert not any("libprof.so" in file for file in stack.files), f"libprof's own frames: {stack.functions}"
+    assert not any(name.startswith("prof::") for name in stack.functions), stack.functions
+    assert "[truncated" not in "".join(name[:10] for name in stack.functions[:-1])
+
+
+def read(path):
+    """The CPU profile of a file, after every check that holds for all of ours."""
+    profile = Profile(document(path))
+    assert profile.document["sample_types"] == TICK_KINDS
+    assert profile.document["period_type"] == "cpu/nanoseconds" and profile.document["default_type"] == "cpu"
     assert all(s.ns == s.count * profile.period and s.count > 0 for s in profile.samples)
     assert profile.comment("cpu clock:"), profile.comments
     for sample in profile.samples:
-        assert not any("libprof.so" in file for file in sample.files), f"libprof's own frames: {sample.functions}"
-        assert not any(name.startswith("prof::") for name in sample.functions), sample.functions
-        assert "[truncated" not in "".join(name[:10] for name in sample.functions[:-1])
+        check_stack(sample)
         assert sample.thread, "no thread label"
     return profile
 

@@ -28,9 +28,11 @@ type location struct {
 }
 
 type sample struct {
-	Values    []int64             `json:"values"`
-	Labels    map[string][]string `json:"labels"`
-	Locations []int               `json:"locations"`
+	Values     []int64             `json:"values"`
+	Labels     map[string][]string `json:"labels"`
+	NumLabels  map[string][]int64  `json:"num_labels,omitempty"`
+	LabelUnits map[string][]string `json:"label_units,omitempty"`
+	Locations  []int               `json:"locations"`
 }
 
 type document struct {
@@ -118,6 +120,11 @@ func checkConventions(p *profile.Profile) {
 		if len(s.Value) != len(p.SampleType) {
 			fault("sample %d has %d values", i, len(s.Value))
 		}
+		for key, values := range s.NumLabel {
+			if len(values) != 1 {
+				fault("sample %d has %d values of label %s", i, len(values), key)
+			}
+		}
 		for key, values := range s.Label {
 			if len(values) != 1 {
 				fault("sample %d has %d values of label %s", i, len(values), key)
@@ -130,7 +137,9 @@ func checkConventions(p *profile.Profile) {
 			}
 		}
 	}
-	if p.TimeNanos <= 0 || p.DurationNanos <= 0 {
+	// What counts since the process began has no duration: clients would divide by it.
+	lasts := p.PeriodType != nil && p.PeriodType.Type == "cpu"
+	if p.TimeNanos <= 0 || (p.DurationNanos > 0) != lasts {
 		fault("time %d, duration %d", p.TimeNanos, p.DurationNanos)
 	}
 	checkFlags(p)
@@ -186,7 +195,7 @@ func main() {
 		d.Locations = append(d.Locations, shown)
 	}
 	for _, s := range p.Sample {
-		shown := sample{Values: s.Value, Labels: s.Label}
+		shown := sample{Values: s.Value, Labels: s.Label, NumLabels: s.NumLabel, LabelUnits: s.NumUnit}
 		for i, value := range s.Value {
 			d.Sums[i] += value
 		}

@@ -1,0 +1,20 @@
+// Calls that are interposed without exporting their names: the slots through which loaded objects call them (the relocations of
+// their procedure linkage and global offset tables) are pointed elsewhere. For names whose mere presence would tell a program
+// something, and for options that shall not exist where they are not asked for.
+//
+// Not seen: objects that are loaded later, calls within the object that defines the function, calls by dlsym().
+#pragma once
+
+namespace prof {
+
+struct CallSlot {
+  const char* name;
+  void* ours;
+  void** real;  // filled with the definition that the program would reach; null: there is none, and nothing is done
+};
+
+// Normal code, at start. Objects that define a function of the list, the one that `left_out` lies in (null: none) and libprof
+// itself go on as they are.
+void point_call_slots(const CallSlot* calls, unsigned count, const void* left_out);
+
+}  // namespace prof
