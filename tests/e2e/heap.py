@@ -75,7 +75,8 @@ def read(path, default="inuse_space"):
     for sample in profile.samples:
         pprof.check_stack(sample)
         assert sample.unit == "bytes"
-        assert not sample.leaf.startswith(("operator new", "malloc", "calloc", "realloc")), sample.functions
+        assert not sample.leaf.startswith("operator new"), sample.functions
+        assert sample.leaf not in ("malloc", "calloc", "realloc", "memalign", "posix_memalign"), sample.functions
         check_values(sample, profile.rate)
     keys = [(tuple(raw["locations"]), raw["num_labels"]["bytes"][0]) for raw in document["samples"] or []]
     assert len(keys) == len(set(keys)), "a stack and size twice"

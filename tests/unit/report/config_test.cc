@@ -79,3 +79,37 @@ Test(config, a_bad_log_level_or_an_unknown_setting_costs_no_profile, .init = cr_
   cr_assert(config_of({"PROF_CPU=a", "PROF_LOG=loud"}).cpu);
   cr_assert(config_of({"PROF_CPU=a", "PROF_CPUU=b"}).cpu);
 }
+
+Test(config, takes_every_heap_setting) {
+  const Config c = config_of({"PROF_HEAP=h.prof", "PROF_ALLOCS=a.prof", "PROF_HEAP_RATE=1", "PROF_HEAP_PEAK=1",
+                              "PROF_HEAP_MMAP=1", "PROF_SIGNAL=WINCH"});
+  cr_assert(c.heap && !c.cpu);
+  cr_assert(variable_of(c, ProfileKind::heap) == "PROF_HEAP");
+  cr_assert(variable_of(c, ProfileKind::allocs) == "PROF_ALLOCS");
+  cr_assert_eq(c.heap_rate, 1u);
+  cr_assert(c.heap_peak && c.heap_mmap);
+  cr_assert_eq(c.snapshot_signal, SIGWINCH);
+  cr_assert_eq(config_of({"PROF_HEAP=h.prof", "PROF_SIGNAL=0"}).snapshot_signal, 0);
+  const Config folder = config_of({"PROF_DIR=/tmp"});
+  cr_assert(folder.heap && folder.cpu);
+  cr_assert(variable_of(folder, ProfileKind::allocs) == "PROF_DIR");
+  cr_assert_eq(folder.snapshot_signal, SIGUSR2);
+  cr_assert_eq(folder.heap_rate, 524'288u);
+}
+
+Test(config, a_heap_setting_that_cannot_be_used_leaves_the_cpu_profile, .init = cr_redirect_stderr) {
+  for (const char* bad : {"PROF_HEAP_RATE=0", "PROF_HEAP_RATE=1k", "PROF_HEAP_RATE=-5", "PROF_HEAP_RATE=1099511627777",
+                          "PROF_HEAP_PEAK=yes", "PROF_HEAP_MMAP=2", "PROF_SIGNAL=KILL", "PROF_SIGNAL=", "PROF_HEAP="}) {
+    log_start(LogLevel::error);
+    const Config c = config_of({"PROF_CPU=cpu.prof", "PROF_HEAP=heap.prof", bad});
+    cr_assert(c.cpu, "%s", bad);
+    cr_assert_not(c.heap, "%s", bad);
+  }
+}
+
+Test(config, one_signal_cannot_mean_two_things, .init = cr_redirect_stderr) {
+  const Config c = config_of({"PROF_CPU=cpu.prof", "PROF_HEAP=heap.prof", "PROF_CPU_SIGNAL=USR2"});
+  cr_assert(c.cpu && c.heap);
+  cr_assert_eq(c.cpu_signal, SIGUSR2);
+  cr_assert_eq(c.snapshot_signal, 0);
+}

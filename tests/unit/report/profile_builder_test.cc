@@ -4,6 +4,8 @@
 #include <criterion/criterion.h>
 #include <unistd.h>
 
+#include <cmath>
+
 #include "core/base/address.h"
 
 using namespace prof;
@@ -143,4 +145,70 @@ Test(profile_builder, unloaded_code_is_told_by_generation) {
   cr_assert_eq(files[1], "/gone/second.so");
   cr_assert(files[2].find("libc.so") != std::string::npos);
   cr_assert_not(p.locations[0].has_function, "a file that is not there has no names");
+}
+
+namespace {
+
+Snapshot heap_snapshot(uint64_t rate) {
+  Snapshot snapshot = snapshot_of({});
+  snapshot.cpu.present = false;
+  snapshot.heap.present = true;
+  snapshot.heap.rate = rate;
+  snapshot.stacks = {{{kHere, kLibc}, 0}};
+  return snapshot;
+}
+
+Profile build_heap(const Snapshot& snapshot, HeapView view = HeapView::heap) {
+  Symbolizer symbolizer(getpid());
+  return build_heap_profile(snapshot, view, ModuleMap::of_process(getpid()), &symbolizer);
+}
+
+}  // namespace
+
+Test(profile_builder, heap_types_never_change) {
+  for (const HeapView view : {HeapView::heap, HeapView::allocs, HeapView::peak}) {
+    const Profile p = build_heap(heap_snapshot(524'288), view);
+    const char* wanted[] = {"alloc_objects/count", "alloc_space/bytes", "inuse_objects/count", "inuse_space/bytes"};
+    cr_assert_eq(p.sample_types.size(), 4u);
+    for (int i = 0; i < 4; ++i) cr_assert_eq(p.sample_types[i].type + "/" + p.sample_types[i].unit, wanted[i]);
+    cr_assert_eq(p.default_sample_type, view == HeapView::allocs ? "alloc_space" : "inuse_space");
+    cr_assert_eq(p.period_type.type + "/" + p.period_type.unit, "space/bytes");
+    cr_assert_eq(p.period, 524'288);
+    cr_assert_eq(p.duration_ns, 0);
+  }
+}
+
+Test(profile_builder, heap_values_are_what_the_samples_stand_for) {
+  Snapshot snapshot = heap_snapshot(1000);
+  snapshot.heap.samples = {{0, 500, 7, 3, 5, 1}};
+  const double blocks = 1 / (1 - std::exp(-0.5));
+  const auto values = [&](double allocated, double live) {
+    return std::vector<int64_t>{std::llround(allocated * blocks), std::llround(allocated * blocks * 500),
+                                std::llround(live * blocks), std::llround(live * blocks * 500)};
+  };
+  const Profile p = build_heap(snapshot);
+  cr_assert_eq(p.samples.size(), 1u);
+  cr_assert(p.samples[0].values == values(7, 4));
+  cr_assert_eq(p.samples[0].labels[0].key, "bytes");
+  cr_assert_eq(p.samples[0].labels[0].number, 500);
+  cr_assert(build_heap(snapshot, HeapView::peak).samples[0].values == values(5, 4));
+}
+
+Test(profile_builder, heap_samples_of_one_stack_and_size_are_one) {
+  Snapshot snapshot = heap_snapshot(1);
+  snapshot.stacks.push_back(snapshot.stacks[0]);
+  snapshot.heap.samples = {{0, 10, 2, 0}, {1, 10, 3, 1}, {1, 11, 1, 0}};
+  const Profile p = build_heap(snapshot);
+  cr_assert_eq(p.samples.size(), 2u);
+  cr_assert(p.samples[0].values == std::vector<int64_t>({5, 50, 4, 40}));
+  cr_assert(p.samples[1].values == std::vector<int64_t>({1, 11, 1, 11}));
+}
+
+Test(profile_builder, a_foreign_malloc_is_told) {
+  Snapshot snapshot = heap_snapshot(1);
+  snapshot.heap.foreign_malloc = "/bin/app";
+  bool told = false;
+  for (const std::string& comment : build_heap(snapshot).comments)
+    told |= comment.find("/bin/app") != std::string::npos;
+  cr_assert(told);
 }

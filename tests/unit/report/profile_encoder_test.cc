@@ -40,7 +40,7 @@ Test(profile_encoder, every_field_comes_back) {
                 {0x7f0000000000, 0x7f0000001000, 0, "libc", "", false}};
   p.functions = {{"prof::f", "_ZN4prof1fEv"}, {"g", "g"}};
   p.locations = {{0, 0x1234, true, 0}, {1, 0x7f0000000010, true, 1}, {1, 0x7f0000000020, false, 0}};
-  p.samples = {{{0, 1, 2}, {3, 30'000'000}, {{"thread", "main"}}}, {{2}, {-1, INT64_MIN}, {}}};
+  p.samples = {{{0, 1, 2}, {3, 30'000'000}, {{"thread", "main"}, {"bytes", "", 512}}}, {{2}, {-1, INT64_MIN}, {}}};
   p.comments = {"cpu clock: timer", "second"};
   const Message m = parsed(p);
   const auto text = [&](int64_t index) { return m.string_table(static_cast<int>(index)); };
@@ -79,6 +79,10 @@ Test(profile_encoder, every_field_comes_back) {
   cr_assert_eq(m.sample(0).value(1), 30'000'000);
   cr_assert_eq(text(m.sample(0).label(0).key()), "thread");
   cr_assert_eq(text(m.sample(0).label(0).str()), "main");
+  cr_assert_eq(m.sample(0).label(0).num(), 0);
+  cr_assert_eq(text(m.sample(0).label(1).key()), "bytes");
+  cr_assert_eq(m.sample(0).label(1).num(), 512);
+  cr_assert_eq(m.sample(0).label(1).str(), 0, "a text or a number, never both");
   cr_assert_eq(m.sample(1).value(1), INT64_MIN);
   cr_assert_eq(m.comment_size(), 2);
   cr_assert_eq(text(m.comment(1)), "second");
