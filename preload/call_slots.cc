@@ -15,10 +15,66 @@ extern "C" const char __ehdr_start[] __attribute__((visibility("hidden")));
 namespace prof {
 namespace {
 
-// Of the call that is at work.
-const CallSlot* g_calls = nullptr;
-unsigned g_count = 0;
-const void* g_left_out = nullptr;
+struct Object {
+  uint64_t base;
+  uint64_t start = ~uint64_t{0}, end = 0;   // of what is mapped
+  uint64_t relro_start = 0, relro_end = 0;  // whole pages that the loader has made read-only
+};
+
+// A relocation that a loaded object is called through.
+struct Slot {
+  const char* name;
+  uint64_t address;
+  bool is_call;          // not an address that the program takes
+  bool is_defined_here;  // in the object that has the slot
+};
+
+// What a slot is to hold; null: what it holds. Calls with the list that is at work.
+class Choice {
+ public:
+  virtual void* of(const Slot& slot, const Object& object) const = 0;
+  const void* left_out = nullptr;  // start of an object that is not visited
+
+ protected:
+  ~Choice() = default;
+};
+
+class ToOurs final : public Choice {
+ public:
+  ToOurs(const CallSlot* calls, unsigned count) : calls_(calls), count_(count) {}
+  void* of(const Slot& slot, const Object&) const override {
+    for (unsigned i = 0; i < count_; ++i) {
+      if (*calls_[i].real != nullptr && strcmp(slot.name, calls_[i].name) == 0) return calls_[i].ours;
+    }
+    return nullptr;
+  }
+
+ private:
+  const CallSlot* const calls_;
+  const unsigned count_;
+};
+
+class PastOurs final : public Choice {
+ public:
+  PastOurs(const PassedCall* calls, unsigned count) : calls_(calls), count_(count) {}
+  void* of(const Slot& slot, const Object& object) const override {
+    // One that is defined here is bound here, by -Bsymbolic or the object's place in the order.
+    if (!slot.is_call || slot.is_defined_here) return nullptr;
+    for (unsigned i = 0; i < count_; ++i) {
+      const PassedCall& call = calls_[i];
+      if (call.real == nullptr || strcmp(slot.name, call.name) != 0) continue;
+      const auto held = *reinterpret_cast<const uint64_t*>(slot.address);
+      // Bound lazily: it still points to the stub that will bind it.
+      const bool is_unbound = held >= object.start && held < object.end;
+      return is_unbound || held == reinterpret_cast<uint64_t>(call.ours) ? call.real : nullptr;
+    }
+    return nullptr;
+  }
+
+ private:
+  const PassedCall* const calls_;
+  const unsigned count_;
+};
 
 const void* start_of_object(const void* address) {
   Dl_info info = {};
@@ -67,11 +123,6 @@ Relocations relocations_of(const ElfW(Dyn) * dynamic, uint64_t base) {
   return found;
 }
 
-struct Object {
-  uint64_t base;
-  uint64_t relro_start = 0, relro_end = 0;  // whole pages that the loader has made read-only
-};
-
 void point_to(uint64_t slot, void* ours, const Object& object) {
   const uint64_t page = slot & ~uint64_t{4095};
   const bool is_sealed = slot >= object.relro_start && slot < object.relro_end;
@@ -80,39 +131,45 @@ void point_to(uint64_t slot, void* ours, const Object& object) {
   if (is_sealed) mprotect(reinterpret_cast<void*>(page), 4096, PROT_READ);
 }
 
-void point_slots(const ElfW(Rela) * relocation, size_t bytes, const Relocations& all, const Object& object) {
+void point_slots(const ElfW(Rela) * relocation, size_t bytes, const Relocations& all, const Object& object,
+                 const Choice& choice) {
   for (size_t r = 0; relocation != nullptr && r < bytes / sizeof(*relocation); ++r, ++relocation) {
     const auto type = ELF64_R_TYPE(relocation->r_info);
     if (type != R_X86_64_JUMP_SLOT && type != R_X86_64_GLOB_DAT) continue;
-    const char* name = all.names + all.symbols[ELF64_R_SYM(relocation->r_info)].st_name;
-    for (unsigned i = 0; i < g_count; ++i) {
-      if (*g_calls[i].real == nullptr || strcmp(name, g_calls[i].name) != 0) continue;
-      point_to(object.base + relocation->r_offset, g_calls[i].ours, object);
-    }
+    const ElfW(Sym)& symbol = all.symbols[ELF64_R_SYM(relocation->r_info)];
+    const Slot slot = {all.names + symbol.st_name, object.base + relocation->r_offset, type == R_X86_64_JUMP_SLOT,
+                       symbol.st_shndx != SHN_UNDEF};
+    void* const to = choice.of(slot, object);
+    if (to != nullptr) point_to(slot.address, to, object);
   }
 }
 
-int visit_object(struct dl_phdr_info* info, size_t, void*) {
+int visit_object(struct dl_phdr_info* info, size_t, void* argument) {
+  const auto& choice = *static_cast<const Choice*>(argument);
   Object object{info->dlpi_addr};
   const ElfW(Dyn)* dynamic = nullptr;
-  uint64_t first = ~uint64_t{0};
   for (int i = 0; i < info->dlpi_phnum; ++i) {
     const ElfW(Phdr)& header = info->dlpi_phdr[i];
-    if (header.p_type == PT_DYNAMIC) dynamic = reinterpret_cast<const ElfW(Dyn)*>(object.base + header.p_vaddr);
-    if (header.p_type == PT_LOAD) first = std::min(first, object.base + header.p_vaddr);
+    const uint64_t start = object.base + header.p_vaddr;
+    const uint64_t end = start + header.p_memsz;
+    if (header.p_type == PT_DYNAMIC) dynamic = reinterpret_cast<const ElfW(Dyn)*>(start);
+    if (header.p_type == PT_LOAD) {
+      object.start = std::min(object.start, start);
+      object.end = std::max(object.end, end);
+    }
     if (header.p_type == PT_GNU_RELRO) {
-      object.relro_start = (object.base + header.p_vaddr) & ~uint64_t{4095};
-      object.relro_end = (object.base + header.p_vaddr + header.p_memsz) & ~uint64_t{4095};
+      object.relro_start = start & ~uint64_t{4095};
+      object.relro_end = end & ~uint64_t{4095};
     }
   }
-  const bool is_left_out =
-      first == reinterpret_cast<uint64_t>(g_left_out) || first == reinterpret_cast<uint64_t>(__ehdr_start);
+  const bool is_left_out = object.start == reinterpret_cast<uint64_t>(choice.left_out) ||
+                           object.start == reinterpret_cast<uint64_t>(__ehdr_start);
   if (dynamic == nullptr || is_left_out || info->dlpi_name == nullptr || strstr(info->dlpi_name, "vdso") != nullptr)
     return 0;
   const Relocations all = relocations_of(dynamic, object.base);
   if (all.symbols == nullptr || all.names == nullptr) return 0;
-  point_slots(all.of_calls, all.calls_bytes, all, object);
-  point_slots(all.others, all.others_bytes, all, object);
+  point_slots(all.of_calls, all.calls_bytes, all, object, choice);
+  point_slots(all.others, all.others_bytes, all, object, choice);
   return 0;
 }
 
@@ -125,10 +182,14 @@ void point_call_slots(const CallSlot* calls, unsigned count, const void* left_ou
     if (*calls[i].real != nullptr) definer = *calls[i].real;
   }
   if (definer == nullptr) return;
-  g_calls = calls;
-  g_count = count;
-  g_left_out = start_of_object(left_out != nullptr ? left_out : definer);
-  dl_iterate_phdr(visit_object, nullptr);
+  ToOurs choice(calls, count);
+  choice.left_out = start_of_object(left_out != nullptr ? left_out : definer);
+  dl_iterate_phdr(visit_object, &choice);
+}
+
+void point_call_slots_past(const PassedCall* calls, unsigned count) {
+  PastOurs choice(calls, count);
+  dl_iterate_phdr(visit_object, &choice);
 }
 
 }  // namespace prof

@@ -13,8 +13,19 @@ struct CallSlot {
   void** real;  // filled with the definition that the program would reach; null: there is none, and nothing is done
 };
 
-// Normal code, at start. Objects that define a function of the list, the one that `left_out` lies in (null: none) and libprof
-// itself go on as they are.
+// Points the calls of these names here. Normal code, at start. Objects that define a function of the list, the one that `left_out`
+// lies in (null: none) and libprof itself go on as they are.
 void point_call_slots(const CallSlot* calls, unsigned count, const void* left_out);
+
+struct PassedCall {
+  const char* name;
+  const void* ours;  // what libprof exports under the name
+  void* real;        // what is behind it; null: nothing, and nothing is done
+};
+
+// The other way round, for what is exported and not wanted: calls that would reach ours reach the real function directly. Only
+// calls: an address that the program takes stays the same in all its objects. Normal code, at start, while every object that is
+// there was bound in the program's own order.
+void point_call_slots_past(const PassedCall* calls, unsigned count);
 
 }  // namespace prof

@@ -35,6 +35,7 @@
 #include "preload/reporter.h"
 #include "preload/snapshot_signal.h"
 #include "preload/threads.h"
+#include "preload/unhooked_allocation.h"
 
 extern "C" void* __libc_stack_end;  // the loader's: where the main thread's stack began
 extern "C" char** environ;
@@ -241,7 +242,9 @@ bool begin() {
 }
 
 __attribute__((constructor)) void start() {
-  if (!begin() || !g_config.heap) heap_sampling_stop();
+  if (begin() && g_config.heap) return;
+  heap_sampling_stop();
+  if (getauxval(AT_SECURE) == 0 && !reporter_is_this_process()) unhook_allocation();
 }
 
 __attribute__((destructor)) void stop() {

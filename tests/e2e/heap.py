@@ -26,8 +26,9 @@ class Sample(pprof.Stack):
         super().__init__(document, raw)
         self.values = tuple(raw["values"])
         self.alloc_objects, self.alloc_space, self.inuse_objects, self.inuse_space = self.values
-        (self.size,) = raw["num_labels"]["bytes"]
-        self.unit = raw["label_units"]["bytes"]
+        labels = raw.get("num_labels", {})
+        self.has_label = "bytes" in labels
+        (self.size,) = labels.get("bytes", [0])  # a reader drops a 0 that has no unit
 
 
 class Profile:
@@ -74,11 +75,11 @@ def read(path, default="inuse_space"):
     assert document["default_type"] == default and profile.rate >= 1
     for sample in profile.samples:
         pprof.check_stack(sample)
-        assert sample.unit == "bytes"
+        assert sample.has_label or sample.alloc_space == 0, sample.functions
         assert not sample.leaf.startswith("operator new"), sample.functions
         assert sample.leaf not in ("malloc", "calloc", "realloc", "memalign", "posix_memalign"), sample.functions
         check_values(sample, profile.rate)
-    keys = [(tuple(raw["locations"]), raw["num_labels"]["bytes"][0]) for raw in document["samples"] or []]
+    keys = [(tuple(raw["locations"]), sample.size) for raw, sample in zip(document["samples"] or [], profile.samples)]
     assert len(keys) == len(set(keys)), "a stack and size twice"
     return profile
 

@@ -8,6 +8,15 @@
 
 enum { kBookRows = 128 };
 
+// A function that allocates by the expression given; each has something that no other has, or they would be folded.
+#define ALLOCATES(name, expression)                   \
+  PLAIN_NAME NOT_INLINED void *name(size_t size) {    \
+    static int calls;                                 \
+    void *block = (expression);                       \
+    __atomic_fetch_add(&calls, 1, __ATOMIC_RELAXED);  \
+    return block;                                     \
+  }
+
 struct Row {
   size_t size;
   long allocated, live;

@@ -14,41 +14,17 @@ static struct Book small_book = {.function = "allocates_small"}, mixed_book = {.
 static struct Book *const books[] = {&small_book, &mixed_book, &zeroed_book, &aligned_book, &medium_book, &large_book};
 enum { kBooks = 6, kSlots = 512, kThreads = 64 };
 
-NOT_INLINED void *allocates_small(size_t size) {
-  void *block = malloc(size);
-  NOT_A_TAIL_CALL();
-  return block;
-}
-
-NOT_INLINED void *allocates_mixed(size_t size) {
-  void *block = malloc(size);
-  NOT_A_TAIL_CALL();
-  return block;
-}
-
-NOT_INLINED void *allocates_zeroed(size_t size) {
-  void *block = calloc(size / 8, 8);
-  NOT_A_TAIL_CALL();
-  return block;
-}
-
-NOT_INLINED void *allocates_aligned(size_t size) {
+static inline __attribute__((always_inline)) void *aligned_block(size_t size) {
   void *block = NULL;
-  if (posix_memalign(&block, 256, size) != 0) block = NULL;
-  return block;
+  return posix_memalign(&block, 256, size) == 0 ? block : NULL;
 }
 
-NOT_INLINED void *allocates_medium(size_t size) {
-  void *block = malloc(size);
-  NOT_A_TAIL_CALL();
-  return block;
-}
-
-NOT_INLINED void *allocates_large(size_t size) {
-  void *block = malloc(size);
-  NOT_A_TAIL_CALL();
-  return block;
-}
+ALLOCATES(allocates_small, malloc(size))
+ALLOCATES(allocates_mixed, malloc(size))
+ALLOCATES(allocates_zeroed, calloc(size / 8, 8))
+ALLOCATES(allocates_aligned, aligned_block(size))
+ALLOCATES(allocates_medium, malloc(size))
+ALLOCATES(allocates_large, malloc(size))
 
 // A block and where it stands in the books; block NULL: none.
 struct Parcel {
