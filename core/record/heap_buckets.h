@@ -10,7 +10,7 @@
 
 namespace prof {
 
-inline constexpr unsigned kHeapHeads = 1 << 16;
+inline constexpr unsigned kHeapHeads = 1 << 15;
 
 struct HeapBucket {
   Ref next;

@@ -1,6 +1,6 @@
 // The sampled blocks that are live: address → bucket and birth. Signal-safe and lock-free.
 //
-//   LiveTable  head_parts[i] ──▶ heads[65536] ──▶ LiveBlock ──▶ LiveBlock ──▶ 0      entries stay in their chain for good
+//   LiveTable  head_parts[i] ──▶ heads[32768] ──▶ LiveBlock ──▶ LiveBlock ──▶ 0      entries stay in their chain for good
 //                                                   address 0: free, for the chain's next block
 //
 // A block's entry is taken by whoever frees the block, so that at most one thread at a time changes an entry that is in use;
@@ -15,7 +15,7 @@
 namespace prof {
 
 inline constexpr unsigned kFilterBits = 16;
-inline constexpr unsigned kHeadPartBits = 16;
+inline constexpr unsigned kHeadPartBits = 15;
 inline constexpr unsigned kMaxHeadParts = 16;
 
 struct LiveHeads {

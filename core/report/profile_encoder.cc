@@ -2,6 +2,8 @@
 
 #include <zlib.h>
 
+#include <algorithm>
+#include <bit>
 #include <protozero/pbf_writer.hpp>
 #include <unordered_map>
 
@@ -170,10 +172,11 @@ std::string encode_profile_message(const Profile& profile) {
 
 std::string encode_profile(const Profile& profile) {
   const std::string message = encode_profile_message(profile);
-  constexpr int kGzipWindow = 15 + 16;  // zlib: 16 asks for a gzip header
+  // A window no larger than the message: zlib touches 256 KB of memory for its largest one. 9 to 15; 16 more asks for a gzip header.
+  const int window = std::clamp(static_cast<int>(std::bit_width(message.size())), 9, 15);
   z_stream stream = {};
   // Level 1: a third of level 6's time for a tenth more bytes, on profiles.
-  if (deflateInit2(&stream, Z_BEST_SPEED, Z_DEFLATED, kGzipWindow, 8, Z_DEFAULT_STRATEGY) != Z_OK) return {};
+  if (deflateInit2(&stream, Z_BEST_SPEED, Z_DEFLATED, window + 16, window - 7, Z_DEFAULT_STRATEGY) != Z_OK) return {};
   std::string packed(deflateBound(&stream, message.size()), '\0');
   stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(message.data()));
   stream.avail_in = static_cast<uInt>(message.size());

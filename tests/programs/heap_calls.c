@@ -37,6 +37,7 @@ ALLOCATES(calls_posix_memalign, by_posix_memalign(size))
 ALLOCATES(calls_aligned_alloc, aligned_alloc(current_alignment, size))
 ALLOCATES(calls_valloc, valloc(size))
 ALLOCATES(calls_pvalloc, pvalloc(size))
+ALLOCATES(calls_after_failures, malloc(size))
 // What does not allocate must not be in the profile at all.
 ALLOCATES(fails_malloc, malloc(size))
 ALLOCATES(fails_calloc, calloc(current_count, size))
@@ -230,10 +231,8 @@ extern void __libc_free(void *);
 ALLOCATES(is_freed_elsewhere, malloc(size))
 
 static void other_names(void) {
-  for (int i = 0; i < 1000; ++i) {
-    free(__libc_malloc(100));
-    __libc_free(is_freed_elsewhere(100));
-  }
+  for (int i = 0; i < 1000; ++i) __libc_free(is_freed_elsewhere(100));
+  for (int i = 0; i < 1000; ++i) free(__libc_malloc(200));
   static const char *const optional[] = {"cfree", "free_sized", "free_aligned_sized"};
   void (*free_sized)(void *, size_t) = (void (*)(void *, size_t))dlsym(RTLD_DEFAULT, optional[1]);
   void (*free_aligned_sized)(void *, size_t, size_t) =
@@ -263,9 +262,10 @@ int main(void) {
   setvbuf(stdout, NULL, _IOFBF, 1 << 16);
   plain_calls();
   aligned_calls();
-  failing_calls();
   libc_calls();
   other_names();
+  failing_calls();
+  for (size_t size = 10; size < 100; size += 10) CALLED(calls_after_failures, size, size, 16);
   settings();
   printf("{");
   print_books("books", books, book_count);

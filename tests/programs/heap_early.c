@@ -1,10 +1,11 @@
-// Shows a library that allocates in its constructor, in its destructor and in the pthread_atfork, atexit and signal calls of its
-// constructor; preloaded, it may well be there before libprof and after it. early_hand_over() gives the program what the
-// constructor allocated. Each stage writes a line; nothing of stdio.
+// Shows a library that allocates in its constructor, in its exit handler and in its destructor; preloaded, it may well be there
+// before libprof and after it. early_hand_over() gives the program what the constructor allocated. Each stage writes a line;
+// nothing of stdio. EARLY_SIGNAL: the number of a signal that the constructor handles.
 // build: -O2 -fomit-frame-pointer -shared -fPIC
 #define _GNU_SOURCE
 #include <errno.h>
 #include <malloc.h>
+#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -43,18 +44,23 @@ static void let_go(char **blocks, int from, int step) {
   }
 }
 
+static int signals;
+static void on_signal(int number) { signals += number != 0; }
+PLAIN_NAME int early_signals(void) { return signals; }
+
 static void at_exit(void) {
   says(intact(early) && intact(late) ? "library: exit handler, intact\n" : "library: exit handler, BROKEN\n");
   let_go(late, 0, 3);
 }
 
-__attribute__((constructor)) static void construct(void) {
+__attribute__((constructor)) static void early_construct(void) {
   errno = 0;
   fill(early);
   early[0] = early_reallocates(1);
   let_go(early, 1, 4);
   says(errno == 0 && intact(early) ? "library: constructed\n" : "library: constructor BROKEN\n");
   atexit(at_exit);
+  if (getenv("EARLY_SIGNAL")) signal(atoi(getenv("EARLY_SIGNAL")), on_signal);
 }
 
 __attribute__((destructor)) static void destruct(void) {
