@@ -10,6 +10,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "preload/real_symbols.h"
+
 extern "C" const char __ehdr_start[] __attribute__((visibility("hidden")));
 
 namespace prof {
@@ -178,7 +180,7 @@ int visit_object(struct dl_phdr_info* info, size_t, void* argument) {
 void point_call_slots(const CallSlot* calls, unsigned count, const void* left_out) {
   const void* definer = nullptr;
   for (unsigned i = 0; i < count; ++i) {
-    *calls[i].real = dlsym(RTLD_DEFAULT, calls[i].name);
+    *calls[i].real = real::first_definition(calls[i].name);
     if (*calls[i].real != nullptr) definer = *calls[i].real;
   }
   if (definer == nullptr) return;

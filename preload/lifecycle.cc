@@ -89,7 +89,7 @@ bool prepare_cpu() {
 
 // An allocator within the program, or preloaded before us, is what the program calls: said in the profile.
 void note_foreign_malloc() {
-  void* const first = dlsym(RTLD_DEFAULT, "malloc");
+  void* const first = real::first_definition("malloc");
   Dl_info info = {};
   if (first == nullptr || dladdr(first, &info) == 0 || info.dli_fbase == __ehdr_start) return;
   char* const to = region_root<HeapRecord>(Root::heap)->foreign_malloc;

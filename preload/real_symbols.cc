@@ -34,4 +34,9 @@ void* next_definition(const char* name) {
 PROF_HOOKED_FUNCTIONS(PROF_DEFINE)
 #undef PROF_DEFINE
 
+void* first_definition(const char* name) {
+  static void* const program = dlopen(nullptr, RTLD_LAZY);
+  return program == nullptr ? nullptr : dlsym(program, name);
+}
+
 }  // namespace prof::real

@@ -12,4 +12,8 @@ namespace prof::real {
 PROF_HOOKED_FUNCTIONS(PROF_DECLARE)
 #undef PROF_DECLARE
 
+// The definition that the program itself reaches: its own, a preloaded library's, ours. Not dlsym(RTLD_DEFAULT): libprof.so is linked
+// with -Bsymbolic, and would find its own first. Null: there is none. Normal code.
+void* first_definition(const char* name);
+
 }  // namespace prof::real

@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 
 #include "preload/call_slots.h"
+#include "preload/real_symbols.h"
 
 namespace prof {
 namespace {
@@ -49,7 +50,7 @@ void unhook_allocation() {
   PassedCall calls[kCount];
   unsigned count = 0;
   for (const char* name : kNames) {
-    const void* ours = dlsym(RTLD_DEFAULT, name);
+    const void* ours = real::first_definition(name);
     if (ours == nullptr || dladdr(ours, &first) == 0 || first.dli_fbase != own.dli_fbase) continue;
     calls[count++] = {name, ours, dlsym(RTLD_NEXT, name)};
   }

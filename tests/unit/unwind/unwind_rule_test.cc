@@ -56,5 +56,5 @@ Test(rule_cache, full_sets_replace_and_never_mix) {
     ++found;
     cr_assert_eq(rule.cfa_offset(), static_cast<int64_t>(i % 1000) * 8);
   }
-  cr_assert_gt(found, 20'000u);
+  cr_assert_gt(found, 5'000u, "most of the 8192 entries");
 }
