@@ -10,6 +10,9 @@ namespace {
 
 // The real functions, by the index of their names below; null: not in this process.
 enum Name : unsigned {
+  kCfree,
+  kFreeSized,
+  kFreeAlignedSized,
   kMallocx,
   kRallocx,
   kXallocx,
@@ -64,6 +67,12 @@ void release(Name name, void* block, Arguments... arguments) {
   real<void>(name, block, arguments...);
 }
 
+void cfree(void* block) { release(kCfree, block); }
+void free_sized(void* block, size_t size) { release(kFreeSized, block, size); }
+void free_aligned_sized(void* block, size_t alignment, size_t size) {
+  release(kFreeAlignedSized, block, alignment, size);
+}
+
 void* mallocx(size_t size, int flags) { return allocate(kMallocx, size, size, flags); }
 void* rallocx(void* block, size_t size, int flags) { return reallocate(kRallocx, block, size, size, flags); }
 // In place or not at all; what comes back is the block's size then.
@@ -105,7 +114,10 @@ void mi_free_size_aligned(void* block, size_t size, size_t alignment) {
 
 #define PROF_CALL(name, index) \
   { #name, reinterpret_cast < void*>(&name), &g_real[index] }
-const CallSlot kCalls[kNames] = {PROF_CALL(mallocx, kMallocx),
+const CallSlot kCalls[kNames] = {PROF_CALL(cfree, kCfree),
+                                 PROF_CALL(free_sized, kFreeSized),
+                                 PROF_CALL(free_aligned_sized, kFreeAlignedSized),
+                                 PROF_CALL(mallocx, kMallocx),
                                  PROF_CALL(rallocx, kRallocx),
                                  PROF_CALL(xallocx, kXallocx),
                                  PROF_CALL(dallocx, kDallocx),

@@ -24,7 +24,7 @@ enum class State { unknown, off, on };  // unknown: allocations before libprof's
 
 // After how many bytes a thread looks again whether it is to record, while it is not: it costs nothing at that distance, and what
 // is switched on is on for all threads soon.
-constexpr int64_t kLookAgain = 64 * 1024;
+constexpr uint64_t kLookAgain = 64 * 1024;
 
 std::atomic<State> g_state{State::unknown};
 uint64_t g_rate = 0;
@@ -144,8 +144,7 @@ void heap_sampling_on_visit(void (*visit)()) { g_visit = visit; }
 void* heap_allocated(void* block, size_t size) {
   const ErrnoSaver errno_saver;
   if (block == nullptr) {
-    t_bytes_left += static_cast<int64_t>(sampled_bytes(size));
-    ++t_sampler_calls;
+    uncount_bytes(size);
     return block;
   }
   if (!is_on()) {

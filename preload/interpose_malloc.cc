@@ -116,7 +116,3 @@ EXPORTED void* pvalloc(size_t size) {
     return looked_at(size, g_real_allocator.pvalloc, size);
   return g_real_allocator.pvalloc(size);
 }
-
-EXPORTED void cfree(void* block) { free(block); }
-EXPORTED void free_sized(void* block, size_t) { free(block); }
-EXPORTED void free_aligned_sized(void* block, size_t, size_t) { free(block); }

@@ -44,7 +44,7 @@ class Unchanged {
   explicit operator bool() const { return left_ == prof::t_bytes_left && calls_ == prof::t_sampler_calls; }
 
  private:
-  const int64_t left_;
+  const uint64_t left_;
   const uint32_t calls_;
 };
 

@@ -6,7 +6,7 @@
 
 namespace prof {
 
-constinit thread_local int64_t t_bytes_left = 0;
+constinit thread_local uint64_t t_bytes_left = 0;
 constinit thread_local uint32_t t_sampler_calls = 0;
 
 namespace {
@@ -21,11 +21,11 @@ uint64_t next_random() {
   return x ^ (x >> 31);
 }
 
-int64_t draw_distance(uint64_t rate) {
+uint64_t draw_distance(uint64_t rate) {
   if (rate == 1) return 0;
   // Uniform in (0, 1]: 53 bits, and not 0.
   const double uniform = (static_cast<double>(next_random() >> 11) + 1) * 0x1p-53;
-  return static_cast<int64_t>(-std::log(uniform) * static_cast<double>(rate));
+  return static_cast<uint64_t>(-std::log(uniform) * static_cast<double>(rate));
 }
 
 }  // namespace
@@ -36,8 +36,11 @@ bool next_sample(size_t size, uint64_t rate) {
     // The address differs between threads that live at once, the time between the others.
     t_random = (static_cast<uint64_t>(clock_ns(CLOCK_MONOTONIC)) * 0x9e37'79b9'7f4a'7c15) ^
                reinterpret_cast<uint64_t>(&t_random) ^ 1;
-    t_bytes_left = draw_distance(rate) - static_cast<int64_t>(sampled_bytes(size));
-    if (t_bytes_left >= 0) return false;
+    const uint64_t distance = draw_distance(rate);
+    if (distance >= sampled_bytes(size)) {
+      t_bytes_left = distance - sampled_bytes(size);
+      return false;
+    }
   }
   t_bytes_left = draw_distance(rate);
   return true;

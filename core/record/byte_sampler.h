@@ -10,26 +10,31 @@
 
 namespace prof {
 
-// Bytes that the thread may still allocate unsampled. Negative after an allocation: that one may be sampled, and
-// next_sample() is to be asked. 0 in a new thread, so that its first allocation asks.
-extern constinit thread_local int64_t t_bytes_left;
+// Bytes that the thread may still allocate unsampled. 0 in a new thread, so that its first allocation asks.
+extern constinit thread_local uint64_t t_bytes_left;
 // How many times next_sample() was asked in this thread; with t_bytes_left it tells whether an allocation was counted in between.
 extern constinit thread_local uint32_t t_sampler_calls;
 
 // The size that sampling goes by. An empty block counts as a byte, or it could never be sampled.
 constexpr uint64_t sampled_bytes(uint64_t size) { return size + (size == 0 ? 1 : 0); }
 
-// To be called for each allocation, before it is made. True: next_sample() is to be asked after it.
+// To be called for each allocation, before it is made. True: there were not as many left, so that this one may be sampled, and
+// next_sample() is to be asked after it (or uncount_bytes()). Unsigned: no size, possible or not, makes more of what is left.
 inline bool count_bytes(size_t size) {
-  t_bytes_left -= static_cast<int64_t>(sampled_bytes(size));
-  return t_bytes_left < 0;
+  return __builtin_sub_overflow(t_bytes_left, sampled_bytes(size), &t_bytes_left);
+}
+
+// After count_bytes() was true: the allocation failed, and shall not count.
+inline void uncount_bytes(size_t size) {
+  t_bytes_left += sampled_bytes(size);
+  ++t_sampler_calls;
 }
 
 // After count_bytes(size) was true. Whether this allocation is sampled; draws the next distance. rate: 1 or more.
 bool next_sample(size_t size, uint64_t rate);
 
 // No sampling in this thread until so many bytes were allocated.
-inline void skip_bytes(int64_t bytes) {
+inline void skip_bytes(uint64_t bytes) {
   t_bytes_left = bytes;
   ++t_sampler_calls;
 }

@@ -28,7 +28,7 @@ enum Profile : protozero::pbf_tag_type {
 };
 enum ValueType : protozero::pbf_tag_type { kType = 1, kUnit = 2 };
 enum Sample : protozero::pbf_tag_type { kLocationId = 1, kValue = 2, kLabel = 3 };
-enum Label : protozero::pbf_tag_type { kKey = 1, kStr = 2, kNum = 3 };
+enum Label : protozero::pbf_tag_type { kKey = 1, kStr = 2, kNum = 3, kNumUnit = 4 };
 enum Mapping : protozero::pbf_tag_type {
   kMappingId = 1,
   kMemoryStart = 2,
@@ -79,6 +79,8 @@ void write_sample(protozero::pbf_writer* profile, const ProfileSample& sample, S
     text.add_int64(field::kKey, strings->index_of(label.key));
     if (label.text.empty()) {
       text.add_int64(field::kNum, label.number);
+      // pprof drops a label without anything in it.
+      if (label.number == 0) text.add_int64(field::kNumUnit, strings->index_of(label.key));
     } else {
       text.add_int64(field::kStr, strings->index_of(label.text));
     }
