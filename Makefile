@@ -73,7 +73,9 @@ check: all ## layers, symbols, sizes, style
 	@tools/check $(BUILD)
 $(BUILD)/bench_unwind: tests/bench/bench_unwind.cc $(RECORD) $(REPORT)
 	@echo "  $@"; $(CXX) $(FLAGS) -o $@ $< $(RECORD) $(REPORT) $(ARCHIVES)
-bench: all $(BUILD)/bench_unwind ## costs, beside other profilers
+$(BUILD)/bench_%: tests/bench/bench_%.cc
+	@echo "  $@"; $(CXX) -std=c++20 -O2 -g -Wall -Wextra -fno-optimize-sibling-calls -o $@ $< -lpthread
+bench: all $(BUILD)/bench_unwind $(BUILD)/bench_pairs $(BUILD)/bench_snapshot ## costs, beside other profilers
 	@/usr/bin/python3 tests/bench/bench.py $(BUILD)
 demo: all ## profiles a real program and shows where its time went
 	@tools/demo $(BUILD)

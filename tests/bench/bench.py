@@ -43,6 +43,8 @@ def profilers(folder):
     cpu = os.path.join(folder, "out.prof")
     ways = [("alone", [], {}), ("alone again", [], {}),
             ("libprof 100 Hz", [], {"LD_PRELOAD": LIBRARY, "PROF_CPU": cpu}),
+            ("libprof heap", [], {"LD_PRELOAD": LIBRARY, "PROF_HEAP": cpu}),
+            ("libprof, every kind", [], {"LD_PRELOAD": LIBRARY, "PROF_CPU": cpu, "PROF_HEAP": cpu + ".heap", "PROF_ALLOCS": cpu + ".allocs"}),
             ("libprof 1000 Hz", [], {"LD_PRELOAD": LIBRARY, "PROF_CPU": cpu, "PROF_CPU_HZ": "1000"})]
     if os.path.exists(GPERFTOOLS):
         for hz in ("100", "1000"):
@@ -69,7 +71,7 @@ def compare(title, command, folder):
 
 def start_up(folder):
     print("\nstart-up and exit of `true`, profile on a memory file system: wall time (medians of 200 interleaved runs)")
-    ways = profilers(folder)[:5]
+    ways = profilers(folder)[:7]
     times = {name: [] for name, _, _ in ways}
     for _ in range(200):
         for name, prefix, settings in ways:
@@ -82,6 +84,49 @@ def start_up(folder):
         print(f"  {name:24} {1000 * (statistics.median(times[name]) - base):+7.3f} ms")
 
 
+def pairs(folder):
+    """malloc and free in a loop: what interposing costs where nothing else is done."""
+    heap = os.path.join(folder, "heap.prof")
+    ways = [("glibc", {}), ("libprof, no heap profile", {"LD_PRELOAD": LIBRARY, "PROF_CPU": heap}),
+            ("libprof heap", {"LD_PRELOAD": LIBRARY, "PROF_HEAP": heap})]
+    for name, library, extra in (("tcmalloc", "libtcmalloc.so.4", {}), ("its heap profiler", "libtcmalloc.so.4", {"HEAPPROFILE": heap}),
+                                 ("jemalloc", "libjemalloc.so.2", {})):
+        if os.path.exists(f"/usr/lib/x86_64-linux-gnu/{library}"):
+            ways.append((name, {"LD_PRELOAD": f"/usr/lib/x86_64-linux-gnu/{library}", **extra}))
+    jemalloc = "/usr/lib/x86_64-linux-gnu/libjemalloc.so.2"
+    if os.path.exists(jemalloc):
+        ways.append(("jemalloc under libprof heap", {"LD_PRELOAD": f"{LIBRARY} {jemalloc}", "PROF_HEAP": heap}))
+    cases = [(16, 0, 1), (1024, 0, 1), (64, 65536, 1), (64, 65536, 2)]
+    print("\nns for a malloc and a free (medians of 5 interleaved runs): " +
+          ", ".join(f"{size} B{' with 64 K live blocks' if live else ''}{' in 2 threads' if threads == 2 else ''}"
+                    for size, live, threads in cases))
+    times = {(name, case): [] for name, _ in ways for case in cases}
+    for _ in range(5):
+        for case in cases:
+            for name, settings in ways:
+                if name == "its heap profiler" and len(times[name, case]) == 1:
+                    continue  # some thousand ns a pair: once
+                answer = subprocess.run([os.path.join(BUILD, "bench_pairs"), *map(str, case)], env=environment(folder, **settings),
+                                        cwd=folder, capture_output=True, text=True, check=True)
+                times[name, case].append(float(answer.stdout))
+    for name, _ in ways:
+        print(f"  {name:28} " + "  ".join(f"{statistics.median(times[name, case]):9.2f}" for case in cases))
+
+
+def snapshot(folder):
+    """A snapshot of 100 000 live samples while the program allocates as fast as it can."""
+    heap = os.path.join(folder, "heap.prof")
+    rows = []
+    for _ in range(5):
+        answer = subprocess.run([os.path.join(BUILD, "bench_snapshot"), os.path.join(folder, "heap.1.prof")], check=True,
+                                env=environment(folder, LD_PRELOAD=LIBRARY, PROF_HEAP=heap, PROF_HEAP_RATE="1"), capture_output=True, text=True)
+        rows.append([float(value) for value in answer.stdout.split()])
+        os.remove(os.path.join(folder, "heap.1.prof"))
+    before, during, taken = (statistics.median(column) for column in zip(*rows))
+    print(f"\na snapshot with 100 000 live samples: {taken:.0f} ms from the signal to the file; the longest stall of a thread that "
+          f"allocates: {during:.0f} us, {before:.0f} us in the 200 ms before (medians of 5)")
+
+
 def main():
     with tempfile.TemporaryDirectory() as folder:
         print(f"library: {os.path.getsize(LIBRARY) / 1e6:.1f} MB with debug information, "
@@ -90,15 +135,17 @@ def main():
         subprocess.run([os.path.join(BUILD, "bench_unwind")], check=True)
         with tempfile.TemporaryDirectory(dir="/dev/shm") as memory:
             start_up(memory)
+            pairs(memory)
+            snapshot(memory)
         data = os.path.join(folder, "data")
         with open(data, "w", encoding="ascii") as file:
-            for i in range(2_000_000):
+            for i in range(3_000_000):
                 file.write(f"{i * 7919 % 1000003} the quick brown fox {i % 97}\n")
         compare("sqlite3, a query of joins and sums",
-                ["sqlite3", ":memory:", "with recursive c(x) as (select 1 union all select x+1 from c where x<4500000) "
+                ["sqlite3", ":memory:", "with recursive c(x) as (select 1 union all select x+1 from c where x<9000000) "
                  "select count(*), sum(x*x%7) from c;"], folder)
         compare("python3, json", ["/usr/bin/python3", "-c",
-                                  "import json\nfor _ in range(20): json.loads(json.dumps([{'a': i, 'b': str(i)} for i in range(60000)]))"], folder)
+                                  "import json\nfor _ in range(35): json.loads(json.dumps([{'a': i, 'b': str(i)} for i in range(60000)]))"], folder)
         compare("xz -1", ["xz", "-1", "-k", "-c", data], folder)
 
 

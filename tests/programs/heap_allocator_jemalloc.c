@@ -71,7 +71,7 @@ static void change(struct Block *block, int index, size_t size) {
       gone(block, index);
       taken(block, block->data, asked, &xallocx_book, index);
     }
-    // Never in place; 0 is the only answer in which nothing can have been given.
+    // Never in place: refused, and all is as it was.
     if ((size_t)calls_xallocx((size_t)1 << 40) >= (size_t)1 << 40) ++wrong;
     return;
   }
