@@ -1,4 +1,5 @@
-// exec, in all its forms: the real one, with the calling thread's clock stopped. Signal-safe, as exec is.
+// exec, in all its forms: the real one, with the calling thread's clock stopped and an ignored PROF_SIGNAL ignored again.
+// Signal-safe, as exec is.
 
 #include <alloca.h>
 #include <stdarg.h>
@@ -8,25 +9,28 @@
 #include "core/base/raw_syscall.h"
 #include "preload/cpu_sampling.h"
 #include "preload/real_symbols.h"
+#include "preload/snapshot_signal.h"
 #include "preload/threads.h"
 
 namespace {
 
-// Not in a child by vfork: it has no clock, and its memory is the parent's.
-class ClockPaused {
+class AroundExec {
  public:
-  ClockPaused() {
+  AroundExec() {
+    prof::snapshot_signal_before_exec();
+    // Not in a child by vfork: it has no clock, and its memory is the parent's.
     if (prof::g_region == nullptr || prof::g_region->pid != prof::raw_getpid() || !prof::cpu_sampling_has_sigprof())
       return;
     slot_ = prof::slot_of_calling_thread();
     if (slot_ != nullptr) prof::cpu_sampling_pause_thread(slot_);
   }
-  ~ClockPaused() {
+  ~AroundExec() {
     const prof::ErrnoSaver errno_saver;  // of the exec that failed
     if (slot_ != nullptr) prof::cpu_sampling_resume_thread(slot_);
+    prof::snapshot_signal_after_exec();
   }
-  ClockPaused(const ClockPaused&) = delete;
-  ClockPaused& operator=(const ClockPaused&) = delete;
+  AroundExec(const AroundExec&) = delete;
+  AroundExec& operator=(const AroundExec&) = delete;
 
  private:
   prof::ThreadSlot* slot_ = nullptr;
@@ -51,32 +55,32 @@ class ClockPaused {
 extern "C" {
 
 EXPORTED int execve(const char* path, char* const* arguments, char* const* environment) {
-  const ClockPaused paused;
+  const AroundExec around;
   return prof::real::execve()(path, arguments, environment);
 }
 
 EXPORTED int execv(const char* path, char* const* arguments) {
-  const ClockPaused paused;
+  const AroundExec around;
   return prof::real::execv()(path, arguments);
 }
 
 EXPORTED int execvp(const char* file, char* const* arguments) {
-  const ClockPaused paused;
+  const AroundExec around;
   return prof::real::execvp()(file, arguments);
 }
 
 EXPORTED int execvpe(const char* file, char* const* arguments, char* const* environment) {
-  const ClockPaused paused;
+  const AroundExec around;
   return prof::real::execvpe()(file, arguments, environment);
 }
 
 EXPORTED int fexecve(int fd, char* const* arguments, char* const* environment) {
-  const ClockPaused paused;
+  const AroundExec around;
   return prof::real::fexecve()(fd, arguments, environment);
 }
 
 EXPORTED int execveat(int fd, const char* path, char* const* arguments, char* const* environment, int flags) {
-  const ClockPaused paused;
+  const AroundExec around;
   return prof::real::execveat()(fd, path, arguments, environment, flags);
 }
 

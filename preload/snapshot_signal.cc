@@ -19,6 +19,14 @@ void on_signal(int, siginfo_t*, void*) {
   if (g_number.load(std::memory_order_relaxed) != 0) g_wanted();
 }
 
+void install(int number) {
+  struct sigaction action = {};
+  action.sa_sigaction = on_signal;
+  action.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
+  sigfillset(&action.sa_mask);
+  real::sigaction()(number, &action, nullptr);
+}
+
 void step_back(int number, const char* why) {
   if (g_number.exchange(0) == 0) return;
   LogLine(LogLevel::warn) << "PROF_SIGNAL: the program " << why << " signal " << number
@@ -37,12 +45,8 @@ void snapshot_signal_start(int number, void (*wanted)()) {
     return step_back(number, "handles");
   }
   g_view = before;
-  struct sigaction action = {};
-  action.sa_sigaction = on_signal;
-  action.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
-  sigfillset(&action.sa_mask);
   g_number.store(number);
-  real::sigaction()(number, &action, nullptr);
+  install(number);
 }
 
 bool is_snapshot_signal(int number) { return number != 0 && g_number.load(std::memory_order_relaxed) == number; }
@@ -68,6 +72,16 @@ void program_waits_for(const sigset_t* set) {
   step_back(number, "waits for");
   // As it was: an unblocked one that comes now is what it would be without us.
   real::sigaction()(number, &g_view, nullptr);
+}
+
+void snapshot_signal_before_exec() {
+  const int number = g_number.load(std::memory_order_relaxed);
+  if (number != 0 && g_view.sa_handler == SIG_IGN) real::sigaction()(number, &g_view, nullptr);
+}
+
+void snapshot_signal_after_exec() {
+  const int number = g_number.load(std::memory_order_relaxed);
+  if (number != 0 && g_view.sa_handler == SIG_IGN) install(number);
 }
 
 void poll_snapshot_signal() {

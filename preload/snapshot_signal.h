@@ -18,6 +18,10 @@ int set_snapshot_signal_view(const struct sigaction* action, struct sigaction* b
 // The program waits for these signals by sigwait, signalfd and their kin.
 void program_waits_for(const sigset_t* set);
 
+// Around an exec: a program that ignores the signal hands that on to what it executes. Signal-safe; in a child of vfork too.
+void snapshot_signal_before_exec();
+void snapshot_signal_after_exec();  // it failed
+
 // Takes the signal if it is pending because every thread blocks it. Two system calls at most. Signal-safe.
 void poll_snapshot_signal();
 

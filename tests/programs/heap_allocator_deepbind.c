@@ -38,7 +38,7 @@ int main(int argc, char **argv) {
   void *(*const plugin_takes)(size_t) = (void *(*)(size_t))dlsym(library, "plugin_takes");
   void *(*const plugin_grows)(void *, size_t) = (void *(*)(void *, size_t))dlsym(library, "plugin_grows");
   void (*const plugin_gives_back)(void *) = (void (*)(void *))dlsym(library, "plugin_gives_back");
-  static void *volatile kept[6000];
+  static void *kept[6000];
   int kept_count = 0;
   for (int i = 0; i < 1200; ++i) {
     const size_t size = 40 + (size_t)i % 50 * 40;

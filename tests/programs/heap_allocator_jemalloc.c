@@ -1,6 +1,6 @@
 // Shows a program that asks by weak references whether jemalloc is there, as RocksDB, folly and others do, and that uses its own
 // calls where it is: mallocx, rallocx, xallocx, dallocx, sdallocx, mixed with the standard's. Elsewhere it uses the standard's
-// alone. Prints which names it has found, its books, and whether a size or a byte was wrong.
+// alone. Prints which names it has found, its books, whether a size or a byte was wrong, and what dlerror has for it at first.
 // build: -O2 -fomit-frame-pointer
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -98,6 +98,8 @@ static void report(const char *name, int is_there) {
 }
 
 static void ask(void) {
+  const char *error = dlerror();
+  printf("left behind in dlerror: %s\n", error ? error : "nothing");
   report("mallocx", mallocx != NULL);
   report("rallocx", rallocx != NULL);
   report("xallocx", xallocx != NULL);
