@@ -27,6 +27,7 @@
 #include "core/report/output.h"
 #include "core/report/profiler.h"
 #include "core/unwind/unwind.h"
+#include "preload/allocator_operators.h"
 #include "preload/cpu_sampling.h"
 #include "preload/extended_allocators.h"
 #include "preload/heap_sampling.h"
@@ -87,13 +88,17 @@ bool prepare_cpu() {
   return cpu_sampling_prepare(settings);
 }
 
-// An allocator within the program, or preloaded before us, is what the program calls: said in the profile.
-void note_foreign_malloc() {
-  void* const first = real::first_definition("malloc");
+// The file whose malloc the program calls before it would call ours: an allocator within it, or preloaded before us. Null: none.
+const char* file_of_foreign_malloc() {
   Dl_info info = {};
-  if (first == nullptr || dladdr(first, &info) == 0 || info.dli_fbase == __ehdr_start) return;
-  char* const to = region_root<HeapRecord>(Root::heap)->foreign_malloc;
-  strncpy(to, info.dli_fname, sizeof(HeapRecord::foreign_malloc) - 1);
+  const void* first = real::first_definition("malloc");
+  return first == nullptr || dladdr(first, &info) == 0 || info.dli_fbase == __ehdr_start ? nullptr : info.dli_fname;
+}
+
+void note_foreign_malloc() {
+  const char* file = file_of_foreign_malloc();
+  if (file == nullptr) return;
+  strncpy(region_root<HeapRecord>(Root::heap)->foreign_malloc, file, sizeof(HeapRecord::foreign_malloc) - 1);
 }
 
 // A region with a first thread in it, and the sampling switched on. False: said, and nothing is left on.
@@ -231,7 +236,10 @@ bool begin() {
   if (g_config.heap) {
     snapshot_signal_start(g_config.snapshot_signal, on_snapshot_wanted);
     heap_sampling_on_visit(poll_for_snapshots);
-    extended_allocators_start();
+    if (file_of_foreign_malloc() == nullptr) {
+      extended_allocators_start();
+      allocator_operators_start();
+    }
     if (g_config.heap_mmap) mapped_memory_start();
   }
   pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
@@ -242,6 +250,7 @@ bool begin() {
 }
 
 __attribute__((constructor)) void start() {
+  real::find_all();
   if (begin() && g_config.heap) return;
   heap_sampling_stop();
   if (getauxval(AT_SECURE) == 0 && !reporter_is_this_process()) unhook_allocation();

@@ -120,13 +120,4 @@ void* moved_out_of_arena(const void* block, size_t size) {
   return to;
 }
 
-void* real_symbol(const char* name, const void* caller) {
-  if (void* found = dlsym(RTLD_NEXT, name); found != nullptr) return found;
-  // The scope of the caller's own library: what dlopen(RTLD_LOCAL) keeps from everybody else. A handle is a link_map in glibc.
-  Dl_info info;
-  void* map = nullptr;
-  if (dladdr1(caller, &info, &map, RTLD_DL_LINKMAP) == 0 || map == nullptr) return nullptr;
-  return dlsym(map, name);
-}
-
 }  // namespace prof

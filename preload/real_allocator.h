@@ -27,8 +27,4 @@ bool is_of_arena(const void* block);
 // A block of the arena, grown: a real one with its content. Null with errno: as malloc.
 void* moved_out_of_arena(const void* block, size_t size);
 
-// What calls of a name from this address would reach if libprof were not there, for names that the program may find in its own
-// library's scope only (operator new of a plugin that was loaded by itself). Null: nothing.
-void* real_symbol(const char* name, const void* caller);
-
 }  // namespace prof

@@ -34,9 +34,17 @@ void* next_definition(const char* name) {
 PROF_HOOKED_FUNCTIONS(PROF_DEFINE)
 #undef PROF_DEFINE
 
+void find_all() {
+#define PROF_FIND(result, name, parameters) name();
+  PROF_HOOKED_FUNCTIONS(PROF_FIND)
+#undef PROF_FIND
+}
+
 void* first_definition(const char* name) {
   static void* const program = dlopen(nullptr, RTLD_LAZY);
-  return program == nullptr ? nullptr : dlsym(program, name);
+  void* const found = program == nullptr ? nullptr : dlsym(program, name);
+  if (found == nullptr) dlerror();  // the program has asked for nothing
+  return found;
 }
 
 }  // namespace prof::real

@@ -8,36 +8,8 @@
 namespace prof {
 namespace {
 
-constexpr const char* kNames[] = {"malloc",
-                                  "calloc",
-                                  "realloc",
-                                  "reallocarray",
-                                  "free",
-                                  "memalign",
-                                  "posix_memalign",
-                                  "aligned_alloc",
-                                  "valloc",
-                                  "pvalloc",
-                                  "_Znwm",
-                                  "_Znam",
-                                  "_ZnwmSt11align_val_t",
-                                  "_ZnamSt11align_val_t",
-                                  "_ZnwmRKSt9nothrow_t",
-                                  "_ZnamRKSt9nothrow_t",
-                                  "_ZnwmSt11align_val_tRKSt9nothrow_t",
-                                  "_ZnamSt11align_val_tRKSt9nothrow_t",
-                                  "_ZdlPv",
-                                  "_ZdaPv",
-                                  "_ZdlPvm",
-                                  "_ZdaPvm",
-                                  "_ZdlPvRKSt9nothrow_t",
-                                  "_ZdaPvRKSt9nothrow_t",
-                                  "_ZdlPvSt11align_val_t",
-                                  "_ZdaPvSt11align_val_t",
-                                  "_ZdlPvmSt11align_val_t",
-                                  "_ZdaPvmSt11align_val_t",
-                                  "_ZdlPvSt11align_val_tRKSt9nothrow_t",
-                                  "_ZdaPvSt11align_val_tRKSt9nothrow_t"};
+constexpr const char* kNames[] = {"malloc",   "calloc",         "realloc",       "reallocarray", "free",
+                                  "memalign", "posix_memalign", "aligned_alloc", "valloc",       "pvalloc"};
 constexpr unsigned kCount = sizeof(kNames) / sizeof(kNames[0]);
 
 }  // namespace

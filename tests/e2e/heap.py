@@ -107,8 +107,8 @@ def expected(books):
 
 
 def standard_errors(books, rate):
-    """Of the four values, as estimated at a rate. A block of size s is in with p = 1 - exp(-s / rate) and then counts as
-    1 / p, so its variance is (1 - p) / p objects, and s^2 times that in bytes. Blocks are drawn independently: the
+    """Of the four values, as estimated at a rate. A block of size s is in with p = 1 - exp(-s / rate) and then counts
+    as 1 / p, so its variance is (1 - p) / p objects, and s^2 times that in bytes. Blocks are drawn independently: the
     distance to the next point has no memory."""
     def error(which, in_bytes):
         variance = 0.0

@@ -1,5 +1,5 @@
-"""Every call that allocates or frees: it answers what it answers without libprof, and is counted once. Allocations at every time
-of a process's life, before libprof's and after it."""
+"""Every call that allocates or frees: it answers what it answers without libprof, and is counted once. Allocations
+at every time of a process's life, before libprof's and after it."""
 
 import json
 import subprocess
@@ -140,8 +140,8 @@ def test_libc_allocates_for_its_caller(runs):
 
 
 def test_aligned_new_is_counted_as_its_library_asks(runs):
-    """The C++ library rounds the size up to the alignment on its way to aligned_alloc: that is what is allocated, and what a
-    sample's probability goes by."""
+    """The C++ library rounds the size up to the alignment on its way to aligned_alloc: that is what is allocated,
+    and what a sample's probability goes by."""
     books, profile = books_and_profile(runs, "heap_news")
     rounded = {}
     for size, row in books["news_rounded"].items():
@@ -166,8 +166,8 @@ def test_class_specific_operator(runs):
 
 
 def test_blocks_that_leave_by_another_name(runs):
-    """malloc's, freed by __libc_free, which nobody sees: as soon as the address is given out again, the block is known to
-    be gone. All 1000 have one address or a few."""
+    """malloc's, freed by __libc_free, which nobody sees: as soon as the address is given out again, the block is
+    known to be gone. All 1000 have one address or a few."""
     _, profile = books_and_profile(runs, "heap_calls")
     values = profile.of_leaf("is_freed_elsewhere")
     assert values[:2] == (1000, 100000) and values[2] <= 10, profile.describe()
@@ -200,8 +200,8 @@ def test_whole_life_counted(runs, place, end):
 
 
 def test_the_library_is_there_before_libprof_and_after_it(runs):
-    """Or test_whole_life_unharmed would show less than it says: its constructor's blocks are not counted in one order, and
-    are in the other."""
+    """Or test_whole_life_unharmed would show less than it says: its constructor's blocks are not counted in one
+    order, and are in the other."""
     constructed = {}
     for place in ("before", "after"):
         profile = heap.read(runs[f"life {place} return"].folder / "heap.prof")

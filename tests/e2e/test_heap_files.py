@@ -1,5 +1,5 @@
-"""Heap profiles as files: snapshots by a signal, numbered, of a program that notices nothing; the signal is the program's if it
-wants it; settings; what the client shows."""
+"""Heap profiles as files: snapshots by a signal, numbered, of a program that notices nothing; the signal is the
+program's if it wants it; settings; what the client shows."""
 
 import os
 import signal
@@ -14,15 +14,20 @@ DUMPS = int(os.environ.get("HEAP_DUMPS", "100"))
 USR1, USR2 = int(signal.SIGUSR1), int(signal.SIGUSR2)
 LIBRARY = str(pprof.BUILD / "libprof.so")
 EARLY = str(pprof.BUILD / "programs" / "heap_early")
+# What a program started by another sees of its signals, without libprof in it.
+SHOW = "LD_PRELOAD= grep -E 'SigIgn|SigBlk|SigCgt' /proc/self/status; LD_PRELOAD= exec grep SigIgn /proc/self/status"
+TRAP = f"trap '' USR2; {SHOW}"
 STEADY = ["steady", .02, 6]
 SNAPSHOTS = 5
 
 # Uses of the signal that are the program's own: the first snapshot is awaited before, or not.
-OWN = [(how, when) for how in ("sigaction", "signal", "sigwait", "sigtimedwait", "signalfd") for when in ("first", "later")]
+OWN_WAYS = ("sigaction", "signal", "sigwait", "sigtimedwait", "signalfd")
+OWN = [(how, when) for how in OWN_WAYS for when in ("first", "later")]
 BAD = {
     "PROF_HEAP": ["", "%q.prof"],
     "PROF_ALLOCS": ["", "allocs.%"],
-    "PROF_HEAP_RATE": ["0", "-1", "abc", "", "1.5", " 1", "1099511627777", "99999999999999999999", "512k", "0x10", "+1"],
+    "PROF_HEAP_RATE": ["0", "-1", "abc", "", "1.5", " 1", "1099511627777", "99999999999999999999", "512k", "0x10",
+                       "+1"],
     "PROF_HEAP_PEAK": ["2", "yes", "", "-1"],
     "PROF_SIGNAL": ["KILL", "9", "STOP", "19", "-1", "65", "FOO", "PROF", "27", "SEGV", "32", "33", "", "usr2 ", "CHLD",
                     "00x", "RTMIN+40"],
@@ -38,6 +43,10 @@ GOOD_CASES = [(name, value) for name, values in GOOD.items() for value in values
 
 def snapshots(how, number=USR2, count=SNAPSHOTS):
     return ["heap_snapshots", "{folder}", count, number, how]
+
+
+def ignore_usr2():
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
 
 
 def RUNS():
@@ -65,6 +74,15 @@ def RUNS():
         "unshare": (["unshare", "--user", "--", "true"], heap.settings(1)),
         "unshare_alone": (["unshare", "--user", "--", "true"], {}, {"preload": False}),
         "two_signals": (STEADY, heap.settings(PROF_CPU="{folder}/cpu.prof", PROF_CPU_SIGNAL="USR2")),
+        "exhausted": (["heap_exhausts", 30, 0], heap.settings(4096)),
+        "exhausted_cpu": (["heap_exhausts", 30, 0], {"PROF_CPU_HZ": "10000"}),
+        "exhausted_exact": (["heap_exhausts", 30, 0], heap.settings(1)),
+        "exhausted_freed": (["heap_exhausts", 30, 1], heap.settings(4096)),
+        "exhausted_alone": (["heap_exhausts", 30, 0], {}, {"preload": False}),
+        "trap": (["bash", "-c", TRAP], heap.settings()),
+        "trap_alone": (["bash", "-c", TRAP], {}, {"preload": False}),
+        "trap_before": (["bash", "-c", SHOW], heap.settings(), {"limits": ignore_usr2}),
+        "trap_before_alone": (["bash", "-c", SHOW], {}, {"preload": False, "limits": ignore_usr2}),
         "no_folder": (["heap_small", 100], heap.settings(PROF_HEAP="{folder}/none/heap.prof")),
     }
     for how, when in OWN:
@@ -108,8 +126,8 @@ def test_snapshots_are_exact(runs, name):
 
 
 def test_snapshots_come_later_if_the_signal_is_blocked(runs):
-    """A pending signal is seen at a sampled allocation: at rate 1 the first of those that follow, or one of the next where
-    a snapshot was under way."""
+    """A pending signal is seen at a sampled allocation: at rate 1 the first of those that follow, or one of the next
+    where a snapshot was under way."""
     run = runs["blocked"]
     result = run.result
     assert result["seen"] == SNAPSHOTS and result["blocked"] == 1, run.stderr
@@ -156,7 +174,8 @@ def test_user_namespace_after_snapshots(runs):
 
 
 def test_later_snapshots_have_more(runs):
-    """What was allocated only grows, for every stack and size; and the last file has all that the last snapshot has."""
+    """What was allocated only grows, for every stack and size; and the last file has all that the last snapshot
+    has."""
     run = runs["storm"]
     check_grows([*heap.snapshots(run).values(), heap.read(run.folder / "heap.prof")])
     run = runs["plain"]
@@ -178,8 +197,9 @@ def check_grows(profiles):
 
 @pytest.mark.parametrize("name", ["storm", "storm_exact"])
 def test_snapshots_while_threads_allocate(runs, name):
-    """Each is sound (heap.read), the program's memory too, no thread stands still; and after all that nothing is in use, and
-    what was allocated is what the threads say. A signal that met the end of an earlier snapshot is sent again."""
+    """Each is sound (heap.read), the program's memory too, no thread stands still; and after all that nothing is in
+    use, and what was allocated is what the threads say. A signal that met the end of an earlier snapshot is sent
+    again."""
     run = runs[name]
     result = run.result
     assert result["broken"] == 0 and result["all_there"] == 1, run.stderr
@@ -232,6 +252,27 @@ def test_a_signal_that_is_not_libprofs(runs, name):
     """It does what it does without libprof."""
     run = runs[name]
     assert run.returncode == -USR2 and run.log == [], run.stderr
+
+
+@pytest.mark.parametrize("name", ["trap", "trap_before"])
+def test_an_ignored_signal_stays_ignored_in_other_programs(runs, name):
+    """Who ignores the signal has the programs that it starts ignore it, too: set by the program or inherited by
+    it."""
+    run, alone = runs[name], runs[f"{name}_alone"]
+    assert run.returncode == 0 and alone.stdout.count(b"SigIgn") == 2
+    assert run.stdout == alone.stdout
+
+
+@pytest.mark.parametrize("name", ["exhausted", "exhausted_cpu", "exhausted_exact", "exhausted_freed"])
+def test_no_address_space_left(runs, name):
+    """The program has used it all up and ends in good order: so it does with libprof. There is a line or a
+    profile."""
+    run, alone = runs[name], runs["exhausted_alone"]
+    assert run.result["error"] == alone.result["error"] == "Cannot allocate memory"
+    assert len(run.log) == 1 or run.files(), run.stderr
+    if run.files() == ["heap.prof"] and not run.log:
+        profile = heap.read(run.folder / "heap.prof")
+        check_sampled(run.result["books"], profile)
 
 
 @pytest.mark.parametrize("name,value", BAD_CASES)

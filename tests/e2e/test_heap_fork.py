@@ -27,8 +27,8 @@ FORKED = {
     "forking_threads": (forks("mixed", FORKS // 4, 2, 4), heap.settings(1), MANY),
     "no_other_thread": (forks("exit", FORKS // 10, 0), heap.settings(1), MANY),
     "with_peak": (forks("exit", FORKS // 20), heap.settings(1, PROF_HEAP_PEAK="1"), MANY),
-    "with_cpu": (forks("exit", FORKS // 10, 2), heap.settings(1) | {"PROF_CPU": "{folder}/cpu.prof", "PROF_CPU_HZ": "1000"},
-                 MANY),
+    "with_cpu": (forks("exit", FORKS // 10, 2),
+                 heap.settings(1) | {"PROF_CPU": "{folder}/cpu.prof", "PROF_CPU_HZ": "1000"}, MANY),
     "asks": (forks("asks", FORKS // 4), heap.settings(1), MANY),
     "snapshot": (forks("snapshot", 20), heap.settings(1), MANY),
     "grandchild": (forks("grandchild", FORKS // 20), heap.settings(1), MANY),
@@ -74,8 +74,8 @@ def test_parent_is_exact(runs, name):
 
 @pytest.mark.parametrize("name", FORKED)
 def test_children_begin_at_zero(runs, name):
-    """What a child allocated, and nothing of its parent's; half of its blocks it has freed again. It reallocates inherited
-    blocks: in its profile they are allocations of its own."""
+    """What a child allocated, and nothing of its parent's; half of its blocks it has freed again. It reallocates
+    inherited blocks: in its profile they are allocations of its own."""
     run = runs[name]
     children = run.result["children"]
     profiles = heap.children(run)
@@ -140,8 +140,8 @@ def test_grandchildren(runs):
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_children_that_are_let_be(runs, name):
-    """One that is not to be followed; one made by the bare system call, which shares libprof's memory with its parent and
-    must not write there; one of vfork that ends at once."""
+    """One that is not to be followed; one made by the bare system call, which shares libprof's memory with its
+    parent and must not write there; one of vfork that ends at once."""
     run = runs[name]
     assert ends(check_parent(run)) == {7}
     check_nothing_lost(run, heap.read(run.folder / "heap.prof"))

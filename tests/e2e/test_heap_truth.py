@@ -1,4 +1,5 @@
-"""Heap profiles beside the books that the victims keep: exact at rate 1, within what chance allows at other rates."""
+"""Heap profiles beside the books that the victims keep: exact at rate 1, within what chance allows at other
+rates."""
 
 import math
 import os
@@ -14,6 +15,7 @@ TRUTHS = {
     "exact_freed": (["heap_truth", 1, 50000, 1], 1),
     "exact_threads": (["heap_truth", 8, 20000], 1),
     "exact_threads_freed": (["heap_truth", 8, 20000, 1], 1),
+    "exact_many_threads": (["heap_truth", 64, 2000], 1),
     "sampled": (["heap_truth", 1, 2000000], None),
     "sampled_freed": (["heap_truth", 1, 500000, 1], None),
     "sampled_threads": (["heap_truth", 8, 250000], None),
@@ -59,16 +61,17 @@ def check_exact(books, profile):
 
 def deviation(variance, largest, odds):
     """How far a sum of independent terms gets from its mean with the odds given, at most: by Bernstein's inequality,
-    P(|S| >= t) <= 2 exp(-t^2 / (2 (variance + largest t / 3))), where no term is further from its mean than `largest`."""
+    P(|S| >= t) <= 2 exp(-t^2 / (2 (variance + largest t / 3))), where no term is further from its mean than
+    `largest`."""
     log = math.log(2 / odds)
     linear = log * largest / 3
     return linear + math.sqrt(linear * linear + 2 * log * variance)
 
 
 def check_sampled(books, profile):
-    """Every value of every function lies as near to the truth as it must but for odds of one in a million, for all checks
-    of a profile together (each of n has 1e-6 / n). For many samples that is 5.5 to 6 standard errors; for few it is
-    more, as the distribution is lopsided then: Bernstein's bound holds for any number."""
+    """Every value of every function lies as near to the truth as it must but for odds of one in a million, for all
+    checks of a profile together (each of n has 1e-6 / n). For many samples that is 5.5 to 6 standard errors; for few
+    it is more, as the distribution is lopsided then: Bernstein's bound holds for any number."""
     odds = 1e-6 / (4 * len(books))
     for function, rows in books.items():
         truth, errors = heap.expected(rows), heap.standard_errors(rows, profile.rate)
@@ -108,8 +111,8 @@ def test_sampled(runs, name):
 
 
 def test_the_samples_are_enough(runs):
-    """Else the bounds of test_sampled would say nothing: in the largest run, every function's allocated bytes are known to
-    a third, and those of most functions to a tenth."""
+    """Else the bounds of test_sampled would say nothing: in the largest run, every function's allocated bytes are
+    known to a third, and those of most functions to a tenth."""
     books = runs["sampled"].result["books"]
     relative = [heap.standard_errors(rows, heap.DEFAULT_RATE)[1] / heap.expected(rows)[1] for rows in books.values()]
     assert max(relative) < .33 and sorted(relative)[len(relative) // 2] < .1, relative
@@ -134,14 +137,15 @@ def test_an_empty_block_has_its_label(runs):
 
 
 def test_a_hundred_seeds(runs):
-    """Each process draws anew. 200000 blocks of 64 to 1000 bytes at rate 4096; the standard error of the mean of 100 runs is
-    computed below from the truth (0.08 % to 0.1 %): it must be below 0.15 %, and the mean may be 0.5 % off: 5 of them,
-    6e-7. The runs' spread is what the theory says: the sum of the 100 squared errors, in standard errors, is
-    chi-squared with 100 degrees of freedom: below 45 or above 190 are odds of 7e-7."""
+    """Each process draws anew. 200000 blocks of 64 to 1000 bytes at rate 4096; the standard error of the mean of 100
+    runs is computed below from the truth (0.08 % to 0.1 %): it must be below 0.15 %, and the mean may be 0.5 % off:
+    5 of them, 6e-7. The runs' spread is what the theory says: the sum of the 100 squared errors, in standard errors,
+    is chi-squared with 100 degrees of freedom: below 45 or above 190 are odds of 7e-7."""
     books = runs["seed 0"].result["books"]
     (rows,) = books.values()
     truth, errors = heap.expected(rows), heap.standard_errors(rows, 4096)
-    measured = [heap.read(runs[f"seed {seed}"].folder / "heap.prof").of_leaf("allocates_small") for seed in range(SEEDS)]
+    profiles = (heap.read(runs[f"seed {seed}"].folder / "heap.prof") for seed in range(SEEDS))
+    measured = [profile.of_leaf("allocates_small") for profile in profiles]
     for index, name in enumerate(heap.VALUES):
         mean = sum(values[index] for values in measured) / SEEDS
         if SEEDS >= 100:
@@ -191,8 +195,8 @@ def test_no_peak_unless_asked_for(runs):
 
 
 def test_peak_sampled(runs):
-    """The top is reached by blocks of half a megabyte and more, all of which are sampled at rate 4096 (one is missed with
-    odds of e^-122): the highest estimate is of the very moment."""
+    """The top is reached by blocks of half a megabyte and more, all of which are sampled at rate 4096 (one is missed
+    with odds of e^-122): the highest estimate is of the very moment."""
     run = runs["sampled_peak"]
     result, peak = run.result, heap.read(run.folder / "heap.peak.prof")
     check_sampled(result["peak"], peak)

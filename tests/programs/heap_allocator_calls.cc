@@ -2,6 +2,7 @@
 // freed by another thread than took them. Every block is filled, and looked at before it goes. Prints the books, and how many
 // blocks were found changed or misaligned. Argument: fork (a child does the work first, and ends by exit).
 // build: -O2 -fomit-frame-pointer -pthread
+#include <malloc.h>
 #include <pthread.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -16,6 +17,8 @@ namespace {
 
 enum { kThreads = 4, kBlocks = 320, kRounds = 5, kAlignment = 64 };
 constexpr size_t kSizes[] = {1, 8, 24, 64, 100, 512, 1000, 4096, 20000, 300000};
+// For aligned_alloc's sake, by which the C++ library makes its aligned blocks.
+constexpr size_t kAlignedSizes[] = {64, 128, 192, 256, 320, 512, 1024, 4096, 20032, 300032};
 constexpr int kSizeCount = sizeof kSizes / sizeof *kSizes;
 
 std::atomic<long> wrong, looked_at;
@@ -35,7 +38,7 @@ ALLOCATES(mallocs, malloc(size))
 ALLOCATES(callocs, calloc(size, 1))
 ALLOCATES(reallocs_nothing, realloc(nullptr, size))
 ALLOCATES(grows, realloc(to_grow, size))
-ALLOCATES(memaligns, aligned_alloc(kAlignment, size))
+ALLOCATES(memaligns, memalign(kAlignment, size))
 ALLOCATES(news, ::operator new(size))
 ALLOCATES(news_array, ::operator new[](size))
 ALLOCATES(news_nothrow, ::operator new(size, std::nothrow))
@@ -93,6 +96,10 @@ struct Block {
 Block blocks[kThreads][kBlocks];
 pthread_barrier_t barrier;
 
+const size_t* sizes_of(int book) {
+  return book < kKindCount && kKinds[book].take == news_aligned ? kAlignedSizes : kSizes;
+}
+
 void fill(Block* block) { memset(block->data, block->mark, block->size); }
 
 void look_at(const Block* block) {
@@ -103,7 +110,7 @@ void look_at(const Block* block) {
 void take(Block* block, uint64_t* state) {
   block->kind = block->book = int(next_number(state) % kKindCount);
   block->row = int(next_number(state) % kSizeCount);
-  block->size = kSizes[block->row];
+  block->size = sizes_of(block->book)[block->row];
   const Kind& kind = kKinds[block->kind];
   block->data = static_cast<unsigned char*>(kind.take(block->size));
   // A small block of some allocators is aligned for what fits into it.
@@ -194,7 +201,7 @@ void work_and_print() {
 int main(int argc, char**) {
   for (int i = 0; i <= kKindCount; ++i) {
     books[i].function = kNames[i];
-    for (size_t size : kSizes) row_of(&books[i], size);
+    for (int row = 0; row < kSizeCount; ++row) row_of(&books[i], sizes_of(i)[row]);
   }
   if (argc > 1) {
     const pid_t child = fork();

@@ -1,5 +1,5 @@
-// What the heap victims share: books of what each function allocated, by size, and what of it is still live. Keeping them
-// allocates nothing, and any thread may write in them.
+// What the heap victims share: books of what each function allocated, by size, and what of it is still live. Keeping
+// them allocates nothing, and any thread may write in them.
 #pragma once
 
 #include <stdio.h>
@@ -9,12 +9,12 @@
 enum { kBookRows = 128 };
 
 // A function that allocates by the expression given; each has something that no other has, or they would be folded.
-#define ALLOCATES(name, expression)                   \
-  PLAIN_NAME NOT_INLINED void *name(size_t size) {    \
-    static int calls;                                 \
-    void *block = (expression);                       \
-    __atomic_fetch_add(&calls, 1, __ATOMIC_RELAXED);  \
-    return block;                                     \
+#define ALLOCATES(name, expression)                  \
+  PLAIN_NAME NOT_INLINED void *name(size_t size) {   \
+    static int calls;                                \
+    void *block = (expression);                      \
+    __atomic_fetch_add(&calls, 1, __ATOMIC_RELAXED); \
+    return block;                                    \
   }
 
 struct Row {

@@ -1,6 +1,6 @@
-// Shows every call of C that allocates or frees, with what it has to answer: alignment, errno, contents, zero, overflow.
-// Prints one line a fact (no addresses: the same with any allocator's bookkeeping), then the books. A call that allocates has
-// a function of its own, whose name is in the books.
+// Shows every call of C that allocates or frees, with what it has to answer: alignment, errno, contents, zero,
+// overflow. Prints one line a fact (no addresses: the same with any allocator's bookkeeping), then the books. A call
+// that allocates has a function of its own, whose name is in the books.
 // build: -O2 -fomit-frame-pointer -fno-builtin -pthread -Wno-alloc-size-larger-than -Wno-unused-result
 #define _GNU_SOURCE
 #include <dlfcn.h>

@@ -1,6 +1,6 @@
-// Shows a library that allocates in its constructor, in its exit handler and in its destructor; preloaded, it may well be there
-// before libprof and after it. early_hand_over() gives the program what the constructor allocated. Each stage writes a line;
-// nothing of stdio. EARLY_SIGNAL: the number of a signal that the constructor handles.
+// Shows a library that allocates in its constructor, in its exit handler and in its destructor; preloaded, it may
+// well be there before libprof and after it. early_hand_over() gives the program what the constructor allocated.
+// Each stage writes a line; nothing of stdio. EARLY_SIGNAL: the number of a signal that the constructor handles.
 // build: -O2 -fomit-frame-pointer -shared -fPIC
 #define _GNU_SOURCE
 #include <errno.h>

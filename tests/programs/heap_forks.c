@@ -1,7 +1,8 @@
-// Shows a process that forks again and again while threads allocate; each child allocates blocks of its own, frees some that it
-// has inherited, and ends. Prints the parent's books and what each child allocated. Arguments: folder, forks, threads that
-// allocate, threads that fork, and how: exit, _exit, mixed, raw (a bare fork system call), raw_then_fork (whose child forks
-// properly), grandchild, snapshot (the child asks for one), asks (the parent does, now and then), exec, vfork, spawn, vfork_exits.
+// Shows a process that forks again and again while threads allocate; each child allocates blocks of its own, frees
+// some that it has inherited, and ends. Prints the parent's books and what each child allocated. Arguments: folder,
+// forks, threads that allocate, threads that fork, and how: exit, _exit, mixed, raw (a bare fork system call),
+// raw_then_fork (whose child forks properly), grandchild, snapshot (the child asks for one), asks (the parent does,
+// now and then), exec, vfork, spawn, vfork_exits.
 // build: -O2 -fomit-frame-pointer -pthread
 #define _GNU_SOURCE
 #include <pthread.h>

@@ -1,7 +1,8 @@
-// Shows allocations at every time of a process: constructors, main, threads, destructors of thread-local objects and of keys,
-// exit handlers, static objects, destructors. Each stage writes a line; nothing of stdio. A stage's function has the stage's
-// name; each allocates 10 blocks of 100 bytes each time and frees 5 that an earlier stage allocated. Takes what the library
-// `heap_early` allocated before, if it is there. Argument: how to end (return, exit, quick, thread).
+// Shows allocations at every time of a process: constructors, main, threads, destructors of thread-local objects and
+// of keys, exit handlers, static objects, destructors. Each stage writes a line; nothing of stdio. A stage's
+// function has the stage's name; each allocates 10 blocks of 100 bytes each time and frees 5 that an earlier stage
+// allocated. Takes what the library `heap_early` allocated before, if it is there. Argument: how to end (return,
+// exit, quick, thread).
 // build: -O2 -fomit-frame-pointer -pthread
 #include <dlfcn.h>
 #include <pthread.h>
@@ -37,7 +38,7 @@ static void stage(const char* name, void* (*allocate)(size_t)) {
   says(intact ? ": intact\n" : ": BROKEN\n");
 }
 
-#define STAGE(name)                \
+#define STAGE(name)                         \
   ALLOCATES(name##_allocates, malloc(size)) \
   static void name() { stage(#name, name##_allocates); }
 

@@ -1,6 +1,6 @@
-// Shows every operator new and delete, with what each has to answer: alignment, bad_alloc, new_handler, nothrow's null, a
-// constructor that throws, a class's own operators. Prints one line a fact, then the books. What allocates has a function of its
-// own, whose name is in the books; a line `requested` has the books of sizes that the C++ library rounds up on its way.
+// Shows every operator new and delete, with what each has to answer: alignment, bad_alloc, new_handler, nothrow's
+// null, a constructor that throws, a class's own operators. Prints one line a fact, then the books. What allocates
+// has a function of its own, whose name is in the books.
 // build: -std=c++20 -O2 -fomit-frame-pointer -pthread -Wno-alloc-size-larger-than -fsized-deallocation
 #include <malloc.h>
 
@@ -162,12 +162,12 @@ static void throwing_handler() { throw std::runtime_error("from the new_handler"
 
 static void failing_operators() {
   for (const bool handled : {false, true}) {
-#define THROWS(function)                                      \
-  std::set_new_handler(handled ? new_handler : nullptr);      \
-  reserve = mallocs(1000);                                    \
-  throws(#function, function);                                \
-  printf("%d calls of the new_handler\n", handler_calls);     \
-  if (reserve) free(reserve);                                 \
+#define THROWS(function)                                  \
+  std::set_new_handler(handled ? new_handler : nullptr);  \
+  reserve = mallocs(1000);                                \
+  throws(#function, function);                            \
+  printf("%d calls of the new_handler\n", handler_calls); \
+  if (reserve) free(reserve);                             \
   booked("mallocs", 1000, 1, 1)
     THROWS(fails_new);
     THROWS(fails_array);
@@ -286,7 +286,8 @@ static void expressions() {
 // What the C++ library allocates by itself.
 static void library() {
   std::map<std::string, std::vector<int>> map;
-  for (int i = 0; i < 1000; ++i) map["a key that is too long to be kept in place " + std::to_string(i % 97)].push_back(i);
+  for (int i = 0; i < 1000; ++i)
+    map["a key that is too long to be kept in place " + std::to_string(i % 97)].push_back(i);
   size_t sum = 0;
   for (const auto& [key, values] : map) sum += key.size() * values.size();
   std::ostringstream text;
@@ -312,8 +313,8 @@ static void library() {
     for (int i = 0; i < 1000; ++i) local.push_back(i);
     total = static_cast<long>(local.size());
   }).join();
-  printf("library: %zu %zu %d %zu %ld %d %ld\n", sum, text.str().size(), weak.expired(), function(), resource[999], caught,
-         total);
+  printf("library: %zu %zu %d %zu %ld %d %ld\n", sum, text.str().size(), weak.expired(), function(), resource[999],
+         caught, total);
 }
 
 int main() {

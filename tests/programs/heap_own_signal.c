@@ -1,6 +1,6 @@
-// Shows a program that has a use of its own for a signal: three of them, each of which must reach it. Arguments: folder (of a
-// snapshot to wait for first, or -), signal number, and how: sigaction, signal, sigwait, sigtimedwait, signalfd, or early (the
-// library heap_early handles it already).
+// Shows a program that has a use of its own for a signal: three of them, each of which must reach it. Arguments:
+// folder (of a snapshot to wait for first, or -), signal number, and how: sigaction, signal, sigwait, sigtimedwait,
+// signalfd, or early (the library heap_early handles it already).
 // build: -O2 -fomit-frame-pointer -pthread
 #define _GNU_SOURCE
 #include <dlfcn.h>

@@ -1,5 +1,6 @@
-// Shows a heap that grows, is at its highest once, shrinks, and grows again to a lower hump. Prints the books as they stood at
-// the highest moment, and at the end. Arguments: threads; 1 for blocks freed in another thread than they were allocated in.
+// Shows a heap that grows, is at its highest once, shrinks, and grows again to a lower hump. Prints the books as
+// they stood at the highest moment, and at the end. Arguments: threads; 1 for blocks freed in another thread than
+// they were allocated in.
 // build: -O2 -fomit-frame-pointer -pthread
 #include <pthread.h>
 #include <string.h>

@@ -27,13 +27,13 @@ struct Block {
 
 ALLOCATES(allocates_first, malloc(size))
 
-#define REALLOCATES(name)                          \
-  NOT_INLINED void *name(void *old, size_t size) { \
-    static int calls;                              \
-    void *block = realloc(old, size);              \
+#define REALLOCATES(name)                                                             \
+  NOT_INLINED void *name(void *old, size_t size) {                                    \
+    static int calls;                                                                 \
+    void *block = realloc(old, size);                                                 \
     __atomic_fetch_add(&calls, 1, __ATOMIC_RELAXED); /* each a function of its own */ \
-    NOT_A_TAIL_CALL();                             \
-    return block;                                  \
+    NOT_A_TAIL_CALL();                                                                \
+    return block;                                                                     \
   }
 REALLOCATES(reallocates_larger)
 REALLOCATES(reallocates_smaller)

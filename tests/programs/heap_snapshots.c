@@ -1,7 +1,8 @@
-// Shows a heap at moments that are known: a batch of allocations, then the signal, then nothing until the snapshot's file is
-// there. Prints the books of every moment, and what the process looks like from inside before and after (threads, files,
-// children, interrupted calls). Arguments: folder, snapshots, signal, and how the signal finds the program: plain; blocked (the
-// program allocates on then, one block at a time); ignored; hurried (no waiting: exits at once after the last signal).
+// Shows a heap at moments that are known: a batch of allocations, then the signal, then nothing until the snapshot's
+// file is there. Prints the books of every moment, and what the process looks like from inside before and after
+// (threads, files, children, interrupted calls). Arguments: folder, snapshots, signal, and how the signal finds the
+// program: plain; blocked (the program allocates on then, one block at a time); ignored; hurried (no waiting: exits
+// at once after the last signal).
 // build: -O2 -fomit-frame-pointer -pthread
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -118,8 +119,9 @@ int main(int argc, char **argv) {
   sigprocmask(SIG_SETMASK, NULL, &blocked);
   printf("], \"seen\": %d, \"threads\": [%d, %d], \"files\": [%d, %d], ", seen, threads_before - 2, threads_after - 2,
          files_before, files_after);
-  printf("\"no_child\": %d, \"child_signals\": %d, \"default_action\": %d, \"blocked\": %d, ", child == -1 && child_error == ECHILD,
-         child_signals, action.sa_handler == SIG_DFL, sigismember(&blocked, wanted_signal));
+  printf("\"no_child\": %d, \"child_signals\": %d, \"default_action\": %d, \"blocked\": %d, ",
+         child == -1 && child_error == ECHILD, child_signals, action.sa_handler == SIG_DFL,
+         sigismember(&blocked, wanted_signal));
   if (strcmp(how, "blocked") == 0) {
     __atomic_store_n(&other_stops, 1, __ATOMIC_RELAXED);
     pthread_join(other, NULL);

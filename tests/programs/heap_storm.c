@@ -1,5 +1,5 @@
-// Shows threads that allocate as fast as they can, each with blocks of its own and some of the others', while the process asks
-// for one snapshot after the other. All is freed at last. Arguments: folder, threads, snapshots.
+// Shows threads that allocate as fast as they can, each with blocks of its own and some of the others', while the
+// process asks for one snapshot after the other. All is freed at last. Arguments: folder, threads, snapshots.
 // build: -O2 -fomit-frame-pointer -pthread
 #include <pthread.h>
 #include <signal.h>

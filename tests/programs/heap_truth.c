@@ -1,5 +1,6 @@
-// Shows allocations of 0 bytes to 64 MB by functions that keep books of them: freed at once, kept, or handed to whichever
-// thread comes by, which frees them. Arguments: threads, blocks of each, and whether all is freed at last (1 or 0).
+// Shows allocations of 0 bytes to 64 MB by functions that keep books of them: freed at once, kept, or handed to
+// whichever thread comes by, which frees them. Arguments: threads, blocks of each, and whether all is freed at last
+// (1 or 0).
 // build: -O2 -fomit-frame-pointer -pthread
 #define _GNU_SOURCE
 #include <malloc.h>
@@ -106,8 +107,8 @@ int main(int argc, char **argv) {
   pthread_t ids[kThreads];
   for (int i = 0; i < kSlots; ++i) pthread_mutex_init(&slots[i].mutex, NULL);
   for (int i = 0; i < threads; ++i) {
-    kept[i] = mmap(NULL, (blocks_each + 1) * sizeof(struct Parcel), PROT_READ | PROT_WRITE,
-                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    kept[i] = mmap(NULL, (blocks_each + 1) * sizeof(struct Parcel), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                   -1, 0);
     if (kept[i] == MAP_FAILED) return 2;
   }
   if (threads == 1) {
