@@ -58,7 +58,7 @@ $(PROTO).o: $(PROTO).cc
 $(BUILD)/unit/%_test: tests/unit/%_test.cc $(RECORD) $(REPORT) $(PROTO).o $(filter-out %/prof_main.o,$(PROF))
 	@mkdir -p $(@D)
 	@echo "  $@"; $(CXX) $(FLAGS) -o $@ $(filter %.cc %.o,$^) $(ARCHIVES) -lcriterion -lprotobuf -lz
-$(BUILD)/programs/%: tests/programs/%.* tests/programs/victim.h tools/build_program
+$(BUILD)/programs/%: tests/programs/%.* $(wildcard tests/programs/*.h) tools/build_program
 	@mkdir -p $(@D)
 	@tools/build_program $< $@
 

@@ -148,7 +148,8 @@ void* heap_allocated(void* block, size_t size) {
     return block;
   }
   if (!is_on()) {
-    skip_bytes(g_state.load(std::memory_order_relaxed) == State::unknown ? 0 : kLookAgain);
+    // Not where it may be on in a moment: unknown yet, or a child of fork that our handlers have not met.
+    skip_bytes(g_state.load(std::memory_order_relaxed) == State::off ? kLookAgain : 0);
     return block;
   }
   if (!next_sample(size, g_rate)) return block;

@@ -2,6 +2,7 @@
 
 #include <atomic>
 
+#include "core/base/clocks.h"
 #include "core/base/errno_saver.h"
 #include "core/base/raw_log.h"
 #include "core/base/raw_syscall.h"
@@ -10,7 +11,10 @@
 namespace prof {
 namespace {
 
-std::atomic<int> g_number{0};  // 0: none, or the program's
+constexpr int64_t kLeaveToProgramNs = 200'000'000;
+
+std::atomic<int64_t> g_pending_since_ns{0};  // 0: it was not pending when last looked
+std::atomic<int> g_number{0};                // 0: none, or the program's
 void (*g_wanted)() = nullptr;
 struct sigaction g_view;  // all zero: the default action
 
@@ -89,7 +93,14 @@ void poll_snapshot_signal() {
   if (number == 0) return;
   const uint64_t wanted = uint64_t{1} << (number - 1);
   uint64_t pending = 0;
-  if (raw_syscall(SYS_rt_sigpending, &pending, sizeof(pending)) < 0 || (pending & wanted) == 0) return;
+  if (raw_syscall(SYS_rt_sigpending, &pending, sizeof(pending)) < 0 || (pending & wanted) == 0) {
+    g_pending_since_ns.store(0, std::memory_order_relaxed);
+    return;
+  }
+  // A program that is about to wait for it is left the time to do so.
+  const int64_t now = clock_ns(CLOCK_MONOTONIC);
+  int64_t since = 0;
+  if (g_pending_since_ns.compare_exchange_strong(since, now) || now - since < kLeaveToProgramNs) return;
   const struct timespec at_once = {0, 0};
   if (raw_syscall(SYS_rt_sigtimedwait, &wanted, nullptr, &at_once, sizeof(wanted)) == number) g_wanted();
 }

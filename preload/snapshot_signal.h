@@ -22,7 +22,7 @@ void program_waits_for(const sigset_t* set);
 void snapshot_signal_before_exec();
 void snapshot_signal_after_exec();  // it failed
 
-// Takes the signal if it is pending because every thread blocks it. Two system calls at most. Signal-safe.
+// Takes the signal if it has been pending for a while, because every thread blocks it. Two system calls at most. Signal-safe.
 void poll_snapshot_signal();
 
 }  // namespace prof

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cstddef>
+#include <new>
 #include <string>
 
 #include "core/base/raw_log.h"
@@ -122,9 +123,15 @@ void tell_owner(int pid, const RegionView& region, const ReportTask& task, bool 
 
 bool write_own_profiles(const RegionHeader* region, const ReportTask& task, const Output& output,
                         const std::vector<std::string>& notes) {
-  Snapshot snapshot = snapshot_from_region(RegionView::of_self(region), parts_of(task));
-  snapshot.notes = notes;
-  return Writer(snapshot, output).write(task);
+  try {
+    Snapshot snapshot = snapshot_from_region(RegionView::of_self(region), parts_of(task));
+    snapshot.notes = notes;
+    return Writer(snapshot, output).write(task);
+  } catch (const std::bad_alloc&) {
+    // A program that used up its address space ends as it would have.
+    LogLine(LogLevel::error) << "there is no memory left to write a profile with";
+    return false;
+  }
 }
 
 bool write_profiles_of_process(int pid, uint64_t region_address, const ReportTask& task, const Output& output) {
