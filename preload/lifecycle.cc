@@ -32,6 +32,7 @@
 #include "preload/extended_allocators.h"
 #include "preload/heap_sampling.h"
 #include "preload/mapped_memory.h"
+#include "preload/program_malloc.h"
 #include "preload/real_symbols.h"
 #include "preload/reporter.h"
 #include "preload/snapshot_signal.h"
@@ -49,6 +50,7 @@ namespace {
 
 Config g_config;
 Output g_output;
+const char* g_foreign_malloc = nullptr;  // whose malloc the program calls, if its calls do not reach ours
 thread_local sigset_t t_mask_before_fork;
 std::atomic<bool> g_reporting{false};  // libprof's heap may be locked by the thread that does it
 
@@ -88,17 +90,10 @@ bool prepare_cpu() {
   return cpu_sampling_prepare(settings);
 }
 
-// The file whose malloc the program calls before it would call ours: an allocator within it, or preloaded before us. Null: none.
-const char* file_of_foreign_malloc() {
-  Dl_info info = {};
-  const void* first = real::first_definition("malloc");
-  return first == nullptr || dladdr(first, &info) == 0 || info.dli_fbase == __ehdr_start ? nullptr : info.dli_fname;
-}
-
 void note_foreign_malloc() {
-  const char* file = file_of_foreign_malloc();
-  if (file == nullptr) return;
-  strncpy(region_root<HeapRecord>(Root::heap)->foreign_malloc, file, sizeof(HeapRecord::foreign_malloc) - 1);
+  if (g_foreign_malloc == nullptr) return;
+  strncpy(region_root<HeapRecord>(Root::heap)->foreign_malloc, g_foreign_malloc,
+          sizeof(HeapRecord::foreign_malloc) - 1);
 }
 
 // A region with a first thread in it, and the sampling switched on. False: said, and nothing is left on.
@@ -236,7 +231,8 @@ bool begin() {
   if (g_config.heap) {
     snapshot_signal_start(g_config.snapshot_signal, on_snapshot_wanted);
     heap_sampling_on_visit(poll_for_snapshots);
-    if (file_of_foreign_malloc() == nullptr) {
+    g_foreign_malloc = file_of_foreign_malloc();
+    if (g_foreign_malloc == nullptr) {
       extended_allocators_start();
       allocator_operators_start();
     }

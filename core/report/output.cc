@@ -74,6 +74,12 @@ void prepare_kind(const Config& config, ProfileKind kind, Output* output) {
   if (output->is_child && pattern.find("%p") == std::string::npos) {
     path = insert_before_suffix(path, std::to_string(getpid()));
   }
+  for (unsigned other = 0; other < static_cast<unsigned>(kind); ++other) {
+    if (path != output->paths[other]) continue;
+    LogLine(LogLevel::error) << variable << ": '" << value << "' is the file of another kind already (no "
+                             << (kind == ProfileKind::cpu ? "CPU" : name_of(kind)) << " profile)";
+    return;
+  }
   if (set_path(path, kind, output)) return;
   LogLine(LogLevel::error) << variable << ": '" << value
                            << "' cannot be used; the name is longer than the kernel allows";

@@ -112,8 +112,7 @@ Profile build_heap_profile(const Snapshot& snapshot, HeapView view, const Module
   }
   locations.finish();
   std::vector<std::string> comments;
-  // One that hands on what it is asked for is a caller like others.
-  if (!heap.foreign_malloc.empty() && heap.samples.empty()) {
+  if (!heap.foreign_malloc.empty()) {
     comments.push_back("the program's malloc is that of " + heap.foreign_malloc + " and is not seen by libprof");
   }
   add_comments(snapshot, comments, &profile);

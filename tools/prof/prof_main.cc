@@ -52,13 +52,14 @@ int print(const std::string& text) {
 int run(int argc, char** argv) {
   CLI::App app("Shows CPU and other profiles in pprof's format.", "prof");
   app.require_subcommand(1);
+  app.set_version_flag("--version", "prof 0.1");
   std::vector<std::string> files;
   TopOptions options;
 
   CLI::App* top = app.add_subcommand("top", "where it went, by function: flat (in the function itself) and cumulative");
   top->add_option("FILE", files, "profiles, gzip or plain; several are added up; - is standard input")->required();
   top->add_flag("--cum", options.by_cum, "sort by the cumulative value");
-  top->add_option("-n", options.max_rows, "show at most this many functions")->check(CLI::PositiveNumber);
+  top->add_option("-n", options.max_rows, "show at most this many functions")->check(CLI::Range(1, 1'000'000'000));
   top->add_option("--sample-index", options.sample_index, "the sample type to show, by name or number");
 
   CLI::App* raw = app.add_subcommand("raw", "all that is in the profile, as text");
