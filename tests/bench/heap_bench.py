@@ -6,7 +6,6 @@ memory. Medians of interleaved rounds of separate processes, with the quartiles.
 
 import glob
 import os
-import resource
 import shutil
 import socket
 import statistics
@@ -15,10 +14,9 @@ import sys
 import tempfile
 import time
 
-BUILD = os.path.abspath(sys.argv[1])
-LIBRARY = os.path.join(BUILD, "libprof.so")
+from measure import BUILD, LIBRARY, ROUNDS, compare, environment, library, quartiles, work_of
+
 PROGRAM = os.path.join(BUILD, "bench_heap")
-ROUNDS = int(os.environ.get("BENCH_ROUNDS", "9"))
 # Bytes, live blocks of the program's, threads.
 CASES = [(16, 0, 1), (64, 0, 1), (1024, 0, 1), (64, 65536, 1), (16, 0, 2), (64, 0, 2), (1024, 0, 2), (64, 65536, 2)]
 STACKS = 10000
@@ -40,21 +38,6 @@ int main(int argc, char** argv) {
 SQL = ("create table t(a integer, b text); with recursive n(i) as (select 1 union all select i + 1 from n where i < 400000) "
        "insert into t select i * 7919 % 100003, hex(i) from n; create index x on t(b, a); "
        "select count(*), group_concat(substr(b, 1, 1), '') from t group by a % 10;")
-
-
-def library(name):
-    """The file of an installed library, or None."""
-    found = sorted(glob.glob(f"/usr/lib/*-linux-gnu/{name}") + glob.glob(f"/usr/lib/heaptrack/{name}"))
-    return found[0] if found else None
-
-
-def environment(folder, **settings):
-    return {"PATH": os.environ["PATH"], "HOME": folder, "LC_ALL": "C.UTF-8"} | settings
-
-
-def quartiles(values):
-    ordered = sorted(values)
-    return ordered[len(ordered) // 4], statistics.median(ordered), ordered[(3 * len(ordered)) // 4]
 
 
 def allocator_ways(folder):
@@ -119,24 +102,14 @@ def memory(folder):
     sys.stdout.flush()
 
 
-def cpu_of_command(command):
-    """CPU time of a command and its children, seconds."""
-    def work(env, folder):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run(command, env=env, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-    return work
-
-
-def cpu_of_redis(env, folder):
+def cpu_of_redis(_, env, folder):
     """CPU time of a redis server that has served a benchmark, start and exit included."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
-    server = subprocess.Popen(["redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--daemonize", "no"], env=env,
-                              cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    # The same program by two names: what it is called decides what it does, and only this one is sure to be installed.
+    server = subprocess.Popen(["redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--daemonize", "no"],
+                              executable=shutil.which("redis-check-rdb"), env=env, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         while subprocess.run(["redis-cli", "-p", port, "ping"], capture_output=True, check=False).returncode != 0:
             time.sleep(.02)
@@ -149,32 +122,42 @@ def cpu_of_redis(env, folder):
     return usage.ru_utime + usage.ru_stime
 
 
-def compare(title, work, folder):
-    print(f"\n{title}: CPU time, relative to the program alone ({ROUNDS} interleaved rounds, median [quartiles])")
-    ways = [("alone", {}), ("alone again", {}),
-            ("libprof PROF_HEAP", {"LD_PRELOAD": LIBRARY, "PROF_HEAP": os.path.join(folder, "heap.prof")})]
-    times = {name: [] for name, _ in ways}
+def snapshot(folder):
+    """A snapshot of 100 000 live samples while the program allocates as fast as it can."""
+    heap = os.path.join(folder, "heap.prof")
+    rows = []
     for _ in range(ROUNDS):
-        for name, settings in ways:
-            times[name].append(work(environment(folder, **settings), folder))
-    base = statistics.median(times["alone"])
-    for name, _ in ways:
-        low, middle, high = (value / base for value in quartiles(times[name]))
-        print(f"  {name:24} {100 * (middle - 1):+7.2f} %   [{100 * (low - 1):+.2f}, {100 * (high - 1):+.2f}]   of {base:.2f} s")
-    sys.stdout.flush()
+        answer = subprocess.run([os.path.join(BUILD, "bench_snapshot"), os.path.join(folder, "heap.1.prof")], check=True,
+                                env=environment(folder, LD_PRELOAD=LIBRARY, PROF_HEAP=heap, PROF_HEAP_RATE="1"), capture_output=True, text=True)
+        rows.append([float(value) for value in answer.stdout.split()])
+        os.remove(os.path.join(folder, "heap.1.prof"))
+    before, during, taken = (statistics.median(column) for column in zip(*rows))
+    print(f"\na snapshot with 100 000 live samples: {taken:.0f} ms from the signal to the file; the longest stall of a thread that "
+          f"allocates: {during:.0f} us, {before:.0f} us in the 200 ms before (medians of {ROUNDS})")
+
+
+def compare_heap(title, work, folder):
+    heap = os.path.join(folder, "heap.prof")
+    ways = [("alone", [], {}), ("alone again", [], {}), ("libprof PROF_HEAP", [], {"LD_PRELOAD": LIBRARY, "PROF_HEAP": heap})]
+    heaptrack = library("libheaptrack_preload.so")
+    if heaptrack:
+        ways.append(("heaptrack", [], {"LD_PRELOAD": heaptrack, "DUMP_HEAPTRACK_OUTPUT": os.path.join(folder, "heaptrack")}))
+    compare(title, work, ways, folder)
 
 
 def main():
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
         pairs(folder)
         memory(folder)
+        snapshot(folder)
     with tempfile.TemporaryDirectory() as folder:
         with open(os.path.join(folder, "source.cc"), "w", encoding="ascii") as source:
             source.write(CPP)
-        if shutil.which("redis-server") and shutil.which("redis-benchmark"):
-            compare("redis-server, 200 000 SET and GET each", cpu_of_redis, folder)
-        compare("sqlite3, an index over 400 000 rows", cpu_of_command(["sqlite3", ":memory:", SQL]), folder)
-        compare("g++, a file of the standard library's templates", cpu_of_command(["g++", "-O1", "-c", "source.cc"]), folder)
+        if shutil.which("redis-benchmark"):
+            compare_heap("redis-server, 200 000 SET and GET each", cpu_of_redis, folder)
+        for title, command in (("sqlite3, an index over 400 000 rows", ["sqlite3", ":memory:", SQL]),
+                               ("g++, a file of the standard library's templates", ["g++", "-O1", "-c", "source.cc"])):
+            compare_heap(title, work_of(command), folder)
 
 
 if __name__ == "__main__":
