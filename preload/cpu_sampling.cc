@@ -34,19 +34,6 @@ StretchOver g_stretch_over = nullptr;
 
 CpuRecord* record() { return region_root<CpuRecord>(Root::cpu); }
 
-LossCause cause_of(StackEnd end) {
-  switch (end) {
-    case StackEnd::too_deep:
-      return LossCause::stack_too_deep;
-    case StackEnd::unreadable:
-      return LossCause::stack_unreadable;
-    case StackEnd::no_progress:
-      return LossCause::stack_no_progress;
-    default:
-      return LossCause::stack_no_unwind_info;
-  }
-}
-
 struct Tick {
   ThreadSlot* slot;
   const ucontext_t* context;
@@ -61,13 +48,8 @@ void record_tick(void* argument) {
   const uint32_t generation = module_generation();
   const StackBounds bounds = {tick.slot->stack_low, tick.slot->stack_high};
   uint64_t* frames = tick.scratch->frames;
-  CaptureResult result = capture(*tick.context, bounds, frames, g_settings.stack_depth);
-  if (result.end != StackEnd::complete) {
-    count_loss(cause_of(result.end));
-    frames[result.frames++] = static_cast<uint64_t>(result.end);
-  }
-  if (result.frames == 0) frames[result.frames++] = static_cast<uint64_t>(StackEnd::lost);
-  const Ref stack = intern_stack(frames, result.frames, generation);
+  const CaptureResult result = capture(*tick.context, bounds, frames, g_settings.stack_depth);
+  const Ref stack = intern_stack(frames, end_stack(frames, result.frames, result.end), generation);
   const uint32_t stretch = record()->stretch.load(std::memory_order_relaxed);
   if (stack == 0 || !count_cpu_ticks(stack, name, stretch, tick.ticks)) {
     count_loss(LossCause::region_full, tick.ticks);
@@ -148,6 +130,8 @@ bool cpu_sampling_prepare(const CpuSettings& settings) {
   action.sa_sigaction = on_sigprof;
   // On the alternate stack where the host has one: it has one because its stacks are small.
   action.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
+  // None of the program's handlers runs on our scratch memory.
+  sigfillset(&action.sa_mask);
   real::sigaction()(SIGPROF, nullptr, &before);
   const bool is_taken =
       before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN && before.sa_sigaction != on_sigprof;

@@ -52,6 +52,13 @@ void* allocate(Name name, size_t size, Arguments... arguments) {
   return may_be_sampled ? heap_allocated(block, size) : block;
 }
 
+// One that may throw: counted after it, or what was counted before would stay so.
+template <typename... Arguments>
+void* allocate_or_throw(Name name, size_t size, Arguments... arguments) {
+  void* block = real<void*>(name, arguments...);
+  return count_bytes(size) ? heap_allocated(block, size) : block;
+}
+
 template <typename... Arguments>
 void* reallocate(Name name, void* block, size_t size, Arguments... arguments) {
   const bool may_be_sampled = count_bytes(size);
@@ -102,9 +109,9 @@ void* mi_zalloc_aligned(size_t size, size_t alignment) { return allocate(kMiZall
 void* mi_realloc_aligned(void* block, size_t size, size_t alignment) {
   return reallocate(kMiReallocAligned, block, size, size, alignment);
 }
-void* mi_new(size_t size) { return allocate(kMiNew, size, size); }
+void* mi_new(size_t size) { return allocate_or_throw(kMiNew, size, size); }
 void* mi_new_nothrow(size_t size) { return allocate(kMiNewNothrow, size, size); }
-void* mi_new_aligned(size_t size, size_t alignment) { return allocate(kMiNewAligned, size, size, alignment); }
+void* mi_new_aligned(size_t size, size_t alignment) { return allocate_or_throw(kMiNewAligned, size, size, alignment); }
 void mi_free(void* block) { release(kMiFree, block); }
 void mi_free_size(void* block, size_t size) { release(kMiFreeSize, block, size); }
 void mi_free_aligned(void* block, size_t alignment) { release(kMiFreeAligned, block, alignment); }

@@ -31,11 +31,10 @@ void heap_freed(void* block);
 TakenBlock heap_taken(void* block);
 void heap_settled(const void* block, const TakenBlock& taken, bool was_freed);
 
-// A block that was taken out lost `bytes` at its front; what is left begins at `rest`. Nothing is left: freed.
-void heap_shrunk(const void* rest, const TakenBlock& taken, size_t bytes);
-
-// A block that was counted, now of another size: counted again, whatever its size.
-void heap_resampled(const void* block, size_t size);
+// Memory that the program mapped: few and large, so that each is recorded, and stands for itself.
+void heap_mapped(const void* block, size_t size);
+// One that was taken out lost `bytes` at its front; what is left begins at `rest`. Nothing is left: freed.
+void heap_unmapped(const void* rest, const TakenBlock& taken, size_t bytes);
 
 // Called at some allocations, in the program's own context: a signal that every thread blocks can be looked for here.
 void heap_sampling_on_visit(void (*visit)());

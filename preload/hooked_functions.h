@@ -4,12 +4,51 @@
 #pragma once
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
+#include <threads.h>
 #include <time.h>
+
+// Locks and waits. What neither waits nor ends a wait is not here: trylock, init, destroy (nothing is kept of a lock that nobody
+// waits for), sem_post.
+#define PROF_WAITING_FUNCTIONS(HOOK)                                                                 \
+  HOOK(int, pthread_mutex_lock, (pthread_mutex_t*))                                                  \
+  HOOK(int, pthread_mutex_timedlock, (pthread_mutex_t*, const struct timespec*))                     \
+  HOOK(int, pthread_mutex_clocklock, (pthread_mutex_t*, clockid_t, const struct timespec*))          \
+  HOOK(int, pthread_mutex_unlock, (pthread_mutex_t*))                                                \
+  HOOK(int, pthread_rwlock_rdlock, (pthread_rwlock_t*))                                              \
+  HOOK(int, pthread_rwlock_wrlock, (pthread_rwlock_t*))                                              \
+  HOOK(int, pthread_rwlock_timedrdlock, (pthread_rwlock_t*, const struct timespec*))                 \
+  HOOK(int, pthread_rwlock_timedwrlock, (pthread_rwlock_t*, const struct timespec*))                 \
+  HOOK(int, pthread_rwlock_clockrdlock, (pthread_rwlock_t*, clockid_t, const struct timespec*))      \
+  HOOK(int, pthread_rwlock_clockwrlock, (pthread_rwlock_t*, clockid_t, const struct timespec*))      \
+  HOOK(int, pthread_rwlock_unlock, (pthread_rwlock_t*))                                              \
+  HOOK(int, pthread_spin_lock, (pthread_spinlock_t*))                                                \
+  HOOK(int, pthread_cond_wait, (pthread_cond_t*, pthread_mutex_t*))                                  \
+  HOOK(int, pthread_cond_timedwait, (pthread_cond_t*, pthread_mutex_t*, const struct timespec*))     \
+  HOOK(int, pthread_cond_clockwait, (pthread_cond_t*, pthread_mutex_t*, clockid_t, const timespec*)) \
+  HOOK(int, pthread_cond_signal, (pthread_cond_t*))                                                  \
+  HOOK(int, pthread_cond_broadcast, (pthread_cond_t*))                                               \
+  HOOK(int, sem_wait, (sem_t*))                                                                      \
+  HOOK(int, sem_timedwait, (sem_t*, const struct timespec*))                                         \
+  HOOK(int, sem_clockwait, (sem_t*, clockid_t, const struct timespec*))                              \
+  HOOK(int, pthread_barrier_wait, (pthread_barrier_t*))                                              \
+  HOOK(int, pthread_join, (pthread_t, void**))                                                       \
+  HOOK(int, pthread_timedjoin_np, (pthread_t, void**, const struct timespec*))                       \
+  HOOK(int, pthread_clockjoin_np, (pthread_t, void**, clockid_t, const struct timespec*))            \
+  HOOK(int, mtx_lock, (mtx_t*))                                                                      \
+  HOOK(int, mtx_timedlock, (mtx_t*, const struct timespec*))                                         \
+  HOOK(int, mtx_unlock, (mtx_t*))                                                                    \
+  HOOK(int, cnd_wait, (cnd_t*, mtx_t*))                                                              \
+  HOOK(int, cnd_timedwait, (cnd_t*, mtx_t*, const struct timespec*))                                 \
+  HOOK(int, cnd_signal, (cnd_t*))                                                                    \
+  HOOK(int, cnd_broadcast, (cnd_t*))                                                                 \
+  HOOK(int, thrd_join, (thrd_t, int*))
 
 #define PROF_HOOKED_FUNCTIONS(HOOK)                                                           \
   /* threads */                                                                               \
   HOOK(int, pthread_create, (pthread_t*, const pthread_attr_t*, void* (*)(void*), void*))     \
+  HOOK(int, thrd_create, (thrd_t*, thrd_start_t, void*))                                      \
   /* names: the samples of a thread carry its name */                                         \
   HOOK(int, pthread_setname_np, (pthread_t, const char*))                                     \
   HOOK(int, prctl, (int, ...))                                                                \
@@ -29,4 +68,5 @@
   HOOK(int, sigwaitinfo, (const sigset_t*, siginfo_t*))                                       \
   HOOK(int, sigtimedwait, (const sigset_t*, siginfo_t*, const struct timespec*))              \
   HOOK(int, signalfd, (int, const sigset_t*, int))                                            \
-  HOOK(int, sigpending, (sigset_t*))
+  HOOK(int, sigpending, (sigset_t*))                                                          \
+  PROF_WAITING_FUNCTIONS(HOOK)

@@ -7,6 +7,7 @@
 
 #include <pthread.h>
 #include <sys/prctl.h>
+#include <threads.h>
 
 #include <cstdarg>
 
@@ -17,10 +18,30 @@
 extern "C" __attribute__((visibility("default"))) int pthread_create(pthread_t* thread,
                                                                      const pthread_attr_t* attributes,
                                                                      void* (*start)(void*), void* argument) {
-  prof::ThreadSlot* slot = prof::thread_is_created(attributes, start, argument);
-  if (slot == nullptr) return prof::real::pthread_create()(thread, attributes, start, argument);
-  const int result = prof::real::pthread_create()(thread, attributes, prof::start_thread, slot);
-  if (result != 0) prof::thread_was_not_created(slot);
+  const prof::Ref creation = prof::thread_creation_begins(start);
+  prof::ThreadSlot* slot = prof::thread_is_created(attributes, start, argument, creation);
+  const int result = slot == nullptr ? prof::real::pthread_create()(thread, attributes, start, argument)
+                                     : prof::real::pthread_create()(thread, attributes, prof::start_thread, slot);
+  if (result == 0) {
+    prof::thread_is_made(creation);
+  } else if (slot != nullptr) {
+    prof::thread_was_not_created(slot);
+  }
+  return result;
+}
+
+extern "C" __attribute__((visibility("default"))) int thrd_create(thrd_t* thread, thrd_start_t start, void* argument) {
+  // Opaque until start_c11_thread gives it its type back.
+  const auto opaque = reinterpret_cast<void* (*)(void*)>(reinterpret_cast<void*>(start));
+  const prof::Ref creation = prof::thread_creation_begins(opaque);
+  prof::ThreadSlot* slot = prof::thread_is_created(nullptr, opaque, argument, creation);
+  const int result = slot == nullptr ? prof::real::thrd_create()(thread, start, argument)
+                                     : prof::real::thrd_create()(thread, prof::start_c11_thread, slot);
+  if (result == thrd_success) {
+    prof::thread_is_made(creation);
+  } else if (slot != nullptr) {
+    prof::thread_was_not_created(slot);
+  }
   return result;
 }
 

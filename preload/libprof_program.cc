@@ -1,7 +1,7 @@
 // libprof.so as a program: the reporter (reporter.h). Executed by a human it says what it is. Normal code.
 //
-//   libprof-reporter PID REGION STRETCH NUMBERED HEAP SNAPSHOT STARTED CHILD CPU HEAP ALLOCS    numbers in decimal; the last three:
-//                                                                                           paths, empty where a kind is off
+//   libprof-reporter PID REGION STRETCH NUMBERED CUMULATIVE SNAPSHOT STARTED CHILD PATH…    numbers in decimal; a path for each kind,
+//                                                                                           empty where that is off
 
 #include <unistd.h>
 
@@ -43,7 +43,7 @@ extern "C" __attribute__((visibility("hidden"), used)) void prof_program_main(lo
   prof::ReportTask task;
   task.stretch = static_cast<uint32_t>(numbers[2]);
   task.numbered = numbers[3] != 0;
-  task.heap = numbers[4] != 0;
+  task.cumulative = numbers[4] != 0;
   task.snapshot = static_cast<uint32_t>(numbers[5]);
   static prof::Output output;
   output.started_unix_ns = static_cast<int64_t>(numbers[6]);
@@ -52,6 +52,11 @@ extern "C" __attribute__((visibility("hidden"), used)) void prof_program_main(lo
     strncpy(output.paths[kind], arguments[1 + kNumbers + kind], sizeof(output.paths[kind]) - 1);
   }
   const bool done = prof::write_profiles_of_process(static_cast<int>(numbers[0]), numbers[1], task, output);
+  if (!done) {
+    prof::LogLine(prof::LogLevel::error)
+        << "process " << numbers[0]
+        << " may not be read (it gave up its rights, or seccomp): no profile now; at its end";
+  }
   _exit(done ? 0 : 1);
 }
 

@@ -18,11 +18,13 @@
 #include "core/base/errno_saver.h"
 #include "core/base/raw_log.h"
 #include "core/base/raw_syscall.h"
+#include "core/record/byte_sampler.h"
 #include "core/record/cpu_buckets.h"
 #include "core/record/heap_buckets.h"
 #include "core/record/live_blocks.h"
 #include "core/record/record.h"
 #include "core/record/scratch.h"
+#include "core/record/snapshot_numbers.h"
 #include "core/report/config.h"
 #include "core/report/output.h"
 #include "core/report/profiler.h"
@@ -30,6 +32,7 @@
 #include "preload/allocator_operators.h"
 #include "preload/cpu_sampling.h"
 #include "preload/extended_allocators.h"
+#include "preload/fork_flag.h"
 #include "preload/heap_sampling.h"
 #include "preload/mapped_memory.h"
 #include "preload/program_malloc.h"
@@ -37,7 +40,8 @@
 #include "preload/reporter.h"
 #include "preload/snapshot_signal.h"
 #include "preload/threads.h"
-#include "preload/unhooked_allocation.h"
+#include "preload/unhooked_calls.h"
+#include "preload/wait_sampling.h"
 
 extern "C" void* __libc_stack_end;  // the loader's: where the main thread's stack began
 extern "C" char** environ;
@@ -52,6 +56,7 @@ Config g_config;
 Output g_output;
 const char* g_foreign_malloc = nullptr;  // whose malloc the program calls, if its calls do not reach ours
 thread_local sigset_t t_mask_before_fork;
+std::atomic<bool> g_launching{false};  // a snapshot's reporter
 std::atomic<bool> g_reporting{false};  // libprof's heap may be locked by the thread that does it
 
 // Whether this process records; everything below does nothing otherwise.
@@ -96,24 +101,40 @@ void note_foreign_malloc() {
           sizeof(HeapRecord::foreign_malloc) - 1);
 }
 
+bool has_heap() { return g_config.kinds.meets(kHeapKinds); }
+bool has_waits() { return g_config.kinds.meets(KindSet(ProfileKind::block, ProfileKind::mutex)); }
+bool has_thread_counts() { return g_config.kinds.has(ProfileKind::threadcreate); }
+
+WaitSettings wait_settings() {
+  WaitSettings settings;
+  if (g_config.kinds.has(ProfileKind::block)) settings.block_rate_ns = g_config.block_rate_ns;
+  if (g_config.kinds.has(ProfileKind::mutex)) settings.mutex_fraction = g_config.mutex_fraction;
+  settings.stack_depth = g_config.stack_depth;
+  return settings;
+}
+
 // A region with a first thread in it, and the sampling switched on. False: said, and nothing is left on.
 bool start_recording(uint64_t stack_low, uint64_t stack_high) {
-  if (!region_create() || !record_create(g_config.heap ? g_config.heap_rate : 0, g_config.heap_peak)) {
+  const RecordedKinds recorded = {has_heap() ? g_config.heap_rate : 0, g_config.heap_peak,
+                                  has_waits() || has_thread_counts()};
+  if (!fork_flag_set() || !region_create() || !record_create(recorded)) {
     LogLine(LogLevel::warn) << "no memory for recording: no profile";
     region_abandon();
     return false;
   }
-  const bool cpu = g_config.cpu && prepare_cpu();
-  if (!threads_start() || (!cpu && !g_config.heap)) {
+  const bool cpu = g_config.kinds.has(ProfileKind::cpu) && prepare_cpu();
+  if (!threads_start() || (!cpu && !g_config.kinds.meets(kCumulativeKinds))) {
     region_abandon();
     return false;
   }
   register_calling_thread(stack_low, stack_high);
   if (cpu && g_config.cpu_signal == 0) cpu_sampling_start();
-  if (g_config.heap) {
+  if (has_heap()) {
     note_foreign_malloc();
     heap_sampling_start(g_config.heap_rate, g_config.stack_depth);
   }
+  if (has_waits()) wait_sampling_start(wait_settings());
+  if (has_thread_counts()) count_threads(g_config.stack_depth);
   return true;
 }
 
@@ -128,20 +149,19 @@ void on_stretch_over(uint32_t stretch) { reporter_launch(task_of_stretch(stretch
 
 // Signal-safe.
 void on_snapshot_wanted() {
-  if (!active() || !g_config.heap) return;
+  if (!active()) return;
   // Two threads may be here at once.
-  static std::atomic<bool> launching{false};
-  const bool is_first = !launching.exchange(true, std::memory_order_acquire);
-  if (!is_first || reporter_is_busy_with_heap()) {
-    if (is_first) launching.store(false, std::memory_order_release);
+  const bool is_first = !g_launching.exchange(true, std::memory_order_acquire);
+  if (!is_first || reporter_is_busy_with_snapshot()) {
+    if (is_first) g_launching.store(false, std::memory_order_release);
     LogLine(LogLevel::warn) << "an earlier snapshot is still being written: none for this signal; try again";
     return;
   }
   ReportTask task;
-  task.heap = true;
-  task.snapshot = region_root<HeapRecord>(Root::heap)->snapshots_asked.fetch_add(1) + 1;
+  task.cumulative = true;
+  task.snapshot = region_root<SnapshotNumbers>(Root::snapshots)->asked.fetch_add(1) + 1;
   reporter_launch(task, g_output);
-  launching.store(false, std::memory_order_release);
+  g_launching.store(false, std::memory_order_release);
 }
 
 void poll_for_snapshots() { poll_snapshot_signal(); }
@@ -198,18 +218,22 @@ void after_fork_in_child() {
     }
     close_inherited_perf_events();
     heap_sampling_pause();
+    wait_sampling_stop();
+    count_threads(0);
     this_thread_is(nullptr);
     region_abandon();
     forget_live_blocks();
     reset_scratch();
     reporter_forget();
+    g_launching.store(false);
+    forget_draws();
     // Where the parent was writing a profile at that moment, libprof's heap may be locked by a thread that is not here.
     bool is_recorded = false;
     if (g_config.follow && !g_reporting.load()) {
       output_for_child(&g_output);
       is_recorded = start_recording(low, high);
     }
-    if (!is_recorded || !g_config.heap) heap_sampling_stop();
+    if (!is_recorded || !has_heap()) heap_sampling_stop();
   }
   pthread_sigmask(SIG_SETMASK, &t_mask_before_fork, nullptr);
 }
@@ -218,18 +242,17 @@ void after_fork_in_child() {
 bool begin() {
   if (reporter_is_this_process() || getauxval(AT_SECURE) != 0) return false;
   g_config = config_from_environment(environ);
-  if (!g_config.cpu && !g_config.heap) return false;
+  if (g_config.kinds.empty()) return false;
   output_prepare(g_config, &g_output);
   if (g_output.is_child && !g_config.follow) return false;
-  g_config.cpu = g_output.path_of(ProfileKind::cpu)[0] != '\0';
-  g_config.heap = g_output.path_of(ProfileKind::heap)[0] != '\0' || g_output.path_of(ProfileKind::allocs)[0] != '\0';
-  if (!g_config.cpu && !g_config.heap) return false;
+  g_config.kinds = g_output.kinds();
+  if (g_config.kinds.empty()) return false;
   unwind_start({reinterpret_cast<uint64_t>(__ehdr_start), reinterpret_cast<uint64_t>(etext)});
   reporter_prepare();
   cpu_sampling_on_stretch_over(on_stretch_over);
-  if (g_config.cpu) install_switch_signal();
-  if (g_config.heap) {
-    snapshot_signal_start(g_config.snapshot_signal, on_snapshot_wanted);
+  if (g_config.kinds.has(ProfileKind::cpu)) install_switch_signal();
+  if (g_config.kinds.meets(kCumulativeKinds)) snapshot_signal_start(g_config.snapshot_signal, on_snapshot_wanted);
+  if (has_heap()) {
     heap_sampling_on_visit(poll_for_snapshots);
     g_foreign_malloc = file_of_foreign_malloc();
     if (g_foreign_malloc == nullptr) {
@@ -247,27 +270,33 @@ bool begin() {
 
 __attribute__((constructor)) void start() {
   real::find_all();
-  if (begin() && g_config.heap) return;
-  heap_sampling_stop();
-  if (getauxval(AT_SECURE) == 0 && !reporter_is_this_process()) unhook_allocation();
+  const bool is_recorded = begin();
+  const bool heap = is_recorded && has_heap();
+  const bool waits = is_recorded && has_waits();
+  if (!heap) heap_sampling_stop();
+  if ((heap && waits) || getauxval(AT_SECURE) != 0 || reporter_is_this_process()) return;
+  unhook_calls(/*allocation=*/!heap, /*waits=*/!waits);
 }
 
 __attribute__((destructor)) void stop() {
   if (!active() || g_reporting.exchange(true)) return;
   const ErrnoSaver errno_saver;
   std::vector<std::string> notes;
-  const unsigned unsampled = g_config.cpu ? count_unsampled_threads() : 0;
+  const bool cpu = g_config.kinds.has(ProfileKind::cpu);
+  const unsigned unsampled = cpu ? count_unsampled_threads() : 0;
   if (unsampled != 0) notes.push_back("threads without a clock at the end: " + std::to_string(unsampled));
-  const bool was_on = g_config.cpu && cpu_sampling_stop();
+  const bool was_on = cpu && cpu_sampling_stop();
   cpu_sampling_leave();
   heap_sampling_stop();
+  wait_sampling_stop();
+  count_threads(0);
   const uint32_t stretch = region_root<CpuRecord>(Root::cpu)->stretch.load();
   const bool unwritten = reporter_wait(stretch);
   ReportTask task;
   // A stretch that was switched off is its reporter's, unless that failed.
   // Where the program took SIGPROF over, the stretch ended without one.
   if (was_on || (stretch != 0 && unwritten)) task = task_of_stretch(stretch);
-  task.heap = g_config.heap;
+  task.cumulative = g_config.kinds.meets(kCumulativeKinds);
   write_own_profiles(g_region, task, g_output, notes);
   g_reporting.store(false);
 }

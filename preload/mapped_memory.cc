@@ -28,8 +28,8 @@ void* counted_mmap(void* real, void* address, size_t bytes, int protection, int 
   if (block == MAP_FAILED || !is_memory) return block;
   // Over what was there (MAP_FIXED): that is gone.
   if (may_be_live(block)) heap_freed(block);
-  const size_t size = whole_pages(bytes);
-  return count_bytes(size) ? heap_allocated(block, size) : block;
+  heap_mapped(block, whole_pages(bytes));
+  return block;
 }
 
 void* our_mmap(void* address, size_t bytes, int protection, int flags, int fd, off_t offset) {
@@ -43,7 +43,7 @@ int our_munmap(void* address, size_t bytes) {
   const TakenBlock taken = may_be_live(address) ? heap_taken(address) : TakenBlock{};
   const int result = reinterpret_cast<int (*)(void*, size_t)>(g_munmap)(address, bytes);
   if (result == 0) {
-    heap_shrunk(static_cast<char*>(address) + whole_pages(bytes), taken, whole_pages(bytes));
+    heap_unmapped(static_cast<char*>(address) + whole_pages(bytes), taken, whole_pages(bytes));
   } else {
     heap_settled(address, taken, /*was_freed=*/false);
   }
@@ -61,7 +61,7 @@ void* our_mremap(void* address, size_t old_bytes, size_t bytes, int flags, ...) 
   const bool done = block != MAP_FAILED;
   heap_settled(address, taken, done);
   // Only what was counted goes on being counted: the mapping may be a file's.
-  if (done && taken.bucket != 0) heap_resampled(block, whole_pages(bytes));
+  if (done && taken.bucket != 0) heap_mapped(block, whole_pages(bytes));
   return block;
 }
 

@@ -1,5 +1,6 @@
 #include "preload/reporter.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/auxv.h>
@@ -17,7 +18,7 @@
 #include "core/base/raw_syscall.h"
 #include "core/base/region.h"
 #include "core/record/cpu_buckets.h"
-#include "core/record/heap_buckets.h"
+#include "core/record/snapshot_numbers.h"
 
 extern "C" const char __ehdr_start[] __attribute__((visibility("hidden")));
 extern "C" void prof_program_entry() __attribute__((visibility("hidden")));
@@ -27,7 +28,7 @@ namespace {
 
 char g_own_path[4096];  // of libprof.so; empty: not known, and every profile is written at exit
 
-// What one launch needs, by stretch & 1, or of the heap; static, because both children read it when the handler may have
+// What one launch needs, by stretch & 1, or of a snapshot; static, because both children read it when the handler may have
 // returned.
 struct Launch {
   ReportTask task;
@@ -38,7 +39,7 @@ struct Launch {
   alignas(16) unsigned char child_stack[4096];
   alignas(16) unsigned char reporter_stack[4096];
 };
-constexpr unsigned kHeapLaunch = 2;
+constexpr unsigned kSnapshotLaunch = 2;
 Launch g_launches[3];
 
 void put_number(char (&to)[24], uint64_t number) { *std::to_chars(to, to + 23, number).ptr = '\0'; }
@@ -92,13 +93,31 @@ Reported reported(uint32_t stretch) {
 }
 
 bool is_dealt_with(const ReportTask& task) {
-  if (!task.heap) return reported(task.stretch) != Reported::no;
-  return region_root<HeapRecord>(Root::heap)->snapshots_done.load(std::memory_order_acquire) == task.snapshot;
+  if (!task.cumulative) return reported(task.stretch) != Reported::no;
+  return region_root<SnapshotNumbers>(Root::snapshots)->done.load(std::memory_order_acquire) == task.snapshot;
+}
+
+// Not one that has ended and that nobody has reaped.
+bool is_running(int pid) {
+  char path[32] = "/proc/";
+  char* end = std::to_chars(path + 6, path + 24, pid).ptr;
+  memcpy(end, "/stat", 6);
+  const long fd = raw_syscall(SYS_open, path, O_RDONLY | O_CLOEXEC);
+  // Without /proc: what kill says.
+  if (fd < 0) return fd != -ENOENT && raw_syscall(SYS_kill, pid, 0) == 0;
+  char text[128];
+  const long bytes = raw_syscall(SYS_read, fd, text, sizeof(text));
+  raw_syscall(SYS_close, fd);
+  // "PID (name) state …": the name is at most 15 bytes, and may have a bracket in it.
+  for (long i = bytes - 3; i > 0; --i) {
+    if (text[i] == ')') return text[i + 2] != 'Z' && text[i + 2] != 'X';
+  }
+  return false;
 }
 
 bool is_at_work(const Launch& launch) {
   const int pid = launch.pid.load(std::memory_order_acquire);
-  return pid != 0 && !is_dealt_with(launch.task) && raw_syscall(SYS_kill, pid, 0) == 0;
+  return pid != 0 && !is_dealt_with(launch.task) && is_running(pid);
 }
 
 }  // namespace
@@ -136,7 +155,7 @@ void reporter_prepare() {
 }
 
 void reporter_launch(const ReportTask& task, const Output& output) {
-  Launch& launch = g_launches[task.heap ? kHeapLaunch : task.stretch & 1];
+  Launch& launch = g_launches[task.cumulative ? kSnapshotLaunch : task.stretch & 1];
   launch.task = task;
   launch.pid.store(0, std::memory_order_relaxed);
   if (g_own_path[0] == '\0') return;
@@ -145,7 +164,7 @@ void reporter_launch(const ReportTask& task, const Output& output) {
                               reinterpret_cast<uint64_t>(g_region),
                               task.stretch,
                               task.numbered ? 1u : 0u,
-                              task.heap ? 1u : 0u,
+                              task.cumulative ? 1u : 0u,
                               task.snapshot,
                               static_cast<uint64_t>(output.started_unix_ns),
                               output.is_child ? 1u : 0u};
@@ -176,7 +195,7 @@ void reporter_launch(const ReportTask& task, const Output& output) {
 
 bool reporter_is_busy(uint32_t next_stretch) { return is_at_work(g_launches[next_stretch & 1]); }
 
-bool reporter_is_busy_with_heap() { return is_at_work(g_launches[kHeapLaunch]); }
+bool reporter_is_busy_with_snapshot() { return is_at_work(g_launches[kSnapshotLaunch]); }
 
 bool reporter_wait(uint32_t stretch) {
   constexpr int kMostMilliseconds = 5000;

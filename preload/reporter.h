@@ -8,7 +8,7 @@
 // executes nothing, has no exit signal, and is reaped at once. (A host that is process 1 of its container, or has asked to be
 // given orphans, gets the reporter's end all the same.)
 //
-// Signal-safe where not said otherwise. At most one for the odd and one for the even stretches at a time, and one for the heap.
+// Signal-safe where not said otherwise. At most one for the odd and one for the even stretches at a time, and one for a snapshot.
 #pragma once
 
 #include <cstdint>
@@ -23,14 +23,14 @@ bool reporter_is_this_process();
 // Finds libprof.so's path. Normal code, once.
 void reporter_prepare();
 
-// Starts one for a stretch that has ended, or for a heap snapshot. What fails of a stretch is made good at exit.
+// Starts one for a stretch that has ended, or for a snapshot. What fails of a stretch is made good at exit.
 void reporter_launch(const ReportTask& task, const Output& output);
 
 // Whether the reporter of the stretch before the last one is still at work: a new stretch would write over what it reads.
 bool reporter_is_busy(uint32_t next_stretch);
 
-// Whether the reporter of the last heap snapshot is still at work.
-bool reporter_is_busy_with_heap();
+// Whether the reporter of the last snapshot is still at work.
+bool reporter_is_busy_with_snapshot();
 
 // Normal code, at exit: waits, 5 s at most, for those that are at work. True: nothing became of this stretch's profile.
 bool reporter_wait(uint32_t stretch);

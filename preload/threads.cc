@@ -2,17 +2,23 @@
 
 #include <signal.h>
 
+#include <atomic>
 #include <climits>
 
 #include "core/base/raw_syscall.h"
+#include "core/record/event_buckets.h"
 #include "core/record/loss_counters.h"
 #include "preload/cpu_sampling.h"
+#include "preload/fork_flag.h"
+#include "preload/own_stack.h"
+#include "preload/wait_sampling.h"
 
 namespace prof {
 namespace {
 
 pthread_key_t g_key;
 bool g_key_made = false;
+std::atomic<unsigned> g_count_depth{0};
 
 // A key's destructors run in rounds while some destructor sets a value again. Ours waits for the last round, so that the
 // program's own destructors are still sampled.
@@ -20,6 +26,8 @@ void on_thread_exit(void* value) {
   auto* slot = static_cast<ThreadSlot*>(value);
   if (g_region == nullptr || g_region->pid != raw_getpid()) return;
   if (++slot->exit_rounds < PTHREAD_DESTRUCTOR_ITERATIONS && pthread_setspecific(g_key, slot) == 0) return;
+  waits_of_thread_end(slot);
+  if (slot->created_by != 0) count_events(region_at<EventBucket>(slot->created_by), 0, 1);
   cpu_sampling_thread_ends(slot);
 }
 
@@ -63,7 +71,23 @@ ThreadSlot* slot_of_calling_thread() {
   return g_key_made ? static_cast<ThreadSlot*>(pthread_getspecific(g_key)) : nullptr;
 }
 
-ThreadSlot* thread_is_created(const pthread_attr_t* attributes, void* (*start)(void*), void* argument) {
+void count_threads(unsigned stack_depth) { g_count_depth.store(stack_depth, std::memory_order_release); }
+
+Ref thread_creation_begins(void* (*start)(void*)) {
+  const unsigned depth = g_count_depth.load(std::memory_order_acquire);
+  if (depth == 0 || !fork_flag_holds()) return 0;
+  const Ref stack = own_stack(depth);
+  if (stack == 0) return 0;
+  const Ref bucket = find_event_bucket(EventKind::thread_created, stack, reinterpret_cast<uint64_t>(start));
+  if (bucket == 0) count_loss(LossCause::region_full);
+  return bucket;
+}
+
+void thread_is_made(Ref creation) {
+  if (creation != 0) count_events(region_at<EventBucket>(creation), 1, 0);
+}
+
+ThreadSlot* thread_is_created(const pthread_attr_t* attributes, void* (*start)(void*), void* argument, Ref creation) {
   // Not in a child by vfork or raw clone: the region is its parent's.
   if (g_region == nullptr || !g_key_made || g_region->pid != raw_getpid()) return nullptr;
   ThreadSlot* slot = take_thread_slot();
@@ -73,22 +97,39 @@ ThreadSlot* thread_is_created(const pthread_attr_t* attributes, void* (*start)(v
   }
   slot->start_routine = reinterpret_cast<uint64_t>(start);
   slot->start_argument = reinterpret_cast<uint64_t>(argument);
+  slot->created_by = creation;
   slot->stack_low = stack_bytes(attributes);  // its size, until the thread knows where it is
   return slot;
 }
 
 void thread_was_not_created(ThreadSlot* slot) { give_back_thread_slot(slot); }
 
-void* start_thread(void* argument) {
-  auto* slot = static_cast<ThreadSlot*>(argument);
-  const auto start = reinterpret_cast<void* (*)(void*)>(slot->start_routine);
-  auto* start_argument = reinterpret_cast<void*>(slot->start_argument);
+namespace {
+
+void thread_begins(ThreadSlot* slot) {
   // glibc puts its thread descriptor at the stack's upper end, whether the stack is its own or the program's.
   slot->stack_high = pthread_self();
   slot->stack_low = slot->stack_low == 0 ? 0 : slot->stack_high - slot->stack_low;
   pthread_setspecific(g_key, slot);
   cpu_sampling_thread_begins(slot);
   unblock_sigprof();
+}
+
+}  // namespace
+
+void* start_thread(void* argument) {
+  auto* slot = static_cast<ThreadSlot*>(argument);
+  const auto start = reinterpret_cast<void* (*)(void*)>(slot->start_routine);
+  auto* start_argument = reinterpret_cast<void*>(slot->start_argument);
+  thread_begins(slot);
+  return start(start_argument);
+}
+
+int start_c11_thread(void* argument) {
+  auto* slot = static_cast<ThreadSlot*>(argument);
+  const auto start = reinterpret_cast<int (*)(void*)>(slot->start_routine);
+  auto* start_argument = reinterpret_cast<void*>(slot->start_argument);
+  thread_begins(slot);
   return start(start_argument);
 }
 

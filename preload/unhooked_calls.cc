@@ -1,7 +1,9 @@
-#include "preload/unhooked_allocation.h"
+#include "preload/unhooked_calls.h"
 
 #include <dlfcn.h>
 #include <link.h>
+
+#include <iterator>
 
 #include "preload/call_slots.h"
 #include "preload/program_malloc.h"
@@ -10,9 +12,16 @@
 namespace prof {
 namespace {
 
-constexpr const char* kNames[] = {"malloc",   "calloc",         "realloc",       "reallocarray", "free",
-                                  "memalign", "posix_memalign", "aligned_alloc", "valloc",       "pvalloc"};
-constexpr unsigned kCount = sizeof(kNames) / sizeof(kNames[0]);
+constexpr const char* kAllocation[] = {"malloc",   "calloc",         "realloc",       "reallocarray", "free",
+                                       "memalign", "posix_memalign", "aligned_alloc", "valloc",       "pvalloc"};
+// Not the conditions' calls: an object may have been bound to their older form, and a slot does not say so.
+constexpr const char* kWaits[] = {"pthread_mutex_lock",
+                                  "pthread_mutex_unlock",
+                                  "pthread_rwlock_rdlock",
+                                  "pthread_rwlock_wrlock",
+                                  "pthread_rwlock_unlock",
+                                  "pthread_spin_lock",
+                                  "sem_wait"};
 
 // Whether what the program finds first under a name is ours: itself, or a stub of the program's that leads on (it has one where it
 // takes the function's address; its symbol has a value then, and no section).
@@ -24,21 +33,30 @@ bool is_ours(const void* first, const Dl_info& own) {
   return info.dli_fbase == own.dli_fbase || (symbol != nullptr && symbol->st_shndx == SHN_UNDEF);
 }
 
+struct Calls {
+  PassedCall list[std::size(kAllocation) + std::size(kWaits)];
+  unsigned count = 0;
+
+  template <size_t size>
+  void add(const char* const (&names)[size], const Dl_info& own) {
+    for (const char* name : names) {
+      if (!is_ours(real::first_definition(name), own)) continue;
+      // RTLD_DEFAULT is our own: libprof.so is linked with -Bsymbolic. (Its handle cannot be searched: it was not opened by dlopen.)
+      list[count++] = {name, dlsym(RTLD_DEFAULT, name), dlsym(RTLD_NEXT, name)};
+    }
+  }
+};
+
 }  // namespace
 
-void unhook_allocation() {
+void unhook_calls(bool allocation, bool waits) {
   Dl_info own = {};
-  if (dladdr(reinterpret_cast<const void*>(&unhook_allocation), &own) == 0) return;
+  if (dladdr(reinterpret_cast<const void*>(&unhook_calls), &own) == 0) return;
+  Calls calls;
   // Else nobody calls ours but whoever was bound otherwise, and that stays.
-  if (!program_malloc_reaches_ours()) return;
-  PassedCall calls[kCount];
-  unsigned count = 0;
-  for (const char* name : kNames) {
-    if (!is_ours(real::first_definition(name), own)) continue;
-    // RTLD_DEFAULT is our own: libprof.so is linked with -Bsymbolic. (Its handle cannot be searched: it was not opened by dlopen.)
-    calls[count++] = {name, dlsym(RTLD_DEFAULT, name), dlsym(RTLD_NEXT, name)};
-  }
-  point_call_slots_past(calls, count);
+  if (allocation && program_malloc_reaches_ours()) calls.add(kAllocation, own);
+  if (waits) calls.add(kWaits, own);
+  if (calls.count != 0) point_call_slots_past(calls.list, calls.count);
 }
 
 }  // namespace prof

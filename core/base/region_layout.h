@@ -24,14 +24,27 @@ using Ref = uint32_t;
 inline constexpr unsigned kRefShift = 3;
 
 inline constexpr uint64_t kRegionMagic = 0x3130'464f'5250'4c00;  // "\0LPROF01", read as little-endian
-inline constexpr uint32_t kRegionVersion = 2;                    // any change of any layout changes this
+inline constexpr uint32_t kRegionVersion = 3;                    // any change of any layout changes this
 inline constexpr unsigned kSegmentShift = 20;
 inline constexpr uint64_t kSegmentBytes = uint64_t{1} << kSegmentShift;
 inline constexpr unsigned kMaxSegments = 256;
 inline constexpr char kRegionName[] = "libprof-region";  // the memfd's name, as seen in /proc/PID/maps
 
 // Where each structure of the record side begins. The order is part of the layout.
-enum class Root : unsigned { stacks, thread_names, threads, modules, losses, cpu, heap, live, count };
+enum class Root : unsigned {
+  stacks,
+  thread_names,
+  threads,
+  modules,
+  losses,
+  cpu,
+  heap,
+  live,
+  snapshots,
+  events,
+  waits,
+  count
+};
 
 struct RegionHeader {
   std::atomic<uint64_t> magic;  // written last, when everything else is in place

@@ -46,6 +46,11 @@ bool next_sample(size_t size, uint64_t rate) {
   return true;
 }
 
+void forget_draws() {
+  t_random = 0;
+  skip_bytes(0);
+}
+
 double blocks_of_sample(uint64_t size, uint64_t rate) {
   if (rate == 1) return 1;
   return -1 / std::expm1(-static_cast<double>(sampled_bytes(size)) / static_cast<double>(rate));

@@ -39,6 +39,9 @@ inline void skip_bytes(uint64_t bytes) {
   ++t_sampler_calls;
 }
 
+// In a child of fork, for the thread that came out of it: it shall not draw what its parent and its siblings draw.
+void forget_draws();
+
 // What one sampled block of a size stands for, in blocks: 1 / (1 - exp(-size / rate)).
 double blocks_of_sample(uint64_t size, uint64_t rate);
 

@@ -17,8 +17,9 @@ void save_for_peak(HeapBucket* bucket, const HeapRecord& heap) {
   bucket->saved_epoch.store(epoch, std::memory_order_release);
 }
 
-int64_t bytes_of_sample(uint64_t size, uint64_t rate) {
-  return static_cast<int64_t>(static_cast<double>(size) * blocks_of_sample(size, rate));
+int64_t bytes_of_sample(const HeapBucket& bucket, uint64_t rate) {
+  const double blocks = bucket.is_whole != 0 ? 1 : blocks_of_sample(bucket.size, rate);
+  return static_cast<int64_t>(static_cast<double>(bucket.size) * blocks);
 }
 
 void raise_peak(HeapRecord* heap, int64_t live) {
@@ -33,13 +34,13 @@ void raise_peak(HeapRecord* heap, int64_t live) {
 
 }  // namespace
 
-Ref find_heap_bucket(Ref stack, uint64_t size) {
+Ref find_heap_bucket(Ref stack, uint64_t size, bool is_whole) {
   const uint64_t hash = (uint64_t{stack} * 0x9e37'79b9'7f4a'7c15) ^ (size * 0xc2b2'ae3d'27d4'eb4f);
   std::atomic<Ref>& head = record()->heads[((hash ^ (hash >> 29)) * 0x9e37'79b9'7f4a'7c15 >> 32) % kHeapHeads];
   Ref first = head.load(std::memory_order_acquire);
   for (Ref ref = first; ref != 0;) {
     const auto* bucket = region_at<HeapBucket>(ref);
-    if (bucket->stack == stack && bucket->size == size) return ref;
+    if (bucket->stack == stack && bucket->size == size && (bucket->is_whole != 0) == is_whole) return ref;
     ref = bucket->next;
   }
   const Ref ref = region_allocate(sizeof(HeapBucket));
@@ -47,6 +48,7 @@ Ref find_heap_bucket(Ref stack, uint64_t size) {
   auto* bucket = region_at<HeapBucket>(ref);
   bucket->stack = stack;
   bucket->size = size;
+  bucket->is_whole = is_whole ? 1 : 0;
   do {
     bucket->next = first;
   } while (!head.compare_exchange_weak(first, ref, std::memory_order_release, std::memory_order_acquire));
@@ -61,7 +63,7 @@ void count_allocated(HeapBucket* bucket) {
   }
   save_for_peak(bucket, *heap);
   bucket->allocated.fetch_add(1, std::memory_order_release);
-  const int64_t bytes = bytes_of_sample(bucket->size, heap->rate);
+  const int64_t bytes = bytes_of_sample(*bucket, heap->rate);
   raise_peak(heap, heap->live_bytes.fetch_add(bytes, std::memory_order_relaxed) + bytes);
 }
 
@@ -69,7 +71,7 @@ void count_freed(HeapBucket* bucket) {
   HeapRecord* heap = record();
   if (heap->keeps_peak != 0) {
     save_for_peak(bucket, *heap);
-    heap->live_bytes.fetch_sub(bytes_of_sample(bucket->size, heap->rate), std::memory_order_relaxed);
+    heap->live_bytes.fetch_sub(bytes_of_sample(*bucket, heap->rate), std::memory_order_relaxed);
   }
   bucket->freed.fetch_add(1, std::memory_order_release);
 }

@@ -16,6 +16,7 @@ struct HeapBucket {
   Ref next;
   Ref stack;
   uint64_t size;                // of each block, bytes as asked for
+  uint64_t is_whole;            // 1: each was recorded, and stands for itself; 0: sampled by size
   std::atomic<uint64_t> freed;  // before `allocated`: a reader that meets it first never sees more freed than allocated
   std::atomic<uint64_t> allocated;
   std::atomic<uint64_t> saved_epoch;  // 0: never
@@ -33,13 +34,11 @@ struct HeapRecord {
   std::atomic<int64_t> live_bytes;  // estimated; kept only for the peak
   std::atomic<int64_t> peak_bytes;
   std::atomic<int64_t> peak_unix_ns;
-  std::atomic<uint32_t> snapshots_asked;  // numbers of PROF_SIGNAL's snapshots, from 1
-  std::atomic<uint32_t> snapshots_done;   // the last that its reporter has dealt with
   std::atomic<Ref> heads[kHeapHeads];
 };
 
-// The bucket of a stack and a size, new or old. 0: no room.
-Ref find_heap_bucket(Ref stack, uint64_t size);
+// The bucket of a stack and a size, new or old. is_whole: see there. 0: no room.
+Ref find_heap_bucket(Ref stack, uint64_t size, bool is_whole = false);
 
 // A sampled block was allocated (and is live), or freed.
 void count_allocated(HeapBucket* bucket);

@@ -37,6 +37,8 @@ void remove_from_filter(const void* block) {
 }
 
 LiveBlock* find(const void* block) {
+  // A free entry's address is null, which programs free too.
+  if (reinterpret_cast<uint64_t>(block) <= kBeingClaimed) return nullptr;
   for (Ref ref = head_of(block).load(std::memory_order_acquire); ref != 0;) {
     auto* entry = region_at<LiveBlock>(ref);
     if (entry->address.load(std::memory_order_acquire) == reinterpret_cast<uint64_t>(block)) return entry;

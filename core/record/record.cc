@@ -1,13 +1,16 @@
 #include "core/record/record.h"
 
 #include "core/record/cpu_buckets.h"
+#include "core/record/event_buckets.h"
 #include "core/record/heap_buckets.h"
 #include "core/record/live_blocks.h"
 #include "core/record/loss_counters.h"
+#include "core/record/snapshot_numbers.h"
 #include "core/record/stack_table.h"
 #include "core/record/thread_names.h"
 #include "core/record/thread_table.h"
 #include "core/record/unloaded_modules.h"
+#include "core/record/wait_table.h"
 
 namespace prof {
 namespace {
@@ -32,11 +35,13 @@ bool create_heap(uint64_t rate, bool keeps_peak) {
 
 }  // namespace
 
-bool record_create(uint64_t heap_rate, bool keeps_peak) {
+bool record_create(const RecordedKinds& kinds) {
   return create<StackTable>(Root::stacks) && create<ThreadNameTable>(Root::thread_names) &&
          create<ThreadTable>(Root::threads) && create<ModuleTable>(Root::modules) &&
          create<LossCounters>(Root::losses) && create<CpuRecord>(Root::cpu) &&
-         (heap_rate == 0 || create_heap(heap_rate, keeps_peak));
+         create<SnapshotNumbers>(Root::snapshots) &&
+         (kinds.heap_rate == 0 || create_heap(kinds.heap_rate, kinds.heap_peak)) &&
+         (!kinds.events || (create<EventRecord>(Root::events) && wait_table_create()));
 }
 
 }  // namespace prof

@@ -5,7 +5,13 @@
 
 namespace prof {
 
-// heap_rate: mean bytes between sampled allocations, 0: none are recorded. False: no room (the region is then unusable).
-bool record_create(uint64_t heap_rate = 0, bool keeps_peak = false);
+struct RecordedKinds {
+  uint64_t heap_rate = 0;  // mean bytes between sampled allocations, 0: none are recorded
+  bool heap_peak = false;
+  bool events = false;  // waits, threads made
+};
+
+// False: no room (the region is then unusable).
+bool record_create(const RecordedKinds& kinds);
 
 }  // namespace prof

@@ -2,6 +2,8 @@
 
 #include <cstring>
 
+#include "core/record/loss_counters.h"
+
 namespace prof {
 namespace {
 
@@ -15,7 +17,29 @@ uint64_t hash_of(const uint64_t* frames, uint32_t count, uint32_t generation) {
   return hash;
 }
 
+LossCause loss_of(StackEnd end) {
+  switch (end) {
+    case StackEnd::too_deep:
+      return LossCause::stack_too_deep;
+    case StackEnd::unreadable:
+      return LossCause::stack_unreadable;
+    case StackEnd::no_progress:
+      return LossCause::stack_no_progress;
+    default:
+      return LossCause::stack_no_unwind_info;
+  }
+}
+
 }  // namespace
+
+uint32_t end_stack(uint64_t* frames, uint32_t count, StackEnd end) {
+  if (end != StackEnd::complete) {
+    count_loss(loss_of(end));
+    frames[count++] = static_cast<uint64_t>(end);
+  }
+  if (count == 0) frames[count++] = static_cast<uint64_t>(StackEnd::lost);
+  return count;
+}
 
 Ref intern_stack(const uint64_t* frames, uint32_t count, uint32_t generation) {
   const uint64_t hash = hash_of(frames, count, generation);

@@ -6,6 +6,7 @@
 //                                  └ frames[count], leaf first
 #pragma once
 
+#include "core/base/address.h"
 #include "core/base/region.h"
 
 namespace prof {
@@ -25,6 +26,10 @@ struct StackEntry {
   std::atomic<Ref> buckets;
   uint64_t frames[];  // core/base/address.h says what they are
 };
+
+// Ends a walk's `count` frames: with a marker where it ended early, which is counted as a loss; never empty. Answers the number now;
+// frames has room for two more.
+uint32_t end_stack(uint64_t* frames, uint32_t count, StackEnd end);
 
 // The entry of these frames, new or old. 0: no room (the caller counts the loss). count: 1 to kMaxStackFrames.
 Ref intern_stack(const uint64_t* frames, uint32_t count, uint32_t generation);

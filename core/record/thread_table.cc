@@ -45,6 +45,8 @@ ThreadSlot* take_thread_slot() {
   slot->registered = 0;
   slot->ticks_given = 0;
   slot->name = 0;
+  slot->waits.store(0, std::memory_order_relaxed);
+  slot->created_by = 0;
   slot->stack_low = slot->stack_high = 0;
   return slot;
 }

@@ -8,6 +8,21 @@
 
 namespace prof {
 
+// What a thread waits for.
+enum class WaitKind : uint32_t { none, mutex, read_lock, write_lock, spin_lock, condition, semaphore, barrier, join };
+
+// One wait that is going on. Written by the waiting thread only; `kind` last at its beginning, and first at its end.
+struct WaitNote {
+  std::atomic<WaitKind> kind;
+  Ref stack;         // where; 0: not kept
+  int64_t since_ns;  // CLOCK_MONOTONIC
+  uint64_t object;   // address of what it waits for
+  uint64_t frame;    // stack pointer: a wait that was left by a jump is told by it
+  uint32_t entry;    // of the wait table; 0: none
+  uint32_t reserved;
+};
+inline constexpr uint32_t kWaitNotes = 4;  // a signal handler may wait within a wait
+
 struct ThreadSlot {
   Ref next_free;                        // valid while the slot is free
   Ref next;                             // all slots, newest first
@@ -30,7 +45,12 @@ struct ThreadSlot {
   Ref name;                        // thread_names: as last asked for
   uint32_t name_version;           // of the names' version then
   uint32_t name_ticks;             // counted under it since
-  uint64_t start_routine;          // for the start trampoline; owner's pointers, opaque to readers
+  std::atomic<uint32_t> waits;     // notes in use
+  uint32_t random;                 // state of the thread's own numbers
+  WaitNote notes[kWaitNotes];
+  Ref created_by;  // event_buckets; 0: not counted
+  uint32_t reserved;
+  uint64_t start_routine;  // for the start trampoline; owner's pointers, opaque to readers
   uint64_t start_argument;
 };
 

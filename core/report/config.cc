@@ -7,28 +7,28 @@
 namespace prof {
 namespace {
 
-// Which profiles stay off when a variable's value cannot be used.
-enum class NeededBy { none, cpu, heap, all };
+constexpr KindSet kNone;
+constexpr KindSet kCpu{ProfileKind::cpu};
+constexpr KindSet kBlock{ProfileKind::block};
+constexpr KindSet kMutex{ProfileKind::mutex};
 
-constexpr std::string_view text_of(NeededBy needed_by) {
-  switch (needed_by) {
-    case NeededBy::cpu:
-      return " (no CPU profile)";
-    case NeededBy::heap:
-      return " (no heap profile)";
-    case NeededBy::all:
-      return " (no profile)";
-    case NeededBy::none:
-      break;
-  }
-  return "";
+// What a message says of the kinds that stay off.
+constexpr std::string_view text_of(KindSet off) {
+  if (off == kNone) return "";
+  if (off == kCpu) return " (no CPU profile)";
+  if (off == kHeapKinds) return " (no heap profile)";
+  if (off == kBlock) return " (no block profile)";
+  if (off == kMutex) return " (no mutex profile)";
+  if (off == KindSet(ProfileKind::threadcreate)) return " (no threadcreate profile)";
+  if (off == kCumulativeKinds) return " (no profile but the CPU's)";
+  return " (no profile)";
 }
 
 // How one variable is taken over. False: the value cannot be used.
 struct Setting {
   std::string_view name;
   std::string_view accepted;
-  NeededBy needed_by;
+  KindSet needed_by;  // stay off when its value cannot be used
   bool (*take)(std::string_view value, Config* config);
 };
 
@@ -86,49 +86,60 @@ bool parse_switch(std::string_view value, bool* on) {
 }
 
 constexpr Setting kSettings[] = {
-    {"PROF_CPU", "a file name", NeededBy::cpu, take_file<ProfileKind::cpu>},
-    {"PROF_HEAP", "a file name", NeededBy::heap, take_file<ProfileKind::heap>},
-    {"PROF_ALLOCS", "a file name", NeededBy::heap, take_file<ProfileKind::allocs>},
-    {"PROF_DIR", "a folder's name", NeededBy::all,
+    {"PROF_CPU", "a file name", kCpu, take_file<ProfileKind::cpu>},
+    {"PROF_HEAP", "a file name", kHeapKinds, take_file<ProfileKind::heap>},
+    {"PROF_ALLOCS", "a file name", kHeapKinds, take_file<ProfileKind::allocs>},
+    {"PROF_BLOCK", "a file name", kBlock, take_file<ProfileKind::block>},
+    {"PROF_MUTEX", "a file name", kMutex, take_file<ProfileKind::mutex>},
+    {"PROF_THREAD", "a file name", KindSet(ProfileKind::threadcreate), take_file<ProfileKind::threadcreate>},
+    {"PROF_DIR", "a folder's name", KindSet::all(),
      [](std::string_view value, Config* config) {
        config->directory = value;
        return !value.empty();
      }},
-    {"PROF_CPU_HZ", "a whole number from 1 to 10000", NeededBy::cpu,
+    {"PROF_CPU_HZ", "a whole number from 1 to 10000", kCpu,
      [](std::string_view value, Config* config) { return parse_number(value, 1, 10000, &config->cpu_hz); }},
-    {"PROF_CPU_CLOCK", "auto, timer or perf", NeededBy::cpu,
+    {"PROF_CPU_CLOCK", "auto, timer or perf", kCpu,
      [](std::string_view value, Config* config) {
        config->cpu_clock = value == "perf"    ? ClockChoice::perf
                            : value == "timer" ? ClockChoice::timer
                                               : ClockChoice::automatic;
        return value == "auto" || value == "timer" || value == "perf";
      }},
-    {"PROF_CPU_DELAY", "seconds, such as 2 or 0.5", NeededBy::cpu,
+    {"PROF_CPU_DELAY", "seconds, such as 2 or 0.5", kCpu,
      [](std::string_view value, Config* config) { return parse_seconds(value, &config->cpu_delay_ns); }},
-    {"PROF_CPU_DURATION", "seconds, such as 30 or 0.5, more than 0", NeededBy::cpu,
+    {"PROF_CPU_DURATION", "seconds, such as 30 or 0.5, more than 0", kCpu,
      [](std::string_view value, Config* config) {
        return parse_seconds(value, &config->cpu_duration_ns) && config->cpu_duration_ns > 0;
      }},
-    {"PROF_CPU_SIGNAL", kSignalsAccepted, NeededBy::cpu,
+    {"PROF_CPU_SIGNAL", kSignalsAccepted, kCpu,
      [](std::string_view value, Config* config) { return parse_signal(value, &config->cpu_signal); }},
-    {"PROF_STACK_DEPTH", "a whole number of frames from 1 to 1024", NeededBy::all,
+    {"PROF_STACK_DEPTH", "a whole number of frames from 1 to 1024", KindSet::all(),
      [](std::string_view value, Config* config) { return parse_number(value, 1u, 1024u, &config->stack_depth); }},
-    {"PROF_HEAP_RATE", "a whole number of bytes from 1 to 1099511627776", NeededBy::heap,
+    {"PROF_HEAP_RATE", "a whole number of bytes from 1 to 1099511627776", kHeapKinds,
      [](std::string_view value, Config* config) {
        return parse_number(value, uint64_t{1}, uint64_t{1} << 40, &config->heap_rate);
      }},
-    {"PROF_HEAP_PEAK", "0 or 1", NeededBy::heap,
+    {"PROF_HEAP_PEAK", "0 or 1", kHeapKinds,
      [](std::string_view value, Config* config) { return parse_switch(value, &config->heap_peak); }},
-    {"PROF_HEAP_MMAP", "0 or 1", NeededBy::heap,
+    {"PROF_HEAP_MMAP", "0 or 1", kHeapKinds,
      [](std::string_view value, Config* config) { return parse_switch(value, &config->heap_mmap); }},
-    {"PROF_SIGNAL", kSnapshotSignalsAccepted, NeededBy::heap,
+    {"PROF_BLOCK_RATE", "a whole number of nanoseconds from 1 to 1000000000000", kBlock,
+     [](std::string_view value, Config* config) {
+       return parse_number(value, int64_t{1}, int64_t{1'000'000'000'000}, &config->block_rate_ns);
+     }},
+    {"PROF_MUTEX_FRACTION", "a whole number from 1 to 1000000000", kMutex,
+     [](std::string_view value, Config* config) {
+       return parse_number(value, 1u, 1'000'000'000u, &config->mutex_fraction);
+     }},
+    {"PROF_SIGNAL", kSnapshotSignalsAccepted, kCumulativeKinds,
      [](std::string_view value, Config* config) {
        config->snapshot_signal = 0;
        return value == "0" || parse_signal(value, &config->snapshot_signal);
      }},
-    {"PROF_FOLLOW", "0 or 1", NeededBy::all,
+    {"PROF_FOLLOW", "0 or 1", KindSet::all(),
      [](std::string_view value, Config* config) { return parse_switch(value, &config->follow); }},
-    {"PROF_LOG", "error, warn, info or debug", NeededBy::none,
+    {"PROF_LOG", "error, warn, info or debug", kNone,
      [](std::string_view value, Config* config) {
        static constexpr std::string_view kLevels[] = {"error", "warn", "info", "debug"};
        for (int level = 0; level < 4; ++level) {
@@ -153,8 +164,7 @@ const Setting* find_setting(std::string_view name) {
 
 Config config_from_environment(const char* const* environment) {
   Config config;
-  bool cpu_usable = true;
-  bool heap_usable = true;
+  KindSet usable = KindSet::all();
   log_start(config.log_level);
   // Twice: PROF_LOG decides about the lines that the others may cause.
   for (const bool log_only : {true, false}) {
@@ -171,33 +181,38 @@ Config config_from_environment(const char* const* environment) {
       } else if (!setting->take(value, &config)) {
         LogLine(LogLevel::error) << name << ": '" << value << "' cannot be used; accepted: " << setting->accepted
                                  << text_of(setting->needed_by);
-        const NeededBy needed_by = setting->needed_by;
-        cpu_usable = cpu_usable && needed_by != NeededBy::cpu && needed_by != NeededBy::all;
-        heap_usable = heap_usable && needed_by != NeededBy::heap && needed_by != NeededBy::all;
+        usable = usable.without(setting->needed_by);
       }
     }
     if (log_only) log_start(config.log_level);
   }
-  config.cpu = cpu_usable && !variable_of(config, ProfileKind::cpu).empty();
-  config.heap = heap_usable &&
-                !(variable_of(config, ProfileKind::heap).empty() && variable_of(config, ProfileKind::allocs).empty());
-  if (config.cpu && config.heap && config.cpu_signal == config.snapshot_signal) {
-    LogLine(LogLevel::error)
-        << "PROF_CPU_SIGNAL: it is PROF_SIGNAL too; choose another for one of them (no heap snapshots)";
+  for (unsigned i = 0; i < kProfileKinds; ++i) {
+    const auto kind = static_cast<ProfileKind>(i);
+    if (usable.has(kind) && !variable_of(config, kind).empty()) config.kinds.add(kind);
+  }
+  const bool has_snapshots = config.kinds.meets(kCumulativeKinds);
+  if (config.kinds.has(ProfileKind::cpu) && has_snapshots && config.cpu_signal == config.snapshot_signal &&
+      config.cpu_signal != 0) {
+    LogLine(LogLevel::error) << "PROF_CPU_SIGNAL: it is PROF_SIGNAL too; choose another for one of them (no snapshots)";
     config.snapshot_signal = 0;
   }
   return config;
 }
 
 std::string_view variable_of(const Config& config, ProfileKind kind) {
-  static constexpr std::string_view kVariables[] = {"PROF_CPU", "PROF_HEAP", "PROF_ALLOCS"};
+  static constexpr std::string_view kVariables[] = {"PROF_CPU",   "PROF_HEAP",  "PROF_ALLOCS",
+                                                    "PROF_BLOCK", "PROF_MUTEX", "PROF_THREAD"};
   if (!config.files[static_cast<unsigned>(kind)].empty()) return kVariables[static_cast<unsigned>(kind)];
   return config.directory.empty() ? std::string_view() : std::string_view("PROF_DIR");
 }
 
 std::string_view name_of(ProfileKind kind) {
-  static constexpr std::string_view kNames[] = {"cpu", "heap", "allocs"};
+  static constexpr std::string_view kNames[] = {"cpu", "heap", "allocs", "block", "mutex", "threadcreate"};
   return kNames[static_cast<unsigned>(kind)];
+}
+
+std::string_view title_of(ProfileKind kind) {
+  return kind == ProfileKind::cpu ? std::string_view("CPU") : name_of(kind);
 }
 
 }  // namespace prof

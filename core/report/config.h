@@ -15,11 +15,42 @@ namespace prof {
 enum class ClockChoice { automatic, timer, perf };
 
 // What a profile is of; each has a file of its own. The order is that of Config::files and of Output::paths.
-enum class ProfileKind : unsigned { cpu, heap, allocs, count };
+enum class ProfileKind : unsigned { cpu, heap, allocs, block, mutex, threadcreate, count };
 inline constexpr unsigned kProfileKinds = static_cast<unsigned>(ProfileKind::count);
 
+// A set of kinds.
+class KindSet {
+ public:
+  constexpr KindSet() = default;
+  template <typename... Kinds>
+  constexpr explicit KindSet(ProfileKind first, Kinds... rest) : bits_((bit(first) | ... | bit(rest))) {}
+  static constexpr KindSet all() {
+    KindSet set;
+    set.bits_ = (1u << kProfileKinds) - 1;
+    return set;
+  }
+  constexpr bool has(ProfileKind kind) const { return (bits_ & bit(kind)) != 0; }
+  constexpr bool empty() const { return bits_ == 0; }
+  constexpr bool meets(KindSet other) const { return (bits_ & other.bits_) != 0; }
+  constexpr KindSet without(KindSet other) const {
+    KindSet set;
+    set.bits_ = bits_ & ~other.bits_;
+    return set;
+  }
+  constexpr void add(ProfileKind kind) { bits_ |= bit(kind); }
+  constexpr bool operator==(const KindSet&) const = default;
+
+ private:
+  static constexpr unsigned bit(ProfileKind kind) { return 1u << static_cast<unsigned>(kind); }
+  unsigned bits_ = 0;
+};
+// One recording serves both.
+inline constexpr KindSet kHeapKinds{ProfileKind::heap, ProfileKind::allocs};
+// Those that a snapshot holds.
+inline constexpr KindSet kCumulativeKinds = KindSet::all().without(KindSet(ProfileKind::cpu));
+
 struct Config {
-  std::string_view files[kProfileKinds];  // PROF_CPU, PROF_HEAP, PROF_ALLOCS; empty: see directory
+  std::string_view files[kProfileKinds];  // PROF_CPU, PROF_HEAP, …; empty: see directory
   std::string_view directory;             // PROF_DIR: for every kind that has no file; empty: such a kind is off
   int cpu_hz = 100;
   ClockChoice cpu_clock = ClockChoice::automatic;
@@ -29,20 +60,21 @@ struct Config {
   uint64_t heap_rate = 512 * 1024;  // mean bytes between sampled allocations
   bool heap_peak = false;
   bool heap_mmap = false;
-  int snapshot_signal = SIGUSR2;  // 0: none
+  int64_t block_rate_ns = 10'000;  // a wait of so long is always recorded
+  uint32_t mutex_fraction = 1;     // one of so many contended unlocks is recorded
+  int snapshot_signal = SIGUSR2;   // 0: none
   unsigned stack_depth = 128;
   bool follow = true;
   LogLevel log_level = LogLevel::warn;
 
-  // A profile is wanted, and every setting that it needs can be used.
-  bool cpu = false;
-  bool heap = false;  // heap or allocs: the same recording
+  KindSet kinds;  // that are wanted, and of which every setting can be used
 };
 
 // The file's setting of a kind, or the folder's: empty where the kind is off.
 std::string_view variable_of(const Config& config, ProfileKind kind);
-// The kind in names: of files in PROF_DIR, and in messages.
+// The kind in names of files in PROF_DIR, and in messages.
 std::string_view name_of(ProfileKind kind);
+std::string_view title_of(ProfileKind kind);
 
 // environment: as environ. The views of the result point into it. Says what is wrong with it on stderr.
 Config config_from_environment(const char* const* environment);

@@ -62,8 +62,8 @@ void prepare_kind(const Config& config, ProfileKind kind, Output* output) {
   std::string path;
   std::string error;
   if (!expand_file_name(pattern, facts, &path, &error)) {
-    LogLine(LogLevel::error) << variable << ": '" << value << "' cannot be used; " << error << " (no "
-                             << (kind == ProfileKind::cpu ? "CPU" : name_of(kind)) << " profile)";
+    LogLine(LogLevel::error) << variable << ": '" << value << "' cannot be used; " << error << " (no " << title_of(kind)
+                             << " profile)";
     return;
   }
   if (path.front() != '/') {
@@ -77,7 +77,7 @@ void prepare_kind(const Config& config, ProfileKind kind, Output* output) {
   for (unsigned other = 0; other < static_cast<unsigned>(kind); ++other) {
     if (path != output->paths[other]) continue;
     LogLine(LogLevel::error) << variable << ": '" << value << "' is the file of another kind already (no "
-                             << (kind == ProfileKind::cpu ? "CPU" : name_of(kind)) << " profile)";
+                             << title_of(kind) << " profile)";
     return;
   }
   if (set_path(path, kind, output)) return;
@@ -90,9 +90,9 @@ void prepare_kind(const Config& config, ProfileKind kind, Output* output) {
 void output_prepare(const Config& config, Output* output) {
   output->started_unix_ns = clock_ns(CLOCK_REALTIME);
   output->is_child = parent_is_profiled(config);
-  if (config.cpu) prepare_kind(config, ProfileKind::cpu, output);
-  for (const ProfileKind kind : {ProfileKind::heap, ProfileKind::allocs}) {
-    if (config.heap && !variable_of(config, kind).empty()) prepare_kind(config, kind, output);
+  for (unsigned i = 0; i < kProfileKinds; ++i) {
+    const auto kind = static_cast<ProfileKind>(i);
+    if (config.kinds.has(kind)) prepare_kind(config, kind, output);
   }
 }
 

@@ -13,6 +13,13 @@ struct Output {
   int64_t started_unix_ns;  // of this process: an older file of that name is a previous run's
   bool is_child;            // its parent is (or was) profiled under the same setting
 
+  KindSet kinds() const {
+    KindSet on;
+    for (unsigned kind = 0; kind < kProfileKinds; ++kind) {
+      if (paths[kind][0] != '\0') on.add(static_cast<ProfileKind>(kind));
+    }
+    return on;
+  }
   const char* path_of(ProfileKind kind) const { return paths[static_cast<unsigned>(kind)]; }
 };
 

@@ -1,10 +1,14 @@
 #include "core/report/profile_builder.h"
 
+#include <algorithm>
+#include <charconv>
 #include <cmath>
+#include <iterator>
 #include <map>
 
 #include "core/base/clocks.h"
 #include "core/record/byte_sampler.h"
+#include "core/report/demangle.h"
 #include "core/report/location_table.h"
 
 namespace prof {
@@ -15,6 +19,27 @@ void add_comments(const Snapshot& snapshot, const std::vector<std::string>& firs
   for (const std::string& comment : first) profile->comments.push_back(comment);
   for (const Loss& loss : snapshot.losses) profile->comments.push_back(loss.cause + ": " + std::to_string(loss.count));
   for (const std::string& note : snapshot.notes) profile->comments.push_back(note);
+}
+
+std::vector<uint32_t> frames_of(const StackSnapshot& stack, LocationTable* locations) {
+  std::vector<uint32_t> frames;
+  frames.reserve(stack.frames.size());
+  for (const uint64_t frame : stack.frames) frames.push_back(locations->of_frame(frame, stack.generation));
+  return frames;
+}
+
+// A function's, by its address; where it has none, the file's with the place in it.
+std::string name_of_code(uint64_t address, const ModuleMap& modules, Symbolizer* symbolizer) {
+  const int index = modules.find(address);
+  if (index < 0) return {};
+  const Module& module = modules.modules()[static_cast<size_t>(index)];
+  if (!module.from_file) return symbolizer->find_jit(address);
+  const uint64_t offset = address - module.start + module.file_offset;
+  const std::string name = symbolizer->find_in_file(module.path, offset);
+  if (!name.empty()) return demangle(name);
+  char digits[17];
+  const auto end = std::to_chars(std::begin(digits), std::end(digits), offset, 16).ptr;
+  return module.path.substr(module.path.rfind('/') + 1) + "+0x" + std::string(digits, end);
 }
 
 // operator new stands between the program and malloc in every C++ stack: who called it is what is asked for.
@@ -54,9 +79,7 @@ Profile build_cpu_profile(const Snapshot& snapshot, const ModuleMap& modules, Sy
   std::map<std::pair<std::vector<uint32_t>, std::string>, uint64_t> ticks_by_stack;
   for (const CpuSample& sample : cpu.samples) {
     const StackSnapshot& stack = snapshot.stacks[sample.stack];
-    std::vector<uint32_t> frames;
-    frames.reserve(stack.frames.size());
-    for (const uint64_t frame : stack.frames) frames.push_back(locations.of_frame(frame, stack.generation));
+    std::vector<uint32_t> frames = frames_of(stack, &locations);
     ticks_by_stack[{std::move(frames), sample.thread_name}] += sample.ticks;
   }
   for (const auto& [key, ticks] : ticks_by_stack) add_sample(key.first, ticks, key.second);
@@ -82,7 +105,7 @@ Profile build_heap_profile(const Snapshot& snapshot, HeapView view, const Module
 
   LocationTable locations(snapshot, modules, symbolizer, &profile);
   struct Counts {
-    uint64_t allocated = 0, live = 0;
+    double allocated = 0, live = 0;
   };
   std::map<std::pair<std::vector<uint32_t>, uint64_t>, Counts> by_stack_and_size;
   for (const HeapSample& sample : heap.samples) {
@@ -90,20 +113,17 @@ Profile build_heap_profile(const Snapshot& snapshot, HeapView view, const Module
     const uint64_t allocated = peak ? sample.peak_allocated : sample.allocated;
     if (allocated == 0) continue;
     const StackSnapshot& stack = snapshot.stacks[sample.stack];
-    std::vector<uint32_t> frames;
-    frames.reserve(stack.frames.size());
-    for (const uint64_t frame : stack.frames) frames.push_back(locations.of_frame(frame, stack.generation));
+    std::vector<uint32_t> frames = frames_of(stack, &locations);
     leave_out_operator_new(profile, &frames);
     Counts& counts = by_stack_and_size[{std::move(frames), sample.size}];
-    counts.allocated += allocated;
-    counts.live += allocated - (peak ? sample.peak_freed : sample.freed);
+    const double blocks = sample.is_whole ? 1 : blocks_of_sample(sample.size, heap.rate);
+    counts.allocated += static_cast<double>(allocated) * blocks;
+    counts.live += static_cast<double>(allocated - (peak ? sample.peak_freed : sample.freed)) * blocks;
   }
   for (const auto& [key, counts] : by_stack_and_size) {
     ProfileSample sample;
     sample.locations = key.first;
-    const double blocks = blocks_of_sample(key.second, heap.rate);
-    for (const uint64_t samples : {counts.allocated, counts.live}) {
-      const double objects = static_cast<double>(samples) * blocks;
+    for (const double objects : {counts.allocated, counts.live}) {
       sample.values.push_back(std::llround(objects));
       sample.values.push_back(std::llround(objects * static_cast<double>(key.second)));
     }
@@ -114,6 +134,65 @@ Profile build_heap_profile(const Snapshot& snapshot, HeapView view, const Module
   std::vector<std::string> comments;
   if (!heap.foreign_malloc.empty()) {
     comments.push_back("the program's malloc is that of " + heap.foreign_malloc + " and is not seen by libprof");
+  }
+  add_comments(snapshot, comments, &profile);
+  return profile;
+}
+
+Profile build_event_profile(const Snapshot& snapshot, ProfileKind profile_kind, const ModuleMap& modules,
+                            Symbolizer* symbolizer) {
+  Profile profile;
+  const bool threads = profile_kind == ProfileKind::threadcreate;
+  const EventKind kind = threads                              ? EventKind::thread_created
+                         : profile_kind == ProfileKind::mutex ? EventKind::mutex
+                                                              : EventKind::block;
+  if (threads) {
+    profile.sample_types = {{"threadcreate", "count"}};
+    profile.default_sample_type = "threadcreate";
+    profile.period_type = {"threadcreate", "count"};
+  } else {
+    profile.sample_types = {{"contentions", "count"}, {"delay", "nanoseconds"}};
+    profile.default_sample_type = "delay";
+    profile.period_type = {"contentions", "count"};
+  }
+  profile.period = 1;
+  profile.time_unix_ns = clock_ns(CLOCK_REALTIME);
+
+  LocationTable locations(snapshot, modules, symbolizer, &profile);
+  struct Sum {
+    double events = 0;
+    uint64_t total = 0;
+  };
+  // By stack and start routine.
+  std::map<std::pair<std::vector<uint32_t>, std::string>, Sum> sums;
+  double created = 0;
+  uint64_t ended = 0;
+  for (const EventSample& event : snapshot.events) {
+    if (event.kind != kind) continue;
+    const StackSnapshot& stack = snapshot.stacks[event.stack];
+    std::vector<uint32_t> frames = frames_of(stack, &locations);
+    std::string start;
+    if (threads) start = name_of_code(event.detail, modules, symbolizer);
+    Sum& sum = sums[{std::move(frames), std::move(start)}];
+    sum.events += event.events;
+    sum.total += event.total;
+    created += event.events;
+    ended += event.total;
+  }
+  for (const auto& [key, sum] : sums) {
+    ProfileSample sample;
+    sample.locations = key.first;
+    sample.values.push_back(std::llround(sum.events));
+    if (!threads) sample.values.push_back(static_cast<int64_t>(sum.total));
+    if (!key.second.empty()) sample.labels.push_back({"start", key.second});
+    profile.samples.push_back(std::move(sample));
+  }
+  locations.finish();
+  std::vector<std::string> comments;
+  if (threads) {
+    const auto all = static_cast<uint64_t>(std::llround(created));
+    comments.push_back("threads created: " + std::to_string(all) +
+                       ", of which alive: " + std::to_string(all - std::min(ended, all)));
   }
   add_comments(snapshot, comments, &profile);
   return profile;

@@ -4,6 +4,7 @@
 // every mapping that a location lies in; those that no sample met are left out (pprof would open their files for nothing).
 #pragma once
 
+#include "core/report/config.h"
 #include "core/report/module_map.h"
 #include "core/report/profile_model.h"
 #include "core/report/snapshot.h"
@@ -21,5 +22,9 @@ enum class HeapView {
 
 // Samples are scaled to what they stand for (core/record/byte_sampler.h), each stack and size by itself.
 Profile build_heap_profile(const Snapshot& snapshot, HeapView view, const ModuleMap& modules, Symbolizer* symbolizer);
+
+// block, mutex and threadcreate, as recorded.
+Profile build_event_profile(const Snapshot& snapshot, ProfileKind kind, const ModuleMap& modules,
+                            Symbolizer* symbolizer);
 
 }  // namespace prof

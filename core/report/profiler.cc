@@ -9,7 +9,7 @@
 
 #include "core/base/raw_log.h"
 #include "core/record/cpu_buckets.h"
-#include "core/record/heap_buckets.h"
+#include "core/record/snapshot_numbers.h"
 #include "core/report/file_name.h"
 #include "core/report/file_sink.h"
 #include "core/report/module_map.h"
@@ -21,10 +21,6 @@
 
 namespace prof {
 namespace {
-
-std::string_view title_of(ProfileKind kind) {
-  return kind == ProfileKind::cpu ? std::string_view("CPU") : name_of(kind);
-}
 
 std::string numbered_path(const char* path, uint32_t number) {
   return number == 0 ? std::string(path) : insert_before_suffix(path, std::to_string(number));
@@ -46,7 +42,12 @@ class Writer {
       done = write_one(ProfileKind::cpu, build_cpu_profile(snapshot_, modules_, &symbolizer_),
                        task.numbered ? task.stretch : 0);
     }
-    if (!task.heap || !snapshot_.heap.present) return done;
+    if (!task.cumulative) return done;
+    for (const ProfileKind kind : {ProfileKind::block, ProfileKind::mutex, ProfileKind::threadcreate}) {
+      if (!is_wanted(kind, snapshot_.events.empty())) continue;
+      done &= write_one(kind, build_event_profile(snapshot_, kind, modules_, &symbolizer_), task.snapshot);
+    }
+    if (!snapshot_.heap.present) return done;
     const bool heap_empty = snapshot_.heap.samples.empty();
     if (is_wanted(ProfileKind::heap, heap_empty)) {
       done &= write_one(ProfileKind::heap, heap_profile(HeapView::heap), task.snapshot);
@@ -98,7 +99,7 @@ class Writer {
   int said_error_ = 0;
 };
 
-SnapshotParts parts_of(const ReportTask& task) { return {task.stretch, task.heap}; }
+SnapshotParts parts_of(const ReportTask& task) { return {task.stretch, task.cumulative}; }
 
 // Writes a value into the owner's region, at a place that the view shows.
 template <typename Value>
@@ -116,7 +117,7 @@ void tell_owner(int pid, const RegionView& region, const ReportTask& task, bool 
     write_back(pid, region, Root::cpu, stretch + offsetof(CpuStretch, reported),
                written ? Reported::written : Reported::failed);
   }
-  if (task.heap) write_back(pid, region, Root::heap, offsetof(HeapRecord, snapshots_done), task.snapshot);
+  if (task.cumulative) write_back(pid, region, Root::snapshots, offsetof(SnapshotNumbers, done), task.snapshot);
 }
 
 }  // namespace

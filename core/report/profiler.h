@@ -12,10 +12,10 @@ namespace prof {
 
 // What is to be written of a region; to the files that an Output has for it.
 struct ReportTask {
-  uint32_t stretch = 0;   // of CPU sampling; 0: no CPU profile
-  bool numbered = false;  // its number goes into the file's name
-  bool heap = false;      // heap, allocs and peak profiles
-  uint32_t snapshot = 0;  // the number in their names; 0: those at exit, which have none
+  uint32_t stretch = 0;     // of CPU sampling; 0: no CPU profile
+  bool numbered = false;    // its number goes into the file's name
+  bool cumulative = false;  // every other kind
+  uint32_t snapshot = 0;    // the number in their names; 0: those at exit, which have none
 };
 
 // Of this process, at exit. notes: further comments. Failures are said on stderr, one line each. False: something is not written.
@@ -23,7 +23,7 @@ bool write_own_profiles(const RegionHeader* region, const ReportTask& task, cons
                         const std::vector<std::string>& notes);
 
 // The same of another process that lives, whose region's header is mapped at an address there; and writes into that region what
-// became of it (CpuStretch::reported, HeapRecord::snapshots_done). False: its region cannot be read, and nothing was said or
+// became of it (CpuStretch::reported, SnapshotNumbers::done). False: its region cannot be read, and nothing was said or
 // written.
 bool write_profiles_of_process(int pid, uint64_t region_address, const ReportTask& task, const Output& output);
 

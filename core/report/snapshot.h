@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "core/record/event_buckets.h"
+
 namespace prof {
 
 // A call stack, leaf first. Each frame is an address that lies inside the instruction it stands for: the exact program
@@ -26,10 +28,20 @@ struct CpuSample {
 
 // Sampled blocks of one stack and size. Counts of samples: Snapshot::Heap::rate tells what each stands for.
 struct HeapSample {
-  uint32_t stack = 0;  // index into Snapshot::stacks
-  uint64_t size = 0;   // bytes of each block, as asked for
+  uint32_t stack = 0;     // index into Snapshot::stacks
+  uint64_t size = 0;      // bytes of each block, as asked for
+  bool is_whole = false;  // each was recorded: the rate is not to be undone
   uint64_t allocated = 0, freed = 0;
   uint64_t peak_allocated = 0, peak_freed = 0;  // at the highest live bytes
+};
+
+// Events of one kind and stack, scaled to what they stand for: waits, unlocks that others waited for, threads made.
+struct EventSample {
+  EventKind kind = EventKind::block;
+  uint32_t stack = 0;   // index into Snapshot::stacks
+  uint64_t detail = 0;  // thread_created: address of the start routine
+  double events = 0;
+  uint64_t total = 0;  // ns waited; thread_created: threads that have ended
 };
 
 // An executable segment of a library that was unloaded while the process ran. Of several that cover an address, the one
@@ -76,6 +88,8 @@ struct Snapshot {
     std::string foreign_malloc;  // the file whose malloc the program calls instead of ours; empty: none
     std::vector<HeapSample> samples;
   } heap;
+
+  std::vector<EventSample> events;
 
   std::vector<std::string> notes;  // further lines for the profile's comments
 };

@@ -8,6 +8,7 @@
 
 #include "core/base/clocks.h"
 #include "core/record/cpu_buckets.h"
+#include "core/record/event_buckets.h"
 #include "core/record/heap_buckets.h"
 #include "core/record/loss_counters.h"
 #include "core/record/stack_table.h"
@@ -94,10 +95,12 @@ HeapSample heap_sample(const HeapBucket& bucket, uint32_t stack, uint64_t last_e
   HeapSample sample;
   sample.stack = stack;
   sample.size = bucket.size;
+  sample.is_whole = bucket.is_whole != 0;
   // Frees first: what is allocated and freed in between must not make the live ones negative.
   sample.freed = bucket.freed.load(std::memory_order_acquire);
   sample.allocated = std::max(bucket.allocated.load(std::memory_order_acquire), sample.freed);
-  const bool changed_since = bucket.saved_epoch.load(std::memory_order_acquire) == last_epoch;
+  // Of a process that goes on it may have been saved for a later peak than the one that was read.
+  const bool changed_since = bucket.saved_epoch.load(std::memory_order_acquire) >= last_epoch;
   sample.peak_freed = changed_since ? bucket.saved_freed.load(std::memory_order_relaxed) : sample.freed;
   sample.peak_allocated = changed_since ? bucket.saved_allocated.load(std::memory_order_relaxed) : sample.allocated;
   sample.peak_allocated = std::max(sample.peak_allocated, sample.peak_freed);
@@ -122,6 +125,25 @@ void add_heap(const RegionView& region, Stacks* stacks, Snapshot* snapshot) {
       if (bucket == nullptr) break;
       const int64_t stack = stacks->index_of(bucket->stack);
       if (stack >= 0) snapshot->heap.samples.push_back(heap_sample(*bucket, static_cast<uint32_t>(stack), epoch));
+      ref = bucket->next;
+    }
+  }
+}
+
+void add_events(const RegionView& region, Stacks* stacks, Snapshot* snapshot) {
+  const auto* record = region.root<EventRecord>(Root::events);
+  if (record == nullptr) return;
+  for (const auto& head : record->heads) {
+    unsigned chain = 0;
+    for (Ref ref = head.load(std::memory_order_acquire); ref != 0 && ++chain < kMaxChain;) {
+      const auto* bucket = region.at<EventBucket>(ref);
+      if (bucket == nullptr) break;
+      const double events = bucket->events.load(std::memory_order_relaxed);
+      const int64_t stack = events > 0 ? stacks->index_of(bucket->stack) : -1;
+      if (stack >= 0) {
+        const uint64_t total = bucket->total.load(std::memory_order_relaxed);
+        snapshot->events.push_back({bucket->kind, static_cast<uint32_t>(stack), bucket->detail, events, total});
+      }
       ref = bucket->next;
     }
   }
@@ -177,7 +199,9 @@ Snapshot snapshot_from_region(const RegionView& region, const SnapshotParts& par
   add_unloaded(region, &snapshot);
   Stacks stacks(region, &snapshot);
   add_cpu(region, parts.stretch, &stacks, &snapshot);
-  if (parts.heap) add_heap(region, &stacks, &snapshot);
+  if (!parts.cumulative) return snapshot;
+  add_heap(region, &stacks, &snapshot);
+  add_events(region, &stacks, &snapshot);
   return snapshot;
 }
 

@@ -7,8 +7,8 @@
 namespace prof {
 
 struct SnapshotParts {
-  uint32_t stretch = 0;  // of CPU sampling; 0: none
-  bool heap = false;
+  uint32_t stretch = 0;     // of CPU sampling; 0: none
+  bool cumulative = false;  // every other kind
 };
 
 // What the region holds of these parts. The view may be of a process that goes on recording: what comes while it is read may or

@@ -79,7 +79,7 @@ Test(region, no_descriptor_stays_open) {
 
 Test(region_view, reads_its_own_and_another_process) {
   cr_assert(region_create());
-  cr_assert(record_create());
+  cr_assert(record_create({}));
   const Ref ref = region_allocate(4096);
   for (int i = 0; i < 600; ++i) region_allocate(4096);
   const Ref far = region_allocate(8);

@@ -14,7 +14,7 @@ using namespace prof;
 
 static void setup() {
   cr_assert(region_create());
-  cr_assert(record_create(/*heap_rate=*/1, /*keeps_peak=*/true));
+  cr_assert(record_create({.heap_rate = 1, .heap_peak = true}));
 }
 
 static Ref stack_of(uint64_t leaf) {

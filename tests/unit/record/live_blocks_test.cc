@@ -15,7 +15,7 @@ static void* block_at(uint64_t address) { return reinterpret_cast<void*>(address
 
 static void setup() {
   cr_assert(region_create());
-  cr_assert(record_create(/*heap_rate=*/1, /*keeps_peak=*/false));
+  cr_assert(record_create({.heap_rate = 1}));
 }
 
 Test(live_blocks, what_was_put_in_is_taken_out_once, .init = setup) {

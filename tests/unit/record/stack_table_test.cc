@@ -17,7 +17,7 @@ using namespace prof;
 
 static void setup() {
   cr_assert(region_create());
-  cr_assert(record_create());
+  cr_assert(record_create({}));
   region_root<CpuRecord>(Root::cpu)->period_ns = 10'000'000;
 }
 

@@ -11,7 +11,7 @@ using namespace prof;
 
 static void setup() {
   cr_assert(region_create());
-  cr_assert(record_create());
+  cr_assert(record_create({}));
 }
 
 static const char* name_of(Ref ref) { return region_at<ThreadNameEntry>(ref)->name; }

@@ -12,7 +12,7 @@ using namespace prof;
 
 static void setup() {
   cr_assert(region_create());
-  cr_assert(record_create());
+  cr_assert(record_create({}));
 }
 
 Test(thread_table, a_late_signal_does_not_reach_the_slots_next_thread, .init = setup) {

@@ -16,19 +16,19 @@ static Config config_of(std::vector<const char*> environment) {
 
 static bool usable(const char* setting) {
   log_start(LogLevel::error);
-  return config_of({"PROF_CPU=cpu.prof", setting}).cpu;
+  return config_of({"PROF_CPU=cpu.prof", setting}).kinds.has(ProfileKind::cpu);
 }
 
 Test(config, nothing_is_on_by_itself) {
-  cr_assert_not(config_of({"HOME=/root", "PATH=/bin"}).cpu);
-  cr_assert_not(config_of({"PROF_CPU_HZ=100"}).cpu);
+  cr_assert_not(config_of({"HOME=/root", "PATH=/bin"}).kinds.has(ProfileKind::cpu));
+  cr_assert_not(config_of({"PROF_CPU_HZ=100"}).kinds.has(ProfileKind::cpu));
 }
 
 Test(config, takes_every_setting) {
   const Config c = config_of({"PROF_CPU=a%p.prof", "PROF_CPU_HZ=1000", "PROF_CPU_CLOCK=perf", "PROF_CPU_DELAY=0.5",
                               "PROF_CPU_DURATION=30", "PROF_CPU_SIGNAL=SIGUSR1", "PROF_STACK_DEPTH=1024",
                               "PROF_FOLLOW=0", "PROF_LOG=debug"});
-  cr_assert(c.cpu);
+  cr_assert(c.kinds.has(ProfileKind::cpu));
   cr_assert(c.files[0] == "a%p.prof");
   cr_assert_eq(c.cpu_hz, 1000);
   cr_assert(c.cpu_clock == ClockChoice::perf);
@@ -38,7 +38,7 @@ Test(config, takes_every_setting) {
   cr_assert_eq(c.stack_depth, 1024u);
   cr_assert_not(c.follow);
   cr_assert(c.log_level == LogLevel::debug);
-  cr_assert(config_of({"PROF_DIR=/tmp"}).cpu);
+  cr_assert(config_of({"PROF_DIR=/tmp"}).kinds.has(ProfileKind::cpu));
 }
 
 Test(config, refuses_what_cannot_be_used, .init = cr_redirect_stderr) {
@@ -76,14 +76,14 @@ Test(config, accepts_the_ends_of_each_range) {
 }
 
 Test(config, a_bad_log_level_or_an_unknown_setting_costs_no_profile, .init = cr_redirect_stderr) {
-  cr_assert(config_of({"PROF_CPU=a", "PROF_LOG=loud"}).cpu);
-  cr_assert(config_of({"PROF_CPU=a", "PROF_CPUU=b"}).cpu);
+  cr_assert(config_of({"PROF_CPU=a", "PROF_LOG=loud"}).kinds.has(ProfileKind::cpu));
+  cr_assert(config_of({"PROF_CPU=a", "PROF_CPUU=b"}).kinds.has(ProfileKind::cpu));
 }
 
 Test(config, takes_every_heap_setting) {
   const Config c = config_of({"PROF_HEAP=h.prof", "PROF_ALLOCS=a.prof", "PROF_HEAP_RATE=1", "PROF_HEAP_PEAK=1",
                               "PROF_HEAP_MMAP=1", "PROF_SIGNAL=WINCH"});
-  cr_assert(c.heap && !c.cpu);
+  cr_assert(c.kinds.meets(kHeapKinds) && !c.kinds.has(ProfileKind::cpu));
   cr_assert(variable_of(c, ProfileKind::heap) == "PROF_HEAP");
   cr_assert(variable_of(c, ProfileKind::allocs) == "PROF_ALLOCS");
   cr_assert_eq(c.heap_rate, 1u);
@@ -91,7 +91,7 @@ Test(config, takes_every_heap_setting) {
   cr_assert_eq(c.snapshot_signal, SIGWINCH);
   cr_assert_eq(config_of({"PROF_HEAP=h.prof", "PROF_SIGNAL=0"}).snapshot_signal, 0);
   const Config folder = config_of({"PROF_DIR=/tmp"});
-  cr_assert(folder.heap && folder.cpu);
+  cr_assert(folder.kinds.meets(kHeapKinds) && folder.kinds.has(ProfileKind::cpu));
   cr_assert(variable_of(folder, ProfileKind::allocs) == "PROF_DIR");
   cr_assert_eq(folder.snapshot_signal, SIGUSR2);
   cr_assert_eq(folder.heap_rate, 524'288u);
@@ -102,14 +102,41 @@ Test(config, a_heap_setting_that_cannot_be_used_leaves_the_cpu_profile, .init = 
                           "PROF_HEAP_PEAK=yes", "PROF_HEAP_MMAP=2", "PROF_SIGNAL=KILL", "PROF_SIGNAL=", "PROF_HEAP="}) {
     log_start(LogLevel::error);
     const Config c = config_of({"PROF_CPU=cpu.prof", "PROF_HEAP=heap.prof", bad});
-    cr_assert(c.cpu, "%s", bad);
-    cr_assert_not(c.heap, "%s", bad);
+    cr_assert(c.kinds.has(ProfileKind::cpu), "%s", bad);
+    cr_assert_not(c.kinds.meets(kHeapKinds), "%s", bad);
+  }
+}
+
+Test(config, takes_every_wait_setting) {
+  const Config c = config_of(
+      {"PROF_BLOCK=b.prof", "PROF_MUTEX=m.prof", "PROF_THREAD=t.prof", "PROF_BLOCK_RATE=1", "PROF_MUTEX_FRACTION=100"});
+  cr_assert(c.kinds == KindSet(ProfileKind::block, ProfileKind::mutex, ProfileKind::threadcreate));
+  cr_assert(variable_of(c, ProfileKind::threadcreate) == "PROF_THREAD");
+  cr_assert_eq(c.block_rate_ns, 1);
+  cr_assert_eq(c.mutex_fraction, 100u);
+  const Config folder = config_of({"PROF_DIR=/tmp"});
+  cr_assert(folder.kinds == KindSet::all());
+  cr_assert_eq(folder.block_rate_ns, 10'000);
+  cr_assert_eq(folder.mutex_fraction, 1u);
+}
+
+Test(config, a_wait_setting_that_cannot_be_used_costs_its_own_profile, .init = cr_redirect_stderr) {
+  for (const char* bad :
+       {"PROF_BLOCK_RATE=0", "PROF_BLOCK_RATE=10us", "PROF_BLOCK_RATE=1000000000001", "PROF_BLOCK="}) {
+    log_start(LogLevel::error);
+    const Config c = config_of({"PROF_BLOCK=b.prof", "PROF_MUTEX=m.prof", bad});
+    cr_assert(c.kinds == KindSet(ProfileKind::mutex), "%s", bad);
+  }
+  for (const char* bad : {"PROF_MUTEX_FRACTION=0", "PROF_MUTEX_FRACTION=-1", "PROF_MUTEX="}) {
+    log_start(LogLevel::error);
+    const Config c = config_of({"PROF_BLOCK=b.prof", "PROF_MUTEX=m.prof", bad});
+    cr_assert(c.kinds == KindSet(ProfileKind::block), "%s", bad);
   }
 }
 
 Test(config, one_signal_cannot_mean_two_things, .init = cr_redirect_stderr) {
   const Config c = config_of({"PROF_CPU=cpu.prof", "PROF_HEAP=heap.prof", "PROF_CPU_SIGNAL=USR2"});
-  cr_assert(c.cpu && c.heap);
+  cr_assert(c.kinds.has(ProfileKind::cpu) && c.kinds.meets(kHeapKinds));
   cr_assert_eq(c.cpu_signal, SIGUSR2);
   cr_assert_eq(c.snapshot_signal, 0);
 }

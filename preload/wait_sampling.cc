@@ -1,0 +1,150 @@
+#include "preload/wait_sampling.h"
+
+#include <atomic>
+
+#include "core/base/clocks.h"
+#include "core/base/errno_saver.h"
+#include "core/record/event_buckets.h"
+#include "core/record/loss_counters.h"
+#include "preload/fork_flag.h"
+#include "preload/own_stack.h"
+#include "preload/thread_clock.h"
+
+namespace prof {
+namespace {
+
+std::atomic<bool> g_on{false};
+WaitSettings g_settings;
+
+bool is_on() { return g_on.load(std::memory_order_acquire) && fork_flag_holds(); }
+
+int64_t now_ns() { return clock_ns(CLOCK_MONOTONIC); }
+
+// Uniform in [0, 2^32). xorshift32 (Marsaglia 2003).
+uint32_t next_random(ThreadSlot* slot) {
+  uint32_t x = slot->random;
+  if (x == 0) x = static_cast<uint32_t>(signal_value_of(*slot) * 0x9e37'79b1) ^ static_cast<uint32_t>(now_ns()) ^ 1u;
+  x ^= x << 13;
+  x ^= x >> 17;
+  x ^= x << 5;
+  slot->random = x == 0 ? 1 : x;
+  return x;
+}
+
+void count(EventKind kind, Ref stack, double events, uint64_t total) {
+  if (stack == 0) return;  // its loss was counted
+  const Ref bucket = find_event_bucket(kind, stack);
+  if (bucket == 0) return count_loss(LossCause::region_full);
+  count_events(region_at<EventBucket>(bucket), events, total);
+}
+
+// A wait of the rate or more counts as it is; a shorter one in proportion, and then for all that were not taken.
+void count_block(ThreadSlot* slot, Ref stack, int64_t waited_ns) {
+  const int64_t rate = g_settings.block_rate_ns;
+  if (rate == 0) return;
+  const int64_t waited = waited_ns < 1 ? 1 : waited_ns;
+  if (waited >= rate) return count(EventKind::block, stack, 1, static_cast<uint64_t>(waited));
+  const double chance = static_cast<double>(waited) / static_cast<double>(rate);
+  if (next_random(slot) >= chance * 4294967296.0) return;
+  count(EventKind::block, stack, 1 / chance, static_cast<uint64_t>(rate));
+}
+
+void leave(WaitNote* note) {
+  if (note->entry != 0) wait_ends(note->entry, note->since_ns);
+  note->entry = 0;
+  note->kind.store(WaitKind::none, std::memory_order_release);
+}
+
+uint64_t stack_pointer() { return reinterpret_cast<uint64_t>(__builtin_frame_address(0)); }
+
+bool is_on_own_stack(const ThreadSlot& slot, uint64_t address) {
+  return address >= slot.stack_low && address < slot.stack_high;
+}
+
+// Waits that this thread left without our knowing: their frames are further down the stack than the present one.
+void drop_left_notes(ThreadSlot* slot, uint64_t frame) {
+  uint32_t used = slot->waits.load(std::memory_order_relaxed);
+  while (used > 0) {
+    WaitNote& last = slot->notes[used - 1];
+    const bool same_stack = is_on_own_stack(*slot, frame) && is_on_own_stack(*slot, last.frame);
+    if (!same_stack || last.frame > frame) return;
+    leave(&last);
+    slot->waits.store(--used, std::memory_order_relaxed);
+  }
+}
+
+}  // namespace
+
+void wait_sampling_start(const WaitSettings& settings) {
+  if (!fork_flag_set()) return;
+  g_settings = settings;
+  g_on.store(true, std::memory_order_release);
+}
+
+void wait_sampling_stop() { g_on.store(false, std::memory_order_release); }
+
+WaitNote* wait_is_begun(WaitKind kind, const void* object, const void* mutex) {
+  if (!is_on()) return nullptr;
+  ThreadSlot* slot = slot_of_this_thread();
+  if (slot == nullptr) return nullptr;
+  const ErrnoSaver errno_saver;
+  const int64_t now = now_ns();
+  const uint64_t frame = stack_pointer();
+  drop_left_notes(slot, frame);
+  const uint32_t used = slot->waits.load(std::memory_order_relaxed);
+  if (used >= kWaitNotes) return nullptr;
+  // Taken first: a signal handler that comes in between and waits has the next one.
+  slot->waits.store(used + 1, std::memory_order_relaxed);
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  WaitNote* note = &slot->notes[used];
+  note->frame = frame;
+  note->since_ns = now;
+  note->object = reinterpret_cast<uint64_t>(object);
+  note->stack = g_settings.block_rate_ns != 0 ? own_stack(g_settings.stack_depth) : 0;
+  const bool has_unlock = kind == WaitKind::mutex || kind == WaitKind::read_lock || kind == WaitKind::write_lock ||
+                          kind == WaitKind::condition;
+  note->entry = has_unlock && g_settings.mutex_fraction != 0 ? wait_begins(object, mutex, now) : 0;
+  note->kind.store(kind, std::memory_order_release);
+  return note;
+}
+
+void wait_is_over(WaitNote* note, bool counts) {
+  const ErrnoSaver errno_saver;
+  ThreadSlot* slot = slot_of_this_thread();
+  const int64_t now = now_ns();
+  const int64_t waited = now - note->since_ns;
+  leave(note);
+  slot->waits.store(static_cast<uint32_t>(note - slot->notes), std::memory_order_relaxed);
+  if (counts && is_on()) count_block(slot, note->stack, waited);
+}
+
+void waits_of_thread_end(ThreadSlot* slot) {
+  for (uint32_t used = slot->waits.exchange(0); used > 0; --used) leave(&slot->notes[used - 1]);
+}
+
+Release unlock_begins(const void* lock) {
+  if (!is_on()) return {};
+  const ErrnoSaver errno_saver;
+  Release release = lock_is_released(lock, now_ns());
+  const uint32_t fraction = g_settings.mutex_fraction;
+  if (release.waiters == 0 || fraction <= 1) return release;
+  ThreadSlot* slot = slot_of_this_thread();
+  if (slot == nullptr || next_random(slot) % fraction != 0) release.waiters = 0;
+  return release;
+}
+
+void unlock_is_over(const Release& release) {
+  if (release.waiters == 0 || !is_on()) return;
+  const ErrnoSaver errno_saver;
+  const uint32_t fraction = g_settings.mutex_fraction;
+  count(EventKind::mutex, own_stack(g_settings.stack_depth), fraction,
+        static_cast<uint64_t>(release.waited_ns) * fraction);
+}
+
+void signal_begins(const void* condition, uint32_t most) {
+  if (!is_on()) return;
+  const ErrnoSaver errno_saver;
+  condition_is_signalled(condition, most, now_ns());
+}
+
+}  // namespace prof

@@ -1,0 +1,55 @@
+// Waits of the whole process: what the interposed waiting calls hand over to. Lock-free and signal-safe: a call may come from a
+// signal handler, and ours may interrupt it. It never waits itself, and reads a lock only while its caller may.
+//
+// The way of a call: interpose_{mutex,rwlock,…}.cc look whether it will have to wait; most do not, and go straight to the real
+// one. One that will is noted here (wait_is_begun), with its stack: taken before the wait, so that nobody is kept waiting for it.
+// After the wait it is counted (wait_is_over). An unlock looks at one word (may_be_waited_for, core/record/wait_table.h), and where
+// somebody may wait it is charged (unlock_begins, unlock_is_over).
+#pragma once
+
+#include <cstdint>
+
+#include "core/record/thread_table.h"
+#include "core/record/wait_table.h"
+
+namespace prof {
+
+struct WaitSettings {
+  int64_t block_rate_ns = 0;    // of the block profile; 0: none
+  uint32_t mutex_fraction = 0;  // of the mutex profile; 0: none
+  unsigned stack_depth = 0;
+};
+
+// Recording begins: the region has its tables. Normal code; again in a child of fork.
+void wait_sampling_start(const WaitSettings& settings);
+// Nothing is recorded from now on, or for now (in a child of fork, until it is decided whether it is recorded).
+void wait_sampling_stop();
+
+// Called before a wait. mutex: of a condition, the one that the waiter gives up; else null. Null: the wait is not recorded.
+// errno stays, as everywhere here.
+WaitNote* wait_is_begun(WaitKind kind, const void* object, const void* mutex = nullptr);
+// After it. counts: it was a wait, and not an error. A wait that is left otherwise (cancellation, a jump out of a handler) is not
+// counted, and its note goes with the next wait or the thread's end.
+void wait_is_over(WaitNote* note, bool counts);
+
+// A thread has ended: waits that it was cancelled in.
+void waits_of_thread_end(ThreadSlot* slot);
+
+// Before a lock is given free that may be waited for. Answers how long the others have waited in all.
+Release unlock_begins(const void* lock);
+// After it. The lock itself may be gone by now.
+void unlock_is_over(const Release& release);
+
+// Before a condition is signalled that may be waited for. most: of its waiters.
+void signal_begins(const void* condition, uint32_t most);
+
+// Calls `call` as a wait, and answers what it answers. did_wait(result): whether it counts.
+template <typename Call, typename DidWait>
+inline auto waited(WaitKind kind, const void* object, Call call, DidWait did_wait, const void* mutex = nullptr) {
+  WaitNote* note = wait_is_begun(kind, object, mutex);
+  const auto result = call();
+  if (note != nullptr) wait_is_over(note, did_wait(result));
+  return result;
+}
+
+}  // namespace prof
