@@ -1,8 +1,5 @@
 #include "preload/cpu_sampling.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-
 #include <algorithm>
 
 #include "core/base/call_on_stack.h"
@@ -17,6 +14,8 @@
 #include "core/record/unloaded_modules.h"
 #include "core/unwind/unwind.h"
 #include "preload/real_symbols.h"
+#include "preload/tasks.h"
+#include "preload/thread_look.h"
 
 namespace prof {
 namespace {
@@ -59,6 +58,7 @@ void record_tick(void* argument) {
 void on_sigprof(int, siginfo_t* info, void* context) {
   const ErrnoSaver errno_saver;
   if (g_region == nullptr) return;
+  if (answer_look(*info, *static_cast<const ucontext_t*>(context))) return;
   ThreadSlot* slot = slot_of_signal(*info);
   if (slot == nullptr || !g_on.load(std::memory_order_acquire)) return;
   const uint64_t ticks = take_due_ticks(slot, *info, g_settings.clock);
@@ -79,33 +79,6 @@ void on_sigprof(int, siginfo_t* info, void* context) {
   give_back_scratch(scratch);
 }
 
-// Calls visit(tid) for every thread of the process. Raw system calls: opendir allocates.
-template <typename Visit>
-void for_each_task(Visit visit) {
-  const long fd = raw_syscall(SYS_open, "/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return;
-  alignas(8) char buffer[512];
-  long bytes;
-  while ((bytes = raw_syscall(SYS_getdents64, fd, buffer, sizeof(buffer))) > 0) {
-    // struct linux_dirent64: inode 8, offset 8, record length 2, type 1, name.
-    for (long at = 0; at < bytes;) {
-      int tid = 0;
-      for (const char* c = buffer + at + 19; *c >= '0' && *c <= '9'; ++c) tid = tid * 10 + (*c - '0');
-      if (tid != 0) visit(tid);
-      at += *reinterpret_cast<const uint16_t*>(buffer + at + 16);
-    }
-  }
-  raw_syscall(SYS_close, fd);
-}
-
-ThreadSlot* find_slot(int tid) {
-  ThreadSlot* found = nullptr;
-  for_each_thread_slot([&](ThreadSlot* slot) {
-    if (slot->tid.load(std::memory_order_relaxed) == tid) found = slot;
-  });
-  return found;
-}
-
 void start_clock_if_on(ThreadSlot* slot, int tid) {
   if (!g_on.load(std::memory_order_seq_cst)) return;
   start_thread_clock(slot, tid, g_settings.clock);
@@ -117,14 +90,7 @@ bool is_exiting_slot(const ThreadSlot& slot) { return slot.tid.load(std::memory_
 
 }  // namespace
 
-bool cpu_sampling_prepare(const CpuSettings& settings) {
-  g_settings = settings;
-  g_keep_name_ticks = static_cast<uint64_t>(std::max<int64_t>(kKeepNameNs / settings.clock.period_ns, 1));
-  g_on.store(false);
-  g_switching.store(false);
-  CpuRecord* cpu = record();
-  cpu->period_ns = settings.clock.period_ns;
-  cpu->clock = settings.clock.clock;
+bool sigprof_take() {
   struct sigaction action = {};
   struct sigaction before = {};
   action.sa_sigaction = on_sigprof;
@@ -142,6 +108,17 @@ bool cpu_sampling_prepare(const CpuSettings& settings) {
   real::sigaction()(SIGPROF, &action, nullptr);
   g_has_sigprof.store(true);
   return true;
+}
+
+bool cpu_sampling_prepare(const CpuSettings& settings) {
+  g_settings = settings;
+  g_keep_name_ticks = static_cast<uint64_t>(std::max<int64_t>(kKeepNameNs / settings.clock.period_ns, 1));
+  g_on.store(false);
+  g_switching.store(false);
+  CpuRecord* cpu = record();
+  cpu->period_ns = settings.clock.period_ns;
+  cpu->clock = settings.clock.clock;
+  return sigprof_take();
 }
 
 uint32_t cpu_sampling_start() {

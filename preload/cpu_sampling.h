@@ -17,8 +17,11 @@ struct CpuSettings {
   unsigned stack_depth = 128;
 };
 
-// Installs the SIGPROF handler. Normal code, once (and again in a child of fork, where it only forgets what was on). False: another
-// library has SIGPROF (one line said).
+// Installs the SIGPROF handler, which looks at threads need too (thread_look.h). Normal code. False: another library has SIGPROF (one
+// line said).
+bool sigprof_take();
+
+// Takes SIGPROF. Normal code, once (and again in a child of fork, where it only forgets what was on). False: it is not to be had.
 bool cpu_sampling_prepare(const CpuSettings& settings);
 
 // Begins a stretch: a clock for every thread. Its number.

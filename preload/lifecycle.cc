@@ -29,19 +29,23 @@
 #include "core/report/output.h"
 #include "core/report/profiler.h"
 #include "core/unwind/unwind.h"
+#include "preload/all_stacks.h"
 #include "preload/allocator_operators.h"
 #include "preload/cpu_sampling.h"
 #include "preload/extended_allocators.h"
 #include "preload/fork_flag.h"
 #include "preload/heap_sampling.h"
+#include "preload/helper_thread.h"
 #include "preload/mapped_memory.h"
 #include "preload/program_malloc.h"
 #include "preload/real_symbols.h"
 #include "preload/reporter.h"
 #include "preload/snapshot_signal.h"
+#include "preload/thread_look.h"
 #include "preload/threads.h"
 #include "preload/unhooked_calls.h"
 #include "preload/wait_sampling.h"
+#include "preload/wall_sampling.h"
 
 extern "C" void* __libc_stack_end;  // the loader's: where the main thread's stack began
 extern "C" char** environ;
@@ -102,13 +106,18 @@ void note_foreign_malloc() {
 }
 
 bool has_heap() { return g_config.kinds.meets(kHeapKinds); }
-bool has_waits() { return g_config.kinds.meets(KindSet(ProfileKind::block, ProfileKind::mutex)); }
+bool has_stacks() { return g_config.kinds.has(ProfileKind::stacks); }
+bool has_wall() { return g_config.kinds.has(ProfileKind::wall); }
+bool has_waits() {
+  return g_config.kinds.meets(KindSet(ProfileKind::block, ProfileKind::mutex, ProfileKind::wall, ProfileKind::stacks));
+}
 bool has_thread_counts() { return g_config.kinds.has(ProfileKind::threadcreate); }
 
 WaitSettings wait_settings() {
   WaitSettings settings;
   if (g_config.kinds.has(ProfileKind::block)) settings.block_rate_ns = g_config.block_rate_ns;
   if (g_config.kinds.has(ProfileKind::mutex)) settings.mutex_fraction = g_config.mutex_fraction;
+  settings.keeps_stacks = settings.block_rate_ns != 0 || has_stacks() || has_wall();
   settings.stack_depth = g_config.stack_depth;
   return settings;
 }
@@ -135,6 +144,11 @@ bool start_recording(uint64_t stack_low, uint64_t stack_high) {
   }
   if (has_waits()) wait_sampling_start(wait_settings());
   if (has_thread_counts()) count_threads(g_config.stack_depth);
+  if (has_stacks() || has_wall()) {
+    looks_start(g_config.stack_depth);
+    if (!cpu) sigprof_take();
+  }
+  if (has_wall()) wall_sampling_start(g_config.wall_hz, g_config.stack_depth);
   return true;
 }
 
@@ -147,6 +161,15 @@ ReportTask task_of_stretch(uint32_t stretch) {
 
 void on_stretch_over(uint32_t stretch) { reporter_launch(task_of_stretch(stretch), g_output); }
 
+ReportTask g_snapshot;  // the one that is being launched
+constinit HelperThread g_stacks_helper{};
+
+void collect_and_launch() {
+  view_all_threads(g_snapshot.snapshot, g_config.stack_depth);
+  reporter_launch(g_snapshot, g_output);
+  g_launching.store(false, std::memory_order_release);
+}
+
 // Signal-safe.
 void on_snapshot_wanted() {
   if (!active()) return;
@@ -157,10 +180,11 @@ void on_snapshot_wanted() {
     LogLine(LogLevel::warn) << "an earlier snapshot is still being written: none for this signal; try again";
     return;
   }
-  ReportTask task;
-  task.cumulative = true;
-  task.snapshot = region_root<SnapshotNumbers>(Root::snapshots)->asked.fetch_add(1) + 1;
-  reporter_launch(task, g_output);
+  g_snapshot.cumulative = true;
+  g_snapshot.snapshot = region_root<SnapshotNumbers>(Root::snapshots)->asked.fetch_add(1) + 1;
+  // Where the stacks of all threads are wanted, a thread of its own collects them: here is one of theirs.
+  if (has_stacks() && helper_start(&g_stacks_helper, collect_and_launch)) return;
+  reporter_launch(g_snapshot, g_output);
   g_launching.store(false, std::memory_order_release);
 }
 
@@ -220,12 +244,14 @@ void after_fork_in_child() {
     heap_sampling_pause();
     wait_sampling_stop();
     count_threads(0);
+    wall_sampling_forget();
     this_thread_is(nullptr);
     region_abandon();
     forget_live_blocks();
     reset_scratch();
     reporter_forget();
     g_launching.store(false);
+    helper_forget(&g_stacks_helper);
     forget_draws();
     // Where the parent was writing a profile at that moment, libprof's heap may be locked by a thread that is not here.
     bool is_recorded = false;
@@ -290,6 +316,7 @@ __attribute__((destructor)) void stop() {
   heap_sampling_stop();
   wait_sampling_stop();
   count_threads(0);
+  wall_sampling_stop();
   const uint32_t stretch = region_root<CpuRecord>(Root::cpu)->stretch.load();
   const bool unwritten = reporter_wait(stretch);
   ReportTask task;

@@ -11,10 +11,18 @@
 namespace prof::real {
 namespace {
 
+bool has_version(const char* name) {
+  for (const char* versioned :
+       {"pthread_cond_wait", "pthread_cond_timedwait", "pthread_cond_signal", "pthread_cond_broadcast"}) {
+    if (strcmp(name, versioned) == 0) return true;
+  }
+  return false;
+}
+
 void* next_definition(const char* name) {
-  // The form that exports.map stands for; dlsym could answer an older one.
-  void* found = strncmp(name, "pthread_cond_", 13) == 0 ? dlvsym(RTLD_NEXT, name, "GLIBC_2.3.2") : nullptr;
-  if (found == nullptr) found = dlsym(RTLD_NEXT, name);
+  // The form that exports.map stands for; dlsym could answer an older one. Never a look-up that fails: what dlerror() keeps of it
+  // would be freed in the next one, by a free() that may look itself up.
+  void* const found = has_version(name) ? dlvsym(RTLD_NEXT, name, "GLIBC_2.3.2") : dlsym(RTLD_NEXT, name);
   if (found != nullptr) return found;
   // The host asked for a function that nobody else defines: it could not have been linked without us.
   LogLine(LogLevel::error) << "no definition of " << name << " behind libprof.so";

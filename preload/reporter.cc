@@ -40,7 +40,7 @@ struct Launch {
   alignas(16) unsigned char reporter_stack[4096];
 };
 constexpr unsigned kSnapshotLaunch = 2;
-Launch g_launches[3];
+constinit Launch g_launches[3]{};
 
 void put_number(char (&to)[24], uint64_t number) { *std::to_chars(to, to + 23, number).ptr = '\0'; }
 

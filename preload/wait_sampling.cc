@@ -100,7 +100,7 @@ WaitNote* wait_is_begun(WaitKind kind, const void* object, const void* mutex) {
   note->frame = frame;
   note->since_ns = now;
   note->object = reinterpret_cast<uint64_t>(object);
-  note->stack = g_settings.block_rate_ns != 0 ? own_stack(g_settings.stack_depth) : 0;
+  note->stack = g_settings.keeps_stacks ? own_stack(g_settings.stack_depth) : 0;
   const bool has_unlock = kind == WaitKind::mutex || kind == WaitKind::read_lock || kind == WaitKind::write_lock ||
                           kind == WaitKind::condition;
   note->entry = has_unlock && g_settings.mutex_fraction != 0 ? wait_begins(object, mutex, now) : 0;

@@ -17,6 +17,7 @@ namespace prof {
 struct WaitSettings {
   int64_t block_rate_ns = 0;    // of the block profile; 0: none
   uint32_t mutex_fraction = 0;  // of the mutex profile; 0: none
+  bool keeps_stacks = false;    // of waits that are going on, for who looks at the thread (thread_look.h)
   unsigned stack_depth = 0;
 };
 

@@ -28,6 +28,8 @@ enum class StackEnd : uint64_t {
   unreadable = 3,      // the stack is not readable where the caller should be
   no_progress = 4,     // the next frame is not above this one: a broken or hand-made stack
   lost = 5,            // no stack at all: recorded without one
+  unknown_register =
+      6,  // the next frame follows from a register that is not known: of a sleeping thread, seen from outside
 };
 
 }  // namespace prof

@@ -1,4 +1,4 @@
-// Events that are counted by kind and stack: waits, unlocks that others waited for, threads made. Signal-safe and lock-free. The
+// Events that are counted by kind and stack: waits, unlocks that others waited for, threads made, samples of the wall clock. Signal-safe and lock-free. The
 // values are what the samples stand for: each is scaled when it is recorded, since the rate may be another one later.
 #pragma once
 
@@ -6,7 +6,7 @@
 
 namespace prof {
 
-enum class EventKind : uint32_t { block, mutex, thread_created };
+enum class EventKind : uint32_t { block, mutex, thread_created, wall };
 
 inline constexpr unsigned kEventHeads = 1 << 12;
 
@@ -15,15 +15,20 @@ struct EventBucket {
   Ref stack;
   EventKind kind;
   uint32_t reserved;
-  uint64_t detail;              // thread_created: address of the start routine; else 0
-  std::atomic<double> events;   // contentions, or threads made
-  std::atomic<uint64_t> total;  // ns waited; thread_created: threads that have ended since
+  uint64_t detail;              // thread_created: address of the start routine; wall: wall_detail(); else 0
+  std::atomic<double> events;   // contentions, threads made, or samples
+  std::atomic<uint64_t> total;  // ns; thread_created: threads that have ended since
 };
 
 // Root::events
 struct EventRecord {
+  int64_t wall_period_ns;
+  int64_t wall_start_ns;  // CLOCK_MONOTONIC; 0: it is not sampled
   std::atomic<Ref> heads[kEventHeads];
 };
+
+// A wall sample's thread name (thread_names; 0: not known) and state (thread_table.h).
+constexpr uint64_t wall_detail(Ref name, uint32_t state) { return uint64_t{name} << 32 | state; }
 
 // The bucket, new or old. 0: no room.
 Ref find_event_bucket(EventKind kind, Ref stack, uint64_t detail = 0);

@@ -16,8 +16,9 @@ enum class LossCause : unsigned {
   stack_no_unwind_info,
   stack_unreadable,
   stack_no_progress,
-  free_unseen,      // a live block's address was given out again: its free went past the hooks
-  live_block_lost,  // no room for a live block: it counts as allocated and freed
+  free_unseen,             // a live block's address was given out again: its free went past the hooks
+  live_block_lost,         // no room for a live block: it counts as allocated and freed
+  stack_unknown_register,  // a StackEnd too
   count
 };
 inline constexpr unsigned kLossCauses = static_cast<unsigned>(LossCause::count);

@@ -25,6 +25,8 @@ LossCause loss_of(StackEnd end) {
       return LossCause::stack_unreadable;
     case StackEnd::no_progress:
       return LossCause::stack_no_progress;
+    case StackEnd::unknown_register:
+      return LossCause::stack_unknown_register;
     default:
       return LossCause::stack_no_unwind_info;
   }

@@ -35,6 +35,7 @@ ThreadSlot* take_thread_slot() {
     if (ref == 0) return nullptr;
     slot = region_at<ThreadSlot>(ref);
     slot->timer = -1;
+    slot->look_timer = -1;
     slot->perf_fd = -1;
     Ref first = table->all.load(std::memory_order_relaxed);
     do {

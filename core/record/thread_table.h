@@ -23,6 +23,18 @@ struct WaitNote {
 };
 inline constexpr uint32_t kWaitNotes = 4;  // a signal handler may wait within a wait
 
+// What a thread was seen to do. state: a WaitKind, or one of these.
+inline constexpr uint32_t kStateRunning = 0;
+inline constexpr uint32_t kStateAsleep = 0x80;      // in the kernel, in no system call
+inline constexpr uint32_t kStateNotReached = 0x81;  // it runs, and gave no answer in time
+inline constexpr uint32_t kStateAsked = 0x82;       // it runs, and is about to answer
+inline constexpr uint32_t kStateCall = 0x100;       // and above: in the system call of this number
+struct ThreadView {
+  Ref stack;  // 0: not known
+  uint32_t state;
+  int64_t waited_ns;  // 0: not known
+};
+
 struct ThreadSlot {
   Ref next_free;                        // valid while the slot is free
   Ref next;                             // all slots, newest first
@@ -48,8 +60,15 @@ struct ThreadSlot {
   std::atomic<uint32_t> waits;     // notes in use
   uint32_t random;                 // state of the thread's own numbers
   WaitNote notes[kWaitNotes];
-  Ref created_by;  // event_buckets; 0: not counted
-  uint32_t reserved;
+  Ref created_by;                       // event_buckets; 0: not counted
+  int32_t look_timer;                   // of the thread that looks; -1 none
+  std::atomic<uint32_t> look_asked;     // looks at this thread; by the thread that looks
+  std::atomic<uint32_t> look_answered;  // the last of them that the thread's handler has answered
+  Ref look_stack;                       // with this
+  Ref view_name;                        // of the last snapshot of all stacks that this thread is in:
+  int32_t view_tid;
+  std::atomic<uint32_t> view_number;
+  ThreadView view;
   uint64_t start_routine;  // for the start trampoline; owner's pointers, opaque to readers
   uint64_t start_argument;
 };

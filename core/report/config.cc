@@ -11,6 +11,7 @@ constexpr KindSet kNone;
 constexpr KindSet kCpu{ProfileKind::cpu};
 constexpr KindSet kBlock{ProfileKind::block};
 constexpr KindSet kMutex{ProfileKind::mutex};
+constexpr KindSet kWall{ProfileKind::wall};
 
 // What a message says of the kinds that stay off.
 constexpr std::string_view text_of(KindSet off) {
@@ -19,6 +20,8 @@ constexpr std::string_view text_of(KindSet off) {
   if (off == kHeapKinds) return " (no heap profile)";
   if (off == kBlock) return " (no block profile)";
   if (off == kMutex) return " (no mutex profile)";
+  if (off == kWall) return " (no wall profile)";
+  if (off == KindSet(ProfileKind::stacks)) return " (no stacks)";
   if (off == KindSet(ProfileKind::threadcreate)) return " (no threadcreate profile)";
   if (off == kCumulativeKinds) return " (no profile but the CPU's)";
   return " (no profile)";
@@ -92,6 +95,8 @@ constexpr Setting kSettings[] = {
     {"PROF_BLOCK", "a file name", kBlock, take_file<ProfileKind::block>},
     {"PROF_MUTEX", "a file name", kMutex, take_file<ProfileKind::mutex>},
     {"PROF_THREAD", "a file name", KindSet(ProfileKind::threadcreate), take_file<ProfileKind::threadcreate>},
+    {"PROF_WALL", "a file name", kWall, take_file<ProfileKind::wall>},
+    {"PROF_STACKS", "a file name", KindSet(ProfileKind::stacks), take_file<ProfileKind::stacks>},
     {"PROF_DIR", "a folder's name", KindSet::all(),
      [](std::string_view value, Config* config) {
        config->directory = value;
@@ -124,6 +129,8 @@ constexpr Setting kSettings[] = {
      [](std::string_view value, Config* config) { return parse_switch(value, &config->heap_peak); }},
     {"PROF_HEAP_MMAP", "0 or 1", kHeapKinds,
      [](std::string_view value, Config* config) { return parse_switch(value, &config->heap_mmap); }},
+    {"PROF_WALL_HZ", "a whole number from 1 to 10000", kWall,
+     [](std::string_view value, Config* config) { return parse_number(value, 1, 10000, &config->wall_hz); }},
     {"PROF_BLOCK_RATE", "a whole number of nanoseconds from 1 to 1000000000000", kBlock,
      [](std::string_view value, Config* config) {
        return parse_number(value, int64_t{1}, int64_t{1'000'000'000'000}, &config->block_rate_ns);
@@ -200,14 +207,15 @@ Config config_from_environment(const char* const* environment) {
 }
 
 std::string_view variable_of(const Config& config, ProfileKind kind) {
-  static constexpr std::string_view kVariables[] = {"PROF_CPU",   "PROF_HEAP",  "PROF_ALLOCS",
-                                                    "PROF_BLOCK", "PROF_MUTEX", "PROF_THREAD"};
+  static constexpr std::string_view kVariables[] = {"PROF_CPU",   "PROF_HEAP",   "PROF_ALLOCS", "PROF_BLOCK",
+                                                    "PROF_MUTEX", "PROF_THREAD", "PROF_WALL",   "PROF_STACKS"};
   if (!config.files[static_cast<unsigned>(kind)].empty()) return kVariables[static_cast<unsigned>(kind)];
-  return config.directory.empty() ? std::string_view() : std::string_view("PROF_DIR");
+  return config.directory.empty() || kNamedKinds.has(kind) ? std::string_view() : std::string_view("PROF_DIR");
 }
 
 std::string_view name_of(ProfileKind kind) {
-  static constexpr std::string_view kNames[] = {"cpu", "heap", "allocs", "block", "mutex", "threadcreate"};
+  static constexpr std::string_view kNames[] = {"cpu",   "heap",         "allocs", "block",
+                                                "mutex", "threadcreate", "wall",   "stacks"};
   return kNames[static_cast<unsigned>(kind)];
 }
 

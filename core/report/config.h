@@ -15,7 +15,7 @@ namespace prof {
 enum class ClockChoice { automatic, timer, perf };
 
 // What a profile is of; each has a file of its own. The order is that of Config::files and of Output::paths.
-enum class ProfileKind : unsigned { cpu, heap, allocs, block, mutex, threadcreate, count };
+enum class ProfileKind : unsigned { cpu, heap, allocs, block, mutex, threadcreate, wall, stacks, count };
 inline constexpr unsigned kProfileKinds = static_cast<unsigned>(ProfileKind::count);
 
 // A set of kinds.
@@ -46,6 +46,8 @@ class KindSet {
 };
 // One recording serves both.
 inline constexpr KindSet kHeapKinds{ProfileKind::heap, ProfileKind::allocs};
+// Not in PROF_DIR: off unless asked for.
+inline constexpr KindSet kNamedKinds{ProfileKind::wall, ProfileKind::stacks};
 // Those that a snapshot holds.
 inline constexpr KindSet kCumulativeKinds = KindSet::all().without(KindSet(ProfileKind::cpu));
 
@@ -61,6 +63,7 @@ struct Config {
   bool heap_peak = false;
   bool heap_mmap = false;
   int64_t block_rate_ns = 10'000;  // a wait of so long is always recorded
+  int wall_hz = 100;               // of all threads together
   uint32_t mutex_fraction = 1;     // one of so many contended unlocks is recorded
   int snapshot_signal = SIGUSR2;   // 0: none
   unsigned stack_depth = 128;

@@ -189,7 +189,7 @@ ElfSymbols ElfSymbols::of_memory(const void* image, uint64_t bytes) {
   return elf;
 }
 
-std::string_view ElfSymbols::find(uint64_t address) const {
+const ElfSymbols::Symbol* ElfSymbols::symbol_at(uint64_t address) const {
   auto above = std::upper_bound(symbols_.begin(), symbols_.end(), address,
                                 [](uint64_t wanted, const Symbol& symbol) { return wanted < symbol.start; });
   // A small function may lie within a larger one's range (assembler's inner labels): a few steps back find the outer one.
@@ -197,12 +197,21 @@ std::string_view ElfSymbols::find(uint64_t address) const {
   for (int step = 0; step < kMaxSteps && above != symbols_.begin(); ++step) {
     --above;
     const bool last_label = above->bytes == 0 && step == 0;  // no size: up to the next symbol
-    if (last_label || address - above->start < above->bytes) {
-      const char* name = names_.data() + above->name;
-      return {name, strnlen(name, kMaxNameBytes)};
-    }
+    if (last_label || address - above->start < above->bytes) return &*above;
   }
-  return {};
+  return nullptr;
+}
+
+std::string_view ElfSymbols::find(uint64_t address) const {
+  const Symbol* symbol = symbol_at(address);
+  if (symbol == nullptr) return {};
+  const char* name = names_.data() + symbol->name;
+  return {name, strnlen(name, kMaxNameBytes)};
+}
+
+uint64_t ElfSymbols::find_start(uint64_t address) const {
+  const Symbol* symbol = symbol_at(address);
+  return symbol == nullptr ? 0 : symbol->start;
 }
 
 bool ElfSymbols::address_of_offset(uint64_t file_offset, uint64_t* address) const {

@@ -29,6 +29,8 @@ class ElfSymbols {
   // The name of the function that contains an address as in the file (ElfSegment::address); empty: none does. Of several
   // names for one place: global before weak before local, then the shortest.
   std::string_view find(uint64_t address) const;
+  // Where that function begins; 0: there is none.
+  uint64_t find_start(uint64_t address) const;
   // The file's address of a byte at an offset in it; false: no segment holds it.
   bool address_of_offset(uint64_t file_offset, uint64_t* address) const;
 
@@ -40,6 +42,7 @@ class ElfSymbols {
     uint8_t rank;   // less is better
   };
   class Source;
+  const Symbol* symbol_at(uint64_t address) const;
   void load(const Source& source, bool symbols_only);
   void add_symbols(const Source& source, const void* section_table, unsigned sections, unsigned index);
   void finish();

@@ -24,6 +24,8 @@ const char* text_of(StackEnd end) {
       return "[truncated: the stack is not readable]";
     case StackEnd::no_progress:
       return "[truncated: a broken frame]";
+    case StackEnd::unknown_register:
+      return "[truncated: a register of the sleeping thread is not known]";
     case StackEnd::lost:
       return "[no stack]";
     case StackEnd::complete:

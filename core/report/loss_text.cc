@@ -26,6 +26,8 @@ std::string_view loss_text(LossCause cause) {
       return "sampled blocks whose free was not seen (freed by an allocator's own calls)";
     case LossCause::live_block_lost:
       return "sampled blocks counted as freed at once for want of memory";
+    case LossCause::stack_unknown_register:
+      return "stacks of sleeping threads that end where a register is not known";
     case LossCause::count:
       break;
   }

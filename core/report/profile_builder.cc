@@ -5,11 +5,14 @@
 #include <cmath>
 #include <iterator>
 #include <map>
+#include <tuple>
 
+#include "core/base/address.h"
 #include "core/base/clocks.h"
 #include "core/record/byte_sampler.h"
 #include "core/report/demangle.h"
 #include "core/report/location_table.h"
+#include "core/report/thread_state.h"
 
 namespace prof {
 namespace {
@@ -143,9 +146,7 @@ Profile build_event_profile(const Snapshot& snapshot, ProfileKind profile_kind, 
                             Symbolizer* symbolizer) {
   Profile profile;
   const bool threads = profile_kind == ProfileKind::threadcreate;
-  const EventKind kind = threads                              ? EventKind::thread_created
-                         : profile_kind == ProfileKind::mutex ? EventKind::mutex
-                                                              : EventKind::block;
+  const EventKind kind = event_of(profile_kind);
   if (threads) {
     profile.sample_types = {{"threadcreate", "count"}};
     profile.default_sample_type = "threadcreate";
@@ -195,6 +196,64 @@ Profile build_event_profile(const Snapshot& snapshot, ProfileKind profile_kind, 
                        ", of which alive: " + std::to_string(all - std::min(ended, all)));
   }
   add_comments(snapshot, comments, &profile);
+  return profile;
+}
+
+Profile build_wall_profile(const Snapshot& snapshot, const ModuleMap& modules, Symbolizer* symbolizer) {
+  Profile profile;
+  profile.sample_types = {{"samples", "count"}, {"wall", "nanoseconds"}};
+  profile.default_sample_type = "wall";
+  profile.period_type = {"wall", "nanoseconds"};
+  profile.period = static_cast<int64_t>(snapshot.wall_period_ns);
+  profile.duration_ns = static_cast<int64_t>(snapshot.wall_duration_ns);
+  profile.time_unix_ns = clock_ns(CLOCK_REALTIME) - profile.duration_ns;
+  LocationTable locations(snapshot, modules, symbolizer, &profile);
+  struct Sum {
+    double samples = 0;
+    uint64_t ns = 0;
+  };
+  std::map<std::tuple<std::vector<uint32_t>, std::string, uint64_t>, Sum> sums;  // by stack, thread and state
+  for (const EventSample& event : snapshot.events) {
+    if (event.kind != EventKind::wall) continue;
+    Sum& sum = sums[{frames_of(snapshot.stacks[event.stack], &locations), event.thread_name, event.detail}];
+    sum.samples += event.events;
+    sum.ns += event.total;
+  }
+  for (const auto& [key, sum] : sums) {
+    const auto& [frames, thread, state] = key;
+    ProfileSample sample;
+    sample.locations = frames;
+    sample.values = {std::llround(sum.samples), static_cast<int64_t>(sum.ns)};
+    if (!thread.empty()) sample.labels.push_back({"thread", thread});
+    sample.labels.push_back({"state", thread_state_text(static_cast<uint32_t>(state))});
+    profile.samples.push_back(std::move(sample));
+  }
+  locations.finish();
+  add_comments(snapshot, {}, &profile);
+  return profile;
+}
+
+Profile build_stacks_profile(const Snapshot& snapshot, const ModuleMap& modules, Symbolizer* symbolizer) {
+  Profile profile;
+  profile.sample_types = {{"goroutine", "count"}};
+  profile.default_sample_type = "goroutine";
+  profile.period_type = {"goroutine", "count"};
+  profile.period = 1;
+  profile.time_unix_ns = clock_ns(CLOCK_REALTIME);
+  LocationTable locations(snapshot, modules, symbolizer, &profile);
+  const StackSnapshot none = {{static_cast<uint64_t>(StackEnd::lost)}, 0};
+  for (const ThreadSample& thread : snapshot.threads) {
+    ProfileSample sample;
+    const StackSnapshot& stack = thread.stack < 0 ? none : snapshot.stacks[static_cast<size_t>(thread.stack)];
+    sample.locations = frames_of(stack, &locations);
+    sample.values = {1};
+    if (!thread.name.empty()) sample.labels.push_back({"thread", thread.name});
+    sample.labels.push_back({"tid", "", thread.tid});
+    sample.labels.push_back({"state", thread_state_text(thread.state)});
+    profile.samples.push_back(std::move(sample));
+  }
+  locations.finish();
+  add_comments(snapshot, {}, &profile);
   return profile;
 }
 

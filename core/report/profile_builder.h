@@ -23,8 +23,28 @@ enum class HeapView {
 // Samples are scaled to what they stand for (core/record/byte_sampler.h), each stack and size by itself.
 Profile build_heap_profile(const Snapshot& snapshot, HeapView view, const ModuleMap& modules, Symbolizer* symbolizer);
 
+// What a profile of a kind counts, of those that count events.
+constexpr EventKind event_of(ProfileKind kind) {
+  switch (kind) {
+    case ProfileKind::mutex:
+      return EventKind::mutex;
+    case ProfileKind::threadcreate:
+      return EventKind::thread_created;
+    case ProfileKind::wall:
+      return EventKind::wall;
+    default:
+      return EventKind::block;
+  }
+}
+
 // block, mutex and threadcreate, as recorded.
 Profile build_event_profile(const Snapshot& snapshot, ProfileKind kind, const ModuleMap& modules,
                             Symbolizer* symbolizer);
+
+// Threads seen at ticks of the wall clock, running or not.
+Profile build_wall_profile(const Snapshot& snapshot, const ModuleMap& modules, Symbolizer* symbolizer);
+
+// One sample for each thread; in the order of Snapshot::threads.
+Profile build_stacks_profile(const Snapshot& snapshot, const ModuleMap& modules, Symbolizer* symbolizer);
 
 }  // namespace prof

@@ -3,6 +3,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <new>
 #include <string>
@@ -17,6 +18,7 @@
 #include "core/report/profile_encoder.h"
 #include "core/report/region_view.h"
 #include "core/report/snapshot_from_region.h"
+#include "core/report/stacks_text.h"
 #include "core/report/symbolizer.h"
 
 namespace prof {
@@ -24,6 +26,11 @@ namespace {
 
 std::string numbered_path(const char* path, uint32_t number) {
   return number == 0 ? std::string(path) : insert_before_suffix(path, std::to_string(number));
+}
+
+bool has_events(const Snapshot& snapshot, ProfileKind kind) {
+  return std::any_of(snapshot.events.begin(), snapshot.events.end(),
+                     [kind](const EventSample& sample) { return sample.kind == event_of(kind); });
 }
 
 // A child that recorded nothing leaves no file: a script's thousand commands would leave a thousand empty ones.
@@ -44,9 +51,13 @@ class Writer {
     }
     if (!task.cumulative) return done;
     for (const ProfileKind kind : {ProfileKind::block, ProfileKind::mutex, ProfileKind::threadcreate}) {
-      if (!is_wanted(kind, snapshot_.events.empty())) continue;
+      if (!is_wanted(kind, !has_events(snapshot_, kind))) continue;
       done &= write_one(kind, build_event_profile(snapshot_, kind, modules_, &symbolizer_), task.snapshot);
     }
+    if (snapshot_.wall_period_ns != 0 && is_wanted(ProfileKind::wall, !has_events(snapshot_, ProfileKind::wall))) {
+      done &= write_one(ProfileKind::wall, build_wall_profile(snapshot_, modules_, &symbolizer_), task.snapshot);
+    }
+    if (task.snapshot != 0 && is_wanted(ProfileKind::stacks, /*empty=*/false)) done &= write_stacks(task.snapshot);
     if (!snapshot_.heap.present) return done;
     const bool heap_empty = snapshot_.heap.samples.empty();
     if (is_wanted(ProfileKind::heap, heap_empty)) {
@@ -75,6 +86,18 @@ class Writer {
     }
     return check(result, title_of(kind), path);
   }
+  // Of the moment of the signal; there is none at exit.
+  bool write_stacks(uint32_t number) {
+    const Profile profile = build_stacks_profile(snapshot_, modules_, &symbolizer_);
+    const std::string path = numbered_path(output_.path_of(ProfileKind::stacks), number);
+    // Beside it, with its last suffix replaced.
+    const size_t name = path.rfind('/') + 1;
+    const size_t suffix = path.rfind('.');
+    const std::string text_path = (suffix > name ? path.substr(0, suffix) : path) + ".txt";
+    const std::string text = stacks_text(snapshot_, profile, &symbolizer_);
+    return write_one(ProfileKind::stacks, profile, number) &&
+           check(write_file_whole(text_path, text, WriteMode::replace, 0), "stacks text", text_path);
+  }
   // One for the process, written anew at each snapshot: the last one is there however the process ends.
   bool write_peak() {
     const std::string path = insert_before_suffix(output_.path_of(ProfileKind::heap), "peak");
@@ -99,7 +122,7 @@ class Writer {
   int said_error_ = 0;
 };
 
-SnapshotParts parts_of(const ReportTask& task) { return {task.stretch, task.cumulative}; }
+SnapshotParts parts_of(const ReportTask& task) { return {task.stretch, task.cumulative, task.snapshot}; }
 
 // Writes a value into the owner's region, at a place that the view shows.
 template <typename Value>

@@ -28,11 +28,11 @@ struct CpuSample {
 
 // Sampled blocks of one stack and size. Counts of samples: Snapshot::Heap::rate tells what each stands for.
 struct HeapSample {
-  uint32_t stack = 0;     // index into Snapshot::stacks
-  uint64_t size = 0;      // bytes of each block, as asked for
-  bool is_whole = false;  // each was recorded: the rate is not to be undone
+  uint32_t stack = 0;  // index into Snapshot::stacks
+  uint64_t size = 0;   // bytes of each block, as asked for
   uint64_t allocated = 0, freed = 0;
   uint64_t peak_allocated = 0, peak_freed = 0;  // at the highest live bytes
+  bool is_whole = false;                        // each was recorded: the rate is not to be undone
 };
 
 // Events of one kind and stack, scaled to what they stand for: waits, unlocks that others waited for, threads made.
@@ -41,7 +41,17 @@ struct EventSample {
   uint32_t stack = 0;   // index into Snapshot::stacks
   uint64_t detail = 0;  // thread_created: address of the start routine
   double events = 0;
-  uint64_t total = 0;  // ns waited; thread_created: threads that have ended
+  uint64_t total = 0;       // ns; thread_created: threads that have ended
+  std::string thread_name;  // wall: of the sampled thread; `detail` is its state
+};
+
+// What a thread did when all were looked at.
+struct ThreadSample {
+  int tid = 0;
+  std::string name;
+  int64_t stack = -1;  // index into Snapshot::stacks; negative: not known
+  uint32_t state = 0;  // core/record/thread_table.h
+  int64_t waited_ns = 0;
 };
 
 // An executable segment of a library that was unloaded while the process ran. Of several that cover an address, the one
@@ -90,6 +100,9 @@ struct Snapshot {
   } heap;
 
   std::vector<EventSample> events;
+  uint64_t wall_period_ns = 0;  // 0: it is not sampled
+  uint64_t wall_duration_ns = 0;
+  std::vector<ThreadSample> threads;  // all, where their stacks were asked for
 
   std::vector<std::string> notes;  // further lines for the profile's comments
 };

@@ -13,6 +13,7 @@
 #include "core/record/loss_counters.h"
 #include "core/record/stack_table.h"
 #include "core/record/thread_names.h"
+#include "core/record/thread_table.h"
 #include "core/record/unloaded_modules.h"
 #include "core/report/loss_text.h"
 #include "core/report/module_map.h"
@@ -133,6 +134,8 @@ void add_heap(const RegionView& region, Stacks* stacks, Snapshot* snapshot) {
 void add_events(const RegionView& region, Stacks* stacks, Snapshot* snapshot) {
   const auto* record = region.root<EventRecord>(Root::events);
   if (record == nullptr) return;
+  snapshot->wall_period_ns = static_cast<uint64_t>(record->wall_period_ns);
+  snapshot->wall_duration_ns = static_cast<uint64_t>(clock_ns(CLOCK_MONOTONIC) - record->wall_start_ns);
   for (const auto& head : record->heads) {
     unsigned chain = 0;
     for (Ref ref = head.load(std::memory_order_acquire); ref != 0 && ++chain < kMaxChain;) {
@@ -142,11 +145,34 @@ void add_events(const RegionView& region, Stacks* stacks, Snapshot* snapshot) {
       const int64_t stack = events > 0 ? stacks->index_of(bucket->stack) : -1;
       if (stack >= 0) {
         const uint64_t total = bucket->total.load(std::memory_order_relaxed);
-        snapshot->events.push_back({bucket->kind, static_cast<uint32_t>(stack), bucket->detail, events, total});
+        EventSample sample = {bucket->kind, static_cast<uint32_t>(stack), bucket->detail, events, total, {}};
+        if (bucket->kind == EventKind::wall) {
+          sample.thread_name = thread_name(region, static_cast<Ref>(bucket->detail >> 32));
+          sample.detail = bucket->detail & 0xffff'ffff;
+        }
+        snapshot->events.push_back(std::move(sample));
       }
       ref = bucket->next;
     }
   }
+}
+
+void add_threads(const RegionView& region, uint32_t number, Stacks* stacks, Snapshot* snapshot) {
+  const auto* table = region.root<ThreadTable>(Root::threads);
+  if (table == nullptr || number == 0) return;
+  unsigned chain = 0;
+  for (Ref ref = table->all.load(std::memory_order_acquire); ref != 0 && ++chain < kMaxChain;) {
+    const auto* slot = region.at<ThreadSlot>(ref);
+    if (slot == nullptr) break;
+    if (slot->view_number.load(std::memory_order_acquire) == number) {
+      const int64_t stack = slot->view.stack == 0 ? -1 : stacks->index_of(slot->view.stack);
+      snapshot->threads.push_back(
+          {slot->view_tid, thread_name(region, slot->view_name), stack, slot->view.state, slot->view.waited_ns});
+    }
+    ref = slot->next;
+  }
+  std::sort(snapshot->threads.begin(), snapshot->threads.end(),
+            [](const ThreadSample& a, const ThreadSample& b) { return a.tid < b.tid; });
 }
 
 void add_unloaded(const RegionView& region, Snapshot* snapshot) {
@@ -202,6 +228,7 @@ Snapshot snapshot_from_region(const RegionView& region, const SnapshotParts& par
   if (!parts.cumulative) return snapshot;
   add_heap(region, &stacks, &snapshot);
   add_events(region, &stacks, &snapshot);
+  add_threads(region, parts.views, &stacks, &snapshot);
   return snapshot;
 }
 

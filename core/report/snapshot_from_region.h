@@ -9,6 +9,7 @@ namespace prof {
 struct SnapshotParts {
   uint32_t stretch = 0;     // of CPU sampling; 0: none
   bool cumulative = false;  // every other kind
+  uint32_t views = 0;       // the number of a snapshot of all threads; 0: none
 };
 
 // What the region holds of these parts. The view may be of a process that goes on recording: what comes while it is read may or

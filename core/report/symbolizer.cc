@@ -49,6 +49,14 @@ std::string Symbolizer::find_in_file(const std::string& path, uint64_t file_offs
   return std::string(symbols.find(address));
 }
 
+uint64_t Symbolizer::start_in_file(const std::string& path, uint64_t file_offset) {
+  const ElfSymbols& symbols = file(path);
+  uint64_t address;
+  if (!symbols.address_of_offset(file_offset, &address)) return 0;
+  const uint64_t start = symbols.find_start(address);
+  return start == 0 ? 0 : file_offset - (address - start);
+}
+
 std::string Symbolizer::find_jit(uint64_t address) {
   if (!jit_read_) read_jit_map();
   auto above = jit_.upper_bound(address);

@@ -21,6 +21,8 @@ class Symbolizer {
   const ElfSymbols& file(const std::string& path);
   // The mangled name of the function at a byte of a file; empty: none.
   std::string find_in_file(const std::string& path, uint64_t file_offset);
+  // The byte of the file that this function begins at; 0: no function is known there.
+  uint64_t start_in_file(const std::string& path, uint64_t file_offset);
   // The name that a JIT compiler gave the code at an address; empty: none.
   std::string find_jit(uint64_t address);
 

@@ -60,11 +60,9 @@ enum class Step { caller, end, complex };
 
 class Walker {
  public:
-  Walker(const ucontext_t& context, const StackBounds& bounds, bool on_stack)
-      : memory_(context, bounds, on_stack), generation_(rule_cache_generation()) {
-    const auto& registers = context.uc_mcontext.gregs;
-    frame_.registers = {static_cast<uint64_t>(registers[REG_RIP]), static_cast<uint64_t>(registers[REG_RSP]),
-                        static_cast<uint64_t>(registers[REG_RBP])};
+  Walker(const Registers& registers, bool knows_bp, const ReadableMemory& memory)
+      : memory_(memory), generation_(rule_cache_generation()), knows_bp_(knows_bp) {
+    frame_.registers = registers;
   }
 
   const Frame& frame() const { return frame_; }
@@ -86,6 +84,7 @@ class Walker {
     const Registers& at = frame_.registers;
     const auto offset = static_cast<uint64_t>(rule.cfa_offset());
     uint64_t base = 0;
+    if (!knows_bp_ && needs_bp(rule)) return stop(StackEnd::unknown_register);
     switch (rule.kind()) {
       case RuleKind::cfa_sp:
         return step_to(at.sp + offset, rule);
@@ -111,6 +110,12 @@ class Walker {
   }
 
  private:
+  static bool needs_bp(UnwindRule rule) {
+    const RuleKind kind = rule.kind();
+    return kind == RuleKind::cfa_bp || kind == RuleKind::cfa_deref_bp || kind == RuleKind::no_info ||
+           rule.bp() == BpRule::at_bp || kind == RuleKind::none || kind == RuleKind::complex;
+  }
+
   Step stop(StackEnd why) {
     end_ = why;
     return Step::end;
@@ -134,6 +139,7 @@ class Walker {
     if (rule.bp() == BpRule::at_cfa && !memory_.read(cfa + static_cast<uint64_t>(rule.bp_offset()), &bp)) {
       return stop(StackEnd::unreadable);
     }
+    knows_bp_ = knows_bp_ || rule.bp() == BpRule::at_cfa;
     if (rule.bp() == BpRule::at_bp &&
         !memory_.read(frame_.registers.bp + static_cast<uint64_t>(rule.bp_offset()), &bp)) {
       return stop(StackEnd::unreadable);
@@ -148,6 +154,7 @@ class Walker {
         !memory_.read(context + kContextBp, &to.bp)) {
       return stop(StackEnd::unreadable);
     }
+    knows_bp_ = true;
     memory_.move_to(to.sp);  // the handler may have run on an alternate stack
     return arrive(to, /*called=*/false);
   }
@@ -173,6 +180,7 @@ class Walker {
 
   ReadableMemory memory_;
   const uint32_t generation_;
+  bool knows_bp_;
   Frame frame_;
   UnwindRule rule_;
   StackEnd end_ = StackEnd::complete;
@@ -198,24 +206,34 @@ StackEnd walk_slowly(const ucontext_t& context, const StackBounds& bounds, bool 
   return visit.full ? StackEnd::too_deep : end;
 }
 
+// Answers whether a frame was met that a rule does not hold.
+bool walk(Walker* walker, Frames* frames, CaptureResult* result) {
+  for (;;) {
+    walker->find_rule();
+    if (!frames->add(walker->frame().lookup())) {
+      *result = {frames->count(), StackEnd::too_deep};
+      return false;
+    }
+    const Step step = walker->step();
+    if (step == Step::complex) return true;
+    if (step == Step::end) {
+      *result = {frames->count(), walker->end()};
+      return false;
+    }
+  }
+}
+
 CaptureResult walk(const ucontext_t& context, const StackBounds& bounds, bool on_stack, uint64_t* out,
                    unsigned capacity) {
   Frames frames(out, capacity);
-  Walker walker(context, bounds, on_stack);
-  for (;;) {
-    walker.find_rule();
-    if (!frames.add(walker.frame().lookup())) return {frames.count(), StackEnd::too_deep};
-    switch (walker.step()) {
-      case Step::caller:
-        continue;
-      case Step::end:
-        return {frames.count(), walker.end()};
-      case Step::complex: {
-        const StackEnd end = walk_slowly(context, bounds, on_stack, &frames);
-        return {frames.count(), end};
-      }
-    }
-  }
+  const auto& registers = context.uc_mcontext.gregs;
+  Walker walker({static_cast<uint64_t>(registers[REG_RIP]), static_cast<uint64_t>(registers[REG_RSP]),
+                 static_cast<uint64_t>(registers[REG_RBP])},
+                /*knows_bp=*/true, ReadableMemory(context, bounds, on_stack));
+  CaptureResult result;
+  if (!walk(&walker, &frames, &result)) return result;
+  const StackEnd end = walk_slowly(context, bounds, on_stack, &frames);
+  return {frames.count(), end};
 }
 
 }  // namespace
@@ -244,6 +262,15 @@ CaptureResult capture(const CalleeSaved& here, const StackBounds& bounds, uint64
   registers[REG_R14] = static_cast<greg_t>(here.r14);
   registers[REG_R15] = static_cast<greg_t>(here.r15);
   return walk(context, bounds, /*on_stack=*/true, out, capacity);
+}
+
+CaptureResult capture(const SleepingAt& at, const StackBounds& bounds, StackCopy* copy, uint64_t* out,
+                      unsigned capacity) {
+  Frames frames(out, capacity);
+  Walker walker({at.pc, at.sp, 0}, /*knows_bp=*/false, ReadableMemory(at.sp, bounds, copy));
+  CaptureResult result;
+  if (walk(&walker, &frames, &result)) result = {frames.count(), StackEnd::unknown_register};
+  return result;
 }
 
 }  // namespace prof

@@ -1,5 +1,7 @@
 #include "core/unwind/readable_memory.h"
 
+#include <sys/uio.h>
+
 #include <cerrno>
 
 #include "core/base/raw_syscall.h"
@@ -11,6 +13,13 @@ constexpr uint64_t kPage = 4096;
 constexpr uint64_t kWord = 8;
 
 bool within(const StackBounds& bounds, uint64_t address) { return address >= bounds.low && address < bounds.high; }
+
+// Bytes of this process as they are now, as many as are there: less at the end of what is mapped, negative for none.
+long copy_out(uint64_t address, void* to, uint64_t bytes) {
+  const struct iovec local = {to, bytes};
+  const struct iovec remote = {reinterpret_cast<void*>(address), bytes};
+  return raw_syscall(SYS_process_vm_readv, raw_getpid(), &local, 1, &remote, 1, 0);
+}
 
 }  // namespace
 
@@ -35,6 +44,14 @@ ReadableMemory::ReadableMemory(const ucontext_t& context, const StackBounds& bou
   }
 }
 
+ReadableMemory::ReadableMemory(uint64_t sp, const StackBounds& bounds, StackCopy* copy) : own_(bounds), is_copy_(true) {
+  const uint64_t most = within(bounds, sp) ? bounds.high - sp : StackCopy::kBytes;
+  const long bytes = copy_out(sp, copy->bytes, most < StackCopy::kBytes ? most : StackCopy::kBytes);
+  if (bytes <= 0) return;
+  take(sp, sp + static_cast<uint64_t>(bytes));
+  copied_by_ = reinterpret_cast<uint64_t>(copy->bytes) - sp;
+}
+
 uint64_t ReadableMemory::stack_end(uint64_t sp) const {
   // The alternate one first: it may lie within the thread's own.
   if (within(alternate_, sp)) return alternate_.high;
@@ -47,6 +64,7 @@ void ReadableMemory::take(uint64_t low, uint64_t end) {
 }
 
 void ReadableMemory::move_to(uint64_t sp) {
+  if (is_copy_) return;
   const uint64_t end = stack_end(sp);
   // The stack's own page may not be there yet (a frame just made, larger than what was touched): ask once. What is above has
   // been used by the callers.
@@ -56,6 +74,7 @@ void ReadableMemory::move_to(uint64_t sp) {
 
 bool ReadableMemory::read_elsewhere(uint64_t address, uint64_t* value) {
   if (address < kFirstCodeAddress || address > 0x7fff'ffff'fff8 || address % kWord != 0) return false;
+  if (is_copy_) return copy_out(address, value, kWord) == static_cast<long>(kWord);
   if (!probe_readable(address)) return false;
   // The rest of this page, for the frames to come. 8-byte alignment: no read crosses into the next one.
   low_ = address & ~(kPage - 1);

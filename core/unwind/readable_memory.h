@@ -18,13 +18,16 @@ class ReadableMemory {
   // on_stack: the stack pointer's own page is in use, and need not be asked for.
   ReadableMemory(const ucontext_t& context, const StackBounds& bounds, bool on_stack = false);
 
+  // Of another thread's stack, from sp on: what could be copied of it, and the rest word by word, never read in place.
+  ReadableMemory(uint64_t sp, const StackBounds& bounds, StackCopy* copy);
+
   // The stack pointer has moved to another stack or up this one: reads will follow there.
   void move_to(uint64_t sp);
 
   // The 8 bytes at address. False: not readable.
   bool read(uint64_t address, uint64_t* value) {
     if (address - low_ < span_) [[likely]] {
-      *value = *reinterpret_cast<const uint64_t*>(address);
+      *value = *reinterpret_cast<const uint64_t*>(address + copied_by_);
       return true;
     }
     return read_elsewhere(address, value);
@@ -41,6 +44,8 @@ class ReadableMemory {
   StackBounds alternate_;
   uint64_t low_ = 0;  // reads that begin in [low_, low_ + span_) are safe
   uint64_t span_ = 0;
+  uint64_t copied_by_ = 0;  // what is at an address lies so far behind it
+  bool is_copy_ = false;
 };
 
 // What the kernel says of the 8 bytes at address.

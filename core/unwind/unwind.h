@@ -56,6 +56,23 @@ struct CalleeSaved {
 // The stack of the calling thread from a point in one of its own functions, which must not have returned yet. As below otherwise.
 CaptureResult capture(const CalleeSaved& here, const StackBounds& bounds, uint64_t* frames, unsigned capacity);
 
+// Room for the part of another thread's stack that is walked: it may be gone in the next moment.
+struct StackCopy {
+  static constexpr unsigned kBytes = 32 * 1024;
+  alignas(8) unsigned char bytes[kBytes];
+};
+
+// Where another thread of this process sleeps in the kernel (/proc/PID/task/TID/syscall says it).
+struct SleepingAt {
+  uint64_t pc;
+  uint64_t sp;
+};
+
+// The stack of such a thread. Its other registers are not known: where the next frame follows from one that no frame before has
+// saved, the stack ends in a marker. What it was doing meanwhile is for the caller to check: the thread may have woken up.
+CaptureResult capture(const SleepingAt& at, const StackBounds& bounds, StackCopy* copy, uint64_t* frames,
+                      unsigned capacity);
+
 // The stack of the thread that a signal interrupted with `context`. frames: room for `capacity` lookup addresses, leaf
 // first; own code is left out.
 CaptureResult capture(const ucontext_t& context, const StackBounds& bounds, uint64_t* frames, unsigned capacity);

@@ -9,6 +9,8 @@ import subprocess
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("PROF_TEST_BUILD", ROOT / "build"))
+# What PROF_DIR writes, as the files' names end.
+FOLDER_KINDS = [f"{kind}.pb.gz" for kind in ("allocs", "block", "cpu", "heap", "mutex", "threadcreate")]
 TICK_KINDS = ["samples/count", "cpu/nanoseconds"]
 
 

@@ -79,8 +79,8 @@ def test_directory(runs):
     names = [name for name in run.files() if name.endswith(".cpu.pb.gz")]
     # The other kinds are there too, for whoever recorded something.
     rest = [name for name in run.files() if name not in names]
-    assert all(name.endswith((".heap.pb.gz", ".allocs.pb.gz")) for name in rest), rest
-    assert sum(name.startswith("spawns.") for name in rest) == 2
+    assert all(name.endswith(tuple(pprof.FOLDER_KINDS)) for name in rest), rest
+    assert sum(name.startswith("spawns.") for name in rest) == len(pprof.FOLDER_KINDS) - 1
     assert sum(name.startswith("steady.") for name in names) == 4
     assert sum(name.startswith("spawns.") for name in names) == 1
     for name in names:

@@ -336,7 +336,7 @@ def test_directory(runs):
     run = runs["directory"]
     assert run.result
     files = {name.split(".", 2)[2]: name for name in run.files()}
-    assert {"heap.pb.gz", "allocs.pb.gz"} <= set(files) <= {"heap.pb.gz", "allocs.pb.gz", "cpu.pb.gz"}, run.files()
+    assert sorted(files) == pprof.FOLDER_KINDS, run.files()
     assert all(name.startswith("heap_small.") for name in run.files())
     check_exact(run.result["books"], heap.read(run.folder / files["heap.pb.gz"]))
     check_exact(run.result["books"], heap.read(run.folder / files["allocs.pb.gz"], default="alloc_space"))

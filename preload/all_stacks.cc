@@ -1,0 +1,74 @@
+#include "preload/all_stacks.h"
+
+#include <time.h>
+
+#include "core/base/clocks.h"
+#include "core/base/raw_syscall.h"
+#include "core/record/loss_counters.h"
+#include "preload/tasks.h"
+#include "preload/thread_look.h"
+
+namespace prof {
+namespace {
+
+constexpr int64_t kMostNs = 100'000'000;
+constexpr int64_t kPauseNs = 500'000;
+
+LookRoom g_room;  // one helper thread at a time
+
+void publish(ThreadSlot* slot, int tid, uint32_t number, const ThreadView& view) {
+  slot->view = view;
+  slot->view_name = name_of_thread(tid);
+  slot->view_tid = tid;
+  slot->view_number.store(number, std::memory_order_release);
+}
+
+// The thread's slot; a new one for a thread that was made past us.
+ThreadSlot* slot_of(int tid) {
+  if (ThreadSlot* slot = find_slot(tid); slot != nullptr) return slot;
+  ThreadSlot* slot = take_thread_slot();
+  if (slot == nullptr) {
+    count_loss(LossCause::thread_untracked);
+    return nullptr;
+  }
+  slot->tid.store(tid, std::memory_order_release);
+  return slot;
+}
+
+}  // namespace
+
+void view_all_threads(uint32_t number, unsigned stack_depth) {
+  const int64_t until = clock_ns(CLOCK_MONOTONIC) + kMostNs;
+  unsigned asked = 0;
+  for_each_task([&](int tid) {
+    ThreadSlot* slot = slot_of(tid);
+    if (slot == nullptr) return;
+    ThreadView view = {0, kStateNotReached, 0};
+    const Looked looked = look_at(tid, slot, stack_depth, &g_room, &view);
+    if (looked == Looked::gone) return;
+    publish(slot, tid, number, view);
+    if (looked != Looked::asked) return;
+    ++asked;
+    slot->view.state = kStateAsked;
+  });
+  while (asked != 0 && clock_ns(CLOCK_MONOTONIC) < until) {
+    const struct timespec pause = timespec_of(kPauseNs);
+    raw_syscall(SYS_nanosleep, &pause, nullptr);
+    for_each_thread_slot([&](ThreadSlot* slot) {
+      if (slot->view_number.load(std::memory_order_relaxed) != number || slot->view.state != kStateAsked) return;
+      ThreadView view = {0, kStateNotReached, 0};
+      const Looked looked = look_again(slot->tid.load(), slot, stack_depth, &g_room, &view);
+      if (looked == Looked::asked) return;
+      slot->view = view;
+      if (looked == Looked::gone) slot->view_number.store(0);
+      --asked;
+    });
+  }
+  for_each_thread_slot([&](ThreadSlot* slot) {
+    if (slot->view_number.load(std::memory_order_relaxed) != number || slot->view.state != kStateAsked) return;
+    look_is_over(slot);
+    slot->view.state = kStateNotReached;
+  });
+}
+
+}  // namespace prof

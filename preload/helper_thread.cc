@@ -1,0 +1,73 @@
+#include "preload/helper_thread.h"
+
+#include <sched.h>
+#include <signal.h>
+
+#include "core/base/raw_syscall.h"
+
+namespace prof {
+namespace {
+
+void run(HelperThread* helper) {
+  helper->main();
+  raw_syscall(SYS_exit, 0);
+}
+
+constexpr unsigned kMostHelpers = 4;
+std::atomic<HelperThread*> g_helpers[kMostHelpers];  // that were ever started
+
+void enlist(HelperThread* helper) {
+  for (auto& entry : g_helpers) {
+    HelperThread* none = nullptr;
+    if (entry.compare_exchange_strong(none, helper) || none == helper) return;
+  }
+}
+
+}  // namespace
+
+bool is_helper(int tid) {
+  for (const auto& entry : g_helpers) {
+    const HelperThread* helper = entry.load(std::memory_order_acquire);
+    if (helper != nullptr && helper->tid.load(std::memory_order_relaxed) == tid) return true;
+  }
+  return false;
+}
+
+bool helper_start(HelperThread* helper, void (*main)()) {
+  int none = 0;
+  constexpr int kStarting = -1;
+  if (!helper->tid.compare_exchange_strong(none, kStarting, std::memory_order_acquire)) return false;
+  helper->main = main;
+  enlist(helper);
+  auto* const thread_pointer = helper->tls + HelperThread::kTlsBytes / 2;
+  *reinterpret_cast<void**>(thread_pointer) = thread_pointer;  // what the ABI keeps there
+  constexpr long kFlags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM |
+                          CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID;
+  uint64_t all = ~uint64_t{0};
+  uint64_t before = 0;
+  raw_syscall(SYS_rt_sigprocmask, SIG_BLOCK, &all, &before, sizeof(all));
+  long result;
+  register void* stack asm("rsi") = helper->stack + HelperThread::kStackBytes;
+  register std::atomic<int>* parent_tid asm("rdx") = &helper->tid;
+  register std::atomic<int>* child_tid asm("r10") = &helper->tid;
+  register void* tls asm("r8") = thread_pointer;
+  asm volatile(
+      "mov %[helper], %%r12\n\t"
+      "syscall\n\t"
+      "test %%rax, %%rax\n\t"
+      "jnz 1f\n\t"
+      "xor %%ebp, %%ebp\n\t"
+      "mov %%r12, %%rdi\n\t"
+      "call *%[run]\n\t"
+      "hlt\n"
+      "1:"
+      : "=a"(result)
+      : "a"(static_cast<long>(SYS_clone)), "D"(kFlags), "r"(stack), "r"(parent_tid), "r"(child_tid),
+        "r"(tls), [helper] "r"(helper), [run] "r"(run)
+      : "rcx", "r11", "r12", "memory");
+  raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, nullptr, sizeof(before));
+  if (result < 0) helper->tid.store(0, std::memory_order_release);
+  return result > 0;
+}
+
+}  // namespace prof

@@ -1,0 +1,29 @@
+// A thread of libprof's own, made by a bare clone: the C library does not know of it, so that a program with one thread keeps its
+// single-threaded paths. It must use no thread-local data (it has a block of zeros for it), nothing that allocates or locks, raw
+// system calls only; every signal is blocked in it. Signal-safe.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+namespace prof {
+
+// An object of static storage is constinit: a constructor that runs after the thread was started would take its tid away.
+struct HelperThread {
+  static constexpr unsigned kStackBytes = 64 * 1024;
+  static constexpr unsigned kTlsBytes = 8 * 1024;
+  std::atomic<int> tid;  // 0: none, or it has ended (the kernel clears it)
+  void (*main)();
+  alignas(64) unsigned char tls[kTlsBytes];  // the thread pointer is in the middle
+  alignas(16) unsigned char stack[kStackBytes];
+};
+
+// Starts it; main() returns when it is done. False: it is at work already, or the kernel refused.
+bool helper_start(HelperThread* helper, void (*main)());
+inline bool helper_is_at_work(const HelperThread& helper) { return helper.tid.load(std::memory_order_acquire) != 0; }
+// Whether a thread of this process is one of these.
+bool is_helper(int tid);
+// In a child of fork: it is the parent's.
+inline void helper_forget(HelperThread* helper) { helper->tid.store(0, std::memory_order_relaxed); }
+
+}  // namespace prof

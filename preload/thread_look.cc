@@ -1,0 +1,206 @@
+#include "preload/thread_look.h"
+
+#include <fcntl.h>
+#include <time.h>
+
+#include <charconv>
+#include <cstring>
+
+#include "core/base/call_on_stack.h"
+#include "core/base/clocks.h"
+#include "core/base/raw_syscall.h"
+#include "core/record/loss_counters.h"
+#include "core/record/scratch.h"
+#include "core/record/stack_table.h"
+#include "core/record/thread_names.h"
+#include "core/record/unloaded_modules.h"
+#include "preload/cpu_sampling.h"
+
+namespace prof {
+namespace {
+
+// In the low half of a timer's value, above the slot's reference: this is a look, and no tick.
+constexpr uint64_t kLookFlag = uint64_t{1} << 31;
+
+unsigned g_depth = 0;
+
+// A small file of a thread's in /proc. Answers its length; negative: it is gone.
+long read_task_file(int tid, const char* file, char* to, unsigned bytes) {
+  char path[64] = "/proc/self/task/";
+  char* end = std::to_chars(path + 16, path + 30, tid).ptr;
+  *end++ = '/';
+  strcpy(end, file);
+  const long fd = raw_syscall(SYS_open, path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return fd;
+  const long length = raw_syscall(SYS_read, fd, to, bytes - 1);
+  raw_syscall(SYS_close, fd);
+  if (length >= 0) to[length] = '\0';
+  return length;
+}
+
+struct InKernel {
+  bool sleeps = false;
+  long call = -1;  // the system call's number; -1: it sleeps otherwise (a page that is read in)
+  SleepingAt at = {};
+};
+
+// "running", or "-1 SP PC", or "NUMBER ARGUMENT… SP PC", in hexadecimal but for the number.
+InKernel in_kernel_of(const char* text) {
+  InKernel result;
+  if (text[0] != '-' && (text[0] < '0' || text[0] > '9')) return result;
+  const char* const end = text + strlen(text);
+  const char* at = std::from_chars(text, end, result.call).ptr;
+  uint64_t last[2] = {0, 0};
+  while (at < end && *at == ' ') {
+    at += at + 2 < end && at[1] == '0' && at[2] == 'x' ? 3 : 1;
+    last[0] = last[1];
+    at = std::from_chars(at, end, last[1], 16).ptr;
+  }
+  result.at = {last[1], last[0]};
+  result.sleeps = result.at.pc >= kFirstCodeAddress && result.at.sp >= kFirstCodeAddress;
+  return result;
+}
+
+Ref intern(uint64_t* frames, const CaptureResult& result, uint32_t generation) {
+  const Ref stack = intern_stack(frames, end_stack(frames, result.frames, result.end), generation);
+  if (stack == 0) count_loss(LossCause::region_full);
+  return stack;
+}
+
+// A note that stayed the same while it was read.
+bool take_note(const ThreadSlot& slot, ThreadView* seen) {
+  const uint32_t used = slot.waits.load(std::memory_order_acquire);
+  if (used == 0 || used > kWaitNotes) return false;
+  const WaitNote& note = slot.notes[used - 1];
+  const WaitKind kind = note.kind.load(std::memory_order_acquire);
+  const int64_t since = note.since_ns;
+  const Ref stack = note.stack;
+  std::atomic_thread_fence(std::memory_order_acquire);
+  const bool same = note.kind.load(std::memory_order_relaxed) == kind && note.since_ns == since &&
+                    slot.waits.load(std::memory_order_relaxed) == used;
+  if (!same || kind == WaitKind::none || stack == 0) return false;
+  seen->stack = stack;
+  seen->state = static_cast<uint32_t>(kind);
+  seen->waited_ns = clock_ns(CLOCK_MONOTONIC) - since;
+  return true;
+}
+
+// Where it sleeps, if it still does after its stack was walked.
+Looked look_at_sleeping(int tid, const ThreadSlot* slot, unsigned depth, LookRoom* room, ThreadView* seen) {
+  constexpr int kTries = 3;
+  char before[256];
+  char after[256];
+  for (int i = 0; i < kTries; ++i) {
+    if (read_task_file(tid, "syscall", before, sizeof(before)) <= 0) return Looked::gone;
+    const InKernel in_kernel = in_kernel_of(before);
+    if (!in_kernel.sleeps) return Looked::asked;
+    StackBounds bounds;
+    if (slot != nullptr) bounds = {slot->stack_low, slot->stack_high};
+    const uint32_t generation = module_generation();
+    const CaptureResult result = capture(in_kernel.at, bounds, &room->copy, room->frames, depth);
+    if (read_task_file(tid, "syscall", after, sizeof(after)) <= 0) return Looked::gone;
+    if (strcmp(before, after) != 0) continue;
+    seen->stack = intern(room->frames, result, generation);
+    seen->state = in_kernel.call < 0 ? kStateAsleep : kStateCall + static_cast<uint32_t>(in_kernel.call);
+    seen->waited_ns = 0;
+    return Looked::seen;
+  }
+  return Looked::asked;
+}
+
+void stop_timer(ThreadSlot* slot) {
+  if (slot->look_timer >= 0) raw_syscall(SYS_timer_delete, slot->look_timer);
+  slot->look_timer = -1;
+}
+
+bool ask(int tid, ThreadSlot* slot) {
+  if (!cpu_sampling_has_sigprof()) return false;
+  slot->look_asked.fetch_add(1, std::memory_order_release);
+  struct sigevent event = {};
+  event.sigev_notify = SIGEV_THREAD_ID;
+  event.sigev_signo = SIGPROF;
+  event.sigev_value.sival_ptr = reinterpret_cast<void*>(signal_value_of(*slot) | kLookFlag);
+  event._sigev_un._tid = tid;
+  int timer = -1;
+  if (raw_syscall(SYS_timer_create, thread_cpu_clock(tid), &event, &timer) < 0) return false;
+  slot->look_timer = timer;
+  const struct itimerspec at_once = {{0, 0}, {0, 1}};
+  raw_syscall(SYS_timer_settime, timer, 0, &at_once, nullptr);
+  return true;
+}
+
+struct Answer {
+  ThreadSlot* slot;
+  const ucontext_t* context;
+  Scratch* scratch;
+};
+
+// On the scratch stack.
+void walk_own(void* argument) {
+  const auto& answer = *static_cast<const Answer*>(argument);
+  const uint32_t generation = module_generation();
+  const StackBounds bounds = {answer.slot->stack_low, answer.slot->stack_high};
+  const CaptureResult result = capture(*answer.context, bounds, answer.scratch->frames, g_depth);
+  answer.slot->look_stack = intern(answer.scratch->frames, result, generation);
+}
+
+}  // namespace
+
+Looked look_at(int tid, ThreadSlot* slot, unsigned depth, LookRoom* room, ThreadView* seen) {
+  if (slot != nullptr && take_note(*slot, seen)) return Looked::seen;
+  const Looked result = look_at_sleeping(tid, slot, depth, room, seen);
+  if (result != Looked::asked) return result;
+  if (slot == nullptr || !ask(tid, slot)) return Looked::unreachable;
+  return Looked::asked;
+}
+
+Looked look_again(int tid, ThreadSlot* slot, unsigned depth, LookRoom* room, ThreadView* seen) {
+  const uint32_t asked = slot->look_asked.load(std::memory_order_relaxed);
+  if (slot->look_answered.load(std::memory_order_acquire) == asked) {
+    stop_timer(slot);
+    seen->stack = slot->look_stack;
+    seen->state = kStateRunning;
+    seen->waited_ns = 0;
+    return Looked::seen;
+  }
+  Looked result = Looked::seen;
+  if (!take_note(*slot, seen)) result = look_at_sleeping(tid, slot, depth, room, seen);
+  if (result != Looked::asked) look_is_over(slot);
+  return result;
+}
+
+void look_is_over(ThreadSlot* slot) {
+  slot->look_asked.fetch_add(1, std::memory_order_release);  // a late answer is to none
+  stop_timer(slot);
+}
+
+Ref name_of_thread(int tid) {
+  char name[kThreadNameBytes + 2] = {};
+  const long bytes = read_task_file(tid, "comm", name, sizeof(name));
+  if (bytes <= 0) return 0;
+  char kept[kThreadNameBytes] = {};
+  for (unsigned i = 0; i + 1 < kThreadNameBytes && name[i] != '\0' && name[i] != '\n'; ++i) kept[i] = name[i];
+  return intern_thread_name(kept);
+}
+
+bool answer_look(const siginfo_t& info, const ucontext_t& context) {
+  const auto value = reinterpret_cast<uint64_t>(info.si_value.sival_ptr);
+  if (info.si_code != SI_TIMER || (value & kLookFlag) == 0) return false;
+  ThreadSlot* slot = slot_of_signal_value(value & ~kLookFlag);
+  if (slot == nullptr) return false;
+  const uint32_t asked = slot->look_asked.load(std::memory_order_acquire);
+  Scratch* scratch = take_scratch();
+  if (scratch == nullptr) {
+    count_loss(LossCause::no_scratch);
+    return true;
+  }
+  Answer answer = {slot, &context, scratch};
+  prof_call_on_stack(scratch->stack_top(), walk_own, &answer);
+  give_back_scratch(scratch);
+  slot->look_answered.store(asked, std::memory_order_release);
+  return true;
+}
+
+void looks_start(unsigned depth) { g_depth = depth; }
+
+}  // namespace prof

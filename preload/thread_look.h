@@ -1,0 +1,45 @@
+// A look at one thread from another: where it is, and what it waits for. Signal-safe; from a thread of libprof's own (helper_thread.h).
+//
+//   waits in an interposed call ─▶ its note (thread_table.h): stack, kind, since when
+//   sleeps in the kernel        ─▶ /proc/self/task/TID/syscall: pc and sp; its stack is copied and walked from here
+//   runs                        ─▶ a timer on its CPU clock that fires at once; its own handler walks
+//
+// No thread is signalled while it sleeps: no system call of its ends with EINTR. The kernel delivers a CPU timer's signal to a thread
+// that is on its way back to the program, never to one in a call; one that falls asleep before is found asleep at the next look.
+#pragma once
+
+#include <signal.h>
+
+#include "core/record/stack_table.h"
+#include "core/record/thread_table.h"
+#include "core/unwind/unwind.h"
+
+namespace prof {
+
+// Its stack was taken; it runs, and was asked; it is gone; it runs and cannot be asked (it has no slot, or SIGPROF is the program's).
+enum class Looked { seen, asked, gone, unreachable };
+
+// What a look needs, one for each thread that looks.
+struct LookRoom {
+  StackCopy copy;
+  uint64_t frames[kMaxStackFrames + 1];
+};
+
+// slot: the thread's, null where it has none. seen: filled where it was seen.
+Looked look_at(int tid, ThreadSlot* slot, unsigned depth, LookRoom* room, ThreadView* seen);
+
+// After `asked`: the same again, or its answer. `asked`: still none.
+Looked look_again(int tid, ThreadSlot* slot, unsigned depth, LookRoom* room, ThreadView* seen);
+// No answer is wanted any more.
+void look_is_over(ThreadSlot* slot);
+
+// The name of a thread, by the kernel. 0: it is gone, or there is no room.
+Ref name_of_thread(int tid);
+
+// In the SIGPROF handler: whether this signal asks for a look at its thread; then it is answered.
+bool answer_look(const siginfo_t& info, const ucontext_t& context);
+
+// How deep the stacks are that a handler takes. Before the first look.
+void looks_start(unsigned depth);
+
+}  // namespace prof

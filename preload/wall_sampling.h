@@ -1,0 +1,17 @@
+// Wall-clock sampling: one thread after another is looked at (thread_look.h), whether it runs or waits, by a helper thread that
+// lives as long as the sampling does.
+#pragma once
+
+#include <cstdint>
+
+namespace prof {
+
+// Begins. The region has its tables, and SIGPROF is taken. Normal code; again in a child of fork, after wall_sampling_forget(). False:
+// no thread to be had (one line said).
+bool wall_sampling_start(int hz, unsigned stack_depth);
+// Ends: nothing is counted any more. Normal code.
+void wall_sampling_stop();
+// In a child of fork: the thread is the parent's.
+void wall_sampling_forget();
+
+}  // namespace prof
