@@ -29,7 +29,9 @@ std::string line_of(const Profile& profile, const ProfileLocation& location, Sym
   std::string line = "\t";
   const uint64_t offset = location.address - mapping.start + mapping.file_offset;
   if (!location.has_function) {
-    line += hex(location.address);
+    // As `prof top` calls it: the file, and the place in it.
+    const std::string& file = mapping.filename;
+    line += (file.starts_with('[') ? file : "[" + file.substr(file.rfind('/') + 1) + "]") + "+" + hex(offset);
   } else {
     const ProfileFunction& function = profile.functions[location.function];
     line += function.name;

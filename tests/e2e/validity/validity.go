@@ -138,7 +138,7 @@ func checkConventions(p *profile.Profile) {
 		}
 	}
 	// What counts since the process began has no duration: clients would divide by it.
-	lasts := p.PeriodType != nil && p.PeriodType.Type == "cpu"
+	lasts := p.PeriodType != nil && (p.PeriodType.Type == "cpu" || p.PeriodType.Type == "wall")
 	if p.TimeNanos <= 0 || (p.DurationNanos > 0) != lasts {
 		fault("time %d, duration %d", p.TimeNanos, p.DurationNanos)
 	}
