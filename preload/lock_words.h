@@ -38,8 +38,13 @@ inline constexpr unsigned kReaderShift = 3;
 inline unsigned readers_word(const pthread_rwlock_t* lock) {
   return __atomic_load_n(&lock->__data.__readers, __ATOMIC_RELAXED);
 }
+// Readers wait for a writer that is in; where writers are preferred, also for one that waits. (Not by the readers' word where that can
+// be helped: see is_free().)
 inline bool is_free_to_read(const pthread_rwlock_t* lock) {
-  return (readers_word(lock) & (kWritersPhase | kWriterLocked)) == 0;
+  if (lock->__data.__flags == PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP) {
+    return (readers_word(lock) & (kWritersPhase | kWriterLocked)) == 0;
+  }
+  return __atomic_load_n(&lock->__data.__cur_writer, __ATOMIC_RELAXED) == 0;
 }
 inline bool is_free_to_write(const pthread_rwlock_t* lock) {
   return (readers_word(lock) & kWriterLocked) == 0 && readers_word(lock) >> kReaderShift == 0;

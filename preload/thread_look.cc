@@ -150,19 +150,24 @@ Looked look_at(int tid, ThreadSlot* slot, unsigned depth, LookRoom* room, Thread
   if (slot != nullptr && take_note(*slot, seen)) return Looked::seen;
   const Looked result = look_at_sleeping(tid, slot, depth, room, seen);
   if (result != Looked::asked) return result;
+  const bool is_asked_already = slot != nullptr && slot->look_timer >= 0;
+  if (is_asked_already) return Looked::asked;
   if (slot == nullptr || !ask(tid, slot)) return Looked::unreachable;
   return Looked::asked;
 }
 
-Looked look_again(int tid, ThreadSlot* slot, unsigned depth, LookRoom* room, ThreadView* seen) {
+bool look_is_answered(ThreadSlot* slot, ThreadView* seen) {
   const uint32_t asked = slot->look_asked.load(std::memory_order_relaxed);
-  if (slot->look_answered.load(std::memory_order_acquire) == asked) {
-    stop_timer(slot);
-    seen->stack = slot->look_stack;
-    seen->state = kStateRunning;
-    seen->waited_ns = 0;
-    return Looked::seen;
-  }
+  if (slot->look_answered.load(std::memory_order_acquire) != asked) return false;
+  stop_timer(slot);
+  seen->stack = slot->look_stack;
+  seen->state = kStateRunning;
+  seen->waited_ns = 0;
+  return true;
+}
+
+Looked look_again(int tid, ThreadSlot* slot, unsigned depth, LookRoom* room, ThreadView* seen) {
+  if (look_is_answered(slot, seen)) return Looked::seen;
   Looked result = Looked::seen;
   if (!take_note(*slot, seen)) result = look_at_sleeping(tid, slot, depth, room, seen);
   if (result != Looked::asked) look_is_over(slot);

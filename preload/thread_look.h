@@ -30,6 +30,8 @@ Looked look_at(int tid, ThreadSlot* slot, unsigned depth, LookRoom* room, Thread
 
 // After `asked`: the same again, or its answer. `asked`: still none.
 Looked look_again(int tid, ThreadSlot* slot, unsigned depth, LookRoom* room, ThreadView* seen);
+// After `asked`: whether it has answered since. It may have slept in between: then the answer is of the time that it ran again.
+bool look_is_answered(ThreadSlot* slot, ThreadView* seen);
 // No answer is wanted any more.
 void look_is_over(ThreadSlot* slot);
 

@@ -86,7 +86,10 @@ void wait_sampling_stop() { g_on.store(false, std::memory_order_release); }
 WaitNote* wait_is_begun(WaitKind kind, const void* object, const void* mutex) {
   if (!is_on()) return nullptr;
   ThreadSlot* slot = slot_of_this_thread();
-  if (slot == nullptr) return nullptr;
+  if (slot == nullptr) {
+    count_loss(LossCause::wait_of_unknown_thread);
+    return nullptr;
+  }
   const ErrnoSaver errno_saver;
   const int64_t now = now_ns();
   const uint64_t frame = stack_pointer();

@@ -19,7 +19,7 @@ namespace {
 
 constexpr unsigned kMostThreads = 8192;  // looked at in a turn; those beyond are counted as lost
 constexpr unsigned kMostAsked = 64;
-constexpr int64_t kAnswerNs = 200'000'000;  // a thread that runs and gives no answer for so long is not reached
+constexpr int64_t kAnswerNs = 1'000'000'000;  // a thread that gives no answer for so long is not reached
 
 std::atomic<bool> g_on{false};
 int64_t g_period_ns = 0;
@@ -31,8 +31,10 @@ int g_tids[kMostThreads];
 // A look that waits for its answer: the sample is counted when it comes.
 struct Asked {
   int tid;
+  Ref name;
   ThreadSlot* slot;
   int64_t since_ns;
+  uint32_t looks;  // that found it running in the meantime: one answer for all
   uint64_t weight_ns;
 };
 Asked g_asked[kMostAsked];
@@ -47,61 +49,61 @@ Ref stack_of(const ThreadView& view) {
   return intern_stack(&lost, 1, 0);
 }
 
-void count(int tid, const ThreadView& view, uint64_t weight_ns) {
+void count(Ref name, const ThreadView& view, uint32_t looks, uint64_t weight_ns) {
   const Ref stack = stack_of(view);
-  const Ref name = name_of_thread(tid);
   if (!is_on()) return;
   const Ref bucket = stack == 0 ? 0 : find_event_bucket(EventKind::wall, stack, wall_detail(name, view.state));
   if (bucket == 0) return count_loss(LossCause::region_full);
-  count_events(region_at<EventBucket>(bucket), 1, weight_ns);
+  count_events(region_at<EventBucket>(bucket), looks, weight_ns);
 }
 
+// A thread that was seen to run and fell asleep before its answer is left to answer when it runs again: to count it as asleep would
+// take from those that run in bursts.
 void take_answers() {
   const int64_t now = clock_ns(CLOCK_MONOTONIC);
   unsigned kept = 0;
   for (unsigned i = 0; i < g_asked_count; ++i) {
     const Asked& asked = g_asked[i];
     ThreadView view = {0, kStateNotReached, 0};
-    Looked looked = look_again(asked.tid, asked.slot, g_depth, &g_room, &view);
-    if (looked == Looked::asked && now - asked.since_ns >= kAnswerNs) {
+    const bool is_over = now - asked.since_ns >= kAnswerNs;
+    if (!look_is_answered(asked.slot, &view)) {
+      if (!is_over) {
+        g_asked[kept++] = asked;
+        continue;
+      }
       look_is_over(asked.slot);
-      looked = Looked::unreachable;
     }
-    if (looked == Looked::asked) {
-      g_asked[kept++] = asked;
-    } else if (looked != Looked::gone) {
-      count(asked.tid, view, asked.weight_ns);
-    }
+    count(asked.name, view, asked.looks, asked.weight_ns);
   }
   g_asked_count = kept;
 }
 
-bool is_asked(int tid) {
+Asked* asked_of(int tid) {
   for (unsigned i = 0; i < g_asked_count; ++i) {
-    if (g_asked[i].tid == tid) return true;
+    if (g_asked[i].tid == tid) return &g_asked[i];
   }
-  return false;
+  return nullptr;
 }
 
 // False: it is gone, and its sample is the next one's.
 bool sample(int tid, uint64_t weight_ns) {
-  if (is_asked(tid)) {
-    // It has run ever since, and this is one more of the same look.
-    for (unsigned i = 0; i < g_asked_count; ++i) g_asked[i].weight_ns += g_asked[i].tid == tid ? weight_ns : 0;
-    return true;
-  }
   ThreadSlot* slot = find_slot(tid);
   ThreadView view = {0, kStateNotReached, 0};
   const Looked looked = look_at(tid, slot, g_depth, &g_room, &view);
   if (looked == Looked::gone) return false;
   if (looked == Looked::asked) {
+    if (Asked* earlier = asked_of(tid); earlier != nullptr) {
+      ++earlier->looks;
+      earlier->weight_ns += weight_ns;
+      return true;
+    }
     if (g_asked_count < kMostAsked) {
-      g_asked[g_asked_count++] = {tid, slot, clock_ns(CLOCK_MONOTONIC), weight_ns};
+      g_asked[g_asked_count++] = {tid, name_of_thread(tid), slot, clock_ns(CLOCK_MONOTONIC), 1, weight_ns};
       return true;
     }
     look_is_over(slot);
   }
-  count(tid, view, weight_ns);
+  count(name_of_thread(tid), view, 1, weight_ns);
   return true;
 }
 
@@ -113,21 +115,29 @@ unsigned list_threads() {
   return count;
 }
 
+// One after the other, a period apart. What was missed is made up for at once; where that is more than a turn (a machine that was asleep,
+// more looks than there is time for), each look of the next turn stands for its part of it.
 void run() {
   int64_t next = clock_ns(CLOCK_MONOTONIC);
   while (is_on()) {
     const unsigned threads = list_threads();
+    const int64_t turn_ns = threads * g_period_ns;
+    const int64_t late_ns = clock_ns(CLOCK_MONOTONIC) - next;
+    const int64_t missed_ns = late_ns > turn_ns ? late_ns : 0;
+    next += missed_ns;
     for (unsigned i = 0; i < threads && is_on(); ++i) {
-      const int64_t now = clock_ns(CLOCK_MONOTONIC);
-      // Where it could not keep up (a machine that was asleep, or too many samples asked for) the time that passed goes to this one.
-      const int64_t periods = now > next ? 1 + (now - next) / g_period_ns : 1;
-      next += periods * g_period_ns;
+      next += g_period_ns;
       const struct timespec until = timespec_of(next);
       raw_syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr);
       take_answers();
-      if (!sample(g_tids[i], static_cast<uint64_t>(periods * g_period_ns) * threads)) next -= periods * g_period_ns;
+      if (!sample(g_tids[i], static_cast<uint64_t>(turn_ns + missed_ns))) next -= g_period_ns;
     }
-    if (threads == 0) next += g_period_ns;
+    if (threads == 0) {
+      // The last one is about to end.
+      next += g_period_ns;
+      const struct timespec until = timespec_of(next);
+      raw_syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr);
+    }
   }
   for (unsigned i = 0; i < g_asked_count; ++i) look_is_over(g_asked[i].slot);
   g_asked_count = 0;

@@ -19,6 +19,7 @@ enum class LossCause : unsigned {
   free_unseen,             // a live block's address was given out again: its free went past the hooks
   live_block_lost,         // no room for a live block: it counts as allocated and freed
   stack_unknown_register,  // a StackEnd too
+  wait_of_unknown_thread,  // a thread that was made past libprof has waited
   count
 };
 inline constexpr unsigned kLossCauses = static_cast<unsigned>(LossCause::count);

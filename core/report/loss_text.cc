@@ -28,6 +28,8 @@ std::string_view loss_text(LossCause cause) {
       return "sampled blocks counted as freed at once for want of memory";
     case LossCause::stack_unknown_register:
       return "stacks of sleeping threads that end where a register is not known";
+    case LossCause::wait_of_unknown_thread:
+      return "waits of threads that were made past libprof (not in this profile)";
     case LossCause::count:
       break;
   }

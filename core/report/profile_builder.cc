@@ -12,16 +12,38 @@
 #include "core/record/byte_sampler.h"
 #include "core/report/demangle.h"
 #include "core/report/location_table.h"
+#include "core/report/loss_text.h"
 #include "core/report/thread_state.h"
 
 namespace prof {
 namespace {
 
-void add_comments(const Snapshot& snapshot, const std::vector<std::string>& first, Profile* profile) {
+// Whether a cause has to do with a kind of profile.
+bool concerns(LossCause cause, ProfileKind kind) {
+  switch (cause) {
+    case LossCause::timer_refused:
+    case LossCause::perf_refused:
+      return kind == ProfileKind::cpu;
+    case LossCause::free_unseen:
+    case LossCause::live_block_lost:
+      return kHeapKinds.has(kind);
+    case LossCause::wait_of_unknown_thread:
+      return kind == ProfileKind::block || kind == ProfileKind::mutex;
+    default:
+      return true;
+  }
+}
+
+void add_comments(const Snapshot& snapshot, ProfileKind kind, const std::vector<std::string>& first, Profile* profile) {
   profile->comments.push_back("program: " + snapshot.executable + ", pid " + std::to_string(snapshot.pid));
   for (const std::string& comment : first) profile->comments.push_back(comment);
-  for (const Loss& loss : snapshot.losses) profile->comments.push_back(loss.cause + ": " + std::to_string(loss.count));
-  for (const std::string& note : snapshot.notes) profile->comments.push_back(note);
+  for (const Loss& loss : snapshot.losses) {
+    if (concerns(loss.cause, kind)) {
+      profile->comments.push_back(std::string(loss_text(loss.cause)) + ": " + std::to_string(loss.count));
+    }
+  }
+  if (kind != ProfileKind::cpu) return;
+  for (const std::string& note : snapshot.cpu.notes) profile->comments.push_back(note);
 }
 
 std::vector<uint32_t> frames_of(const StackSnapshot& stack, LocationTable* locations) {
@@ -87,11 +109,12 @@ Profile build_cpu_profile(const Snapshot& snapshot, const ModuleMap& modules, Sy
   }
   for (const auto& [key, ticks] : ticks_by_stack) add_sample(key.first, ticks, key.second);
   for (const Loss& loss : snapshot.losses) {
-    if (loss.cpu_ticks != 0) add_sample({locations.of_text("[lost: " + loss.cause + "]")}, loss.cpu_ticks, "");
+    if (loss.cpu_ticks != 0)
+      add_sample({locations.of_text("[lost: " + std::string(loss_text(loss.cause)) + "]")}, loss.cpu_ticks, "");
   }
   locations.finish();
 
-  add_comments(snapshot, {"cpu clock: " + cpu.clock}, &profile);
+  add_comments(snapshot, ProfileKind::cpu, {"cpu clock: " + cpu.clock}, &profile);
   return profile;
 }
 
@@ -138,7 +161,7 @@ Profile build_heap_profile(const Snapshot& snapshot, HeapView view, const Module
   if (!heap.foreign_malloc.empty()) {
     comments.push_back("the program's malloc is that of " + heap.foreign_malloc + " and is not seen by libprof");
   }
-  add_comments(snapshot, comments, &profile);
+  add_comments(snapshot, ProfileKind::heap, comments, &profile);
   return profile;
 }
 
@@ -195,7 +218,7 @@ Profile build_event_profile(const Snapshot& snapshot, ProfileKind profile_kind, 
     comments.push_back("threads created: " + std::to_string(all) +
                        ", of which alive: " + std::to_string(all - std::min(ended, all)));
   }
-  add_comments(snapshot, comments, &profile);
+  add_comments(snapshot, profile_kind, comments, &profile);
   return profile;
 }
 
@@ -229,7 +252,7 @@ Profile build_wall_profile(const Snapshot& snapshot, const ModuleMap& modules, S
     profile.samples.push_back(std::move(sample));
   }
   locations.finish();
-  add_comments(snapshot, {}, &profile);
+  add_comments(snapshot, ProfileKind::wall, {}, &profile);
   return profile;
 }
 
@@ -253,7 +276,7 @@ Profile build_stacks_profile(const Snapshot& snapshot, const ModuleMap& modules,
     profile.samples.push_back(std::move(sample));
   }
   locations.finish();
-  add_comments(snapshot, {}, &profile);
+  add_comments(snapshot, ProfileKind::stacks, {}, &profile);
   return profile;
 }
 

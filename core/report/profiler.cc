@@ -149,7 +149,7 @@ bool write_own_profiles(const RegionHeader* region, const ReportTask& task, cons
                         const std::vector<std::string>& notes) {
   try {
     Snapshot snapshot = snapshot_from_region(RegionView::of_self(region), parts_of(task));
-    snapshot.notes = notes;
+    snapshot.cpu.notes = notes;
     return Writer(snapshot, output).write(task);
   } catch (const std::bad_alloc&) {
     // A program that used up its address space ends as it would have.

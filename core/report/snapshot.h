@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/record/event_buckets.h"
+#include "core/record/loss_counters.h"
 
 namespace prof {
 
@@ -67,7 +68,7 @@ struct UnloadedModule {
 
 // Something that was not recorded, or not recorded whole.
 struct Loss {
-  std::string cause;  // shown to people: "the region is full"
+  LossCause cause = LossCause::region_full;  // loss_text() shows it to people
   uint64_t count = 0;
   uint64_t cpu_ticks = 0;  // how many of these were CPU ticks that now lack a stack
 };
@@ -87,6 +88,7 @@ struct Snapshot {
     int64_t start_unix_ns = 0;  // of this stretch
     uint64_t duration_ns = 0;
     std::vector<CpuSample> samples;
+    std::vector<std::string> notes;  // further lines for the profile's comments
   } cpu;
 
   struct Heap {
@@ -103,8 +105,6 @@ struct Snapshot {
   uint64_t wall_period_ns = 0;  // 0: it is not sampled
   uint64_t wall_duration_ns = 0;
   std::vector<ThreadSample> threads;  // all, where their stacks were asked for
-
-  std::vector<std::string> notes;  // further lines for the profile's comments
 };
 
 }  // namespace prof

@@ -15,7 +15,6 @@
 #include "core/record/thread_names.h"
 #include "core/record/thread_table.h"
 #include "core/record/unloaded_modules.h"
-#include "core/report/loss_text.h"
 #include "core/report/module_map.h"
 
 namespace prof {
@@ -202,7 +201,7 @@ void add_losses(const RegionView& region, Snapshot* snapshot) {
   for (unsigned i = 0; counters != nullptr && i < kLossCauses; ++i) {
     const uint64_t times = counters->of[i].times.load(std::memory_order_relaxed);
     const uint64_t ticks = counters->of[i].cpu_ticks.load(std::memory_order_relaxed);
-    if (times != 0) snapshot->losses.push_back({std::string(loss_text(static_cast<LossCause>(i))), times, ticks});
+    if (times != 0) snapshot->losses.push_back({static_cast<LossCause>(i), times, ticks});
   }
 }
 

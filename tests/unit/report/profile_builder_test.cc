@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "core/base/address.h"
+#include "core/report/loss_text.h"
 
 using namespace prof;
 
@@ -98,16 +99,29 @@ Test(profile_builder, markers_are_functions_that_say_so) {
 
 Test(profile_builder, losses_are_samples_and_comments) {
   Snapshot snapshot = snapshot_of({{kHere}});
-  snapshot.losses = {{"no room", 3, 5}, {"only said", 2, 0}};
-  snapshot.notes = {"a note"};
+  snapshot.losses = {{LossCause::no_scratch, 3, 5}, {LossCause::timer_refused, 2, 0}};
+  snapshot.cpu.notes = {"a note"};
+  const std::string no_scratch(loss_text(LossCause::no_scratch));
+  const std::string refused(loss_text(LossCause::timer_refused));
   const Profile p = build(snapshot);
   cr_assert_eq(p.samples.size(), 2u);
   cr_assert(p.samples[1].values == std::vector<int64_t>({5, 50'000'000}));
-  cr_assert_eq(p.functions[p.locations[p.samples[1].locations[0]].function].name, "[lost: no room]");
+  cr_assert_eq(p.functions[p.locations[p.samples[1].locations[0]].function].name, "[lost: " + no_scratch + "]");
   const auto has = [&](const std::string& comment) {
     return std::find(p.comments.begin(), p.comments.end(), comment) != p.comments.end();
   };
-  cr_assert(has("no room: 3") && has("only said: 2") && has("a note") && has("cpu clock: timer"));
+  cr_assert(has(no_scratch + ": 3") && has(refused + ": 2") && has("a note") && has("cpu clock: timer"));
+}
+
+Test(profile_builder, a_loss_is_said_where_it_concerns) {
+  Snapshot snapshot = snapshot_of({{kHere}});
+  snapshot.losses = {{LossCause::timer_refused, 1, 0}, {LossCause::free_unseen, 1, 0}, {LossCause::region_full, 1, 0}};
+  snapshot.cpu.notes = {"a note"};
+  const ModuleMap modules = ModuleMap::of_process(getpid());
+  Symbolizer symbolizer(getpid());
+  cr_assert_eq(build_event_profile(snapshot, ProfileKind::block, modules, &symbolizer).comments.size(), 2u);
+  cr_assert_eq(build_heap_profile(snapshot, HeapView::heap, modules, &symbolizer).comments.size(), 3u);
+  cr_assert_eq(build_cpu_profile(snapshot, modules, &symbolizer).comments.size(), 5u);
 }
 
 Test(profile_builder, equal_samples_are_one) {
