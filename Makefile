@@ -43,6 +43,8 @@ $(BUILD)/prof: $(PROF) $(PROTO).o
 $(BUILD)/profrun: tools/profrun
 	@install -D -m 755 $< $@
 $(RECORD) $(BUILD)/obj/preload/cpu_sampling.o $(BUILD)/obj/preload/thread_clock.o: EXTRA = $(RECORD_FLAGS)
+# The program's cancellation unwinds through these: they say nothing to it, not even that they do not throw.
+$(addprefix $(BUILD)/obj/preload/interpose_,mutex.o rwlock.o cond.o sem.o join.o): EXTRA = $(RECORD_FLAGS)
 $(REPORT) $(PRELOAD): EXTRA ?= $(LIBRARY_FLAGS)
 $(PROF): EXTRA = $(FLAGS)
 $(PROF): $(PROTO).cc
@@ -58,7 +60,7 @@ $(PROTO).o: $(PROTO).cc
 $(BUILD)/unit/%_test: tests/unit/%_test.cc $(RECORD) $(REPORT) $(PROTO).o $(filter-out %/prof_main.o,$(PROF))
 	@mkdir -p $(@D)
 	@echo "  $@"; $(CXX) $(FLAGS) -o $@ $(filter %.cc %.o,$^) $(ARCHIVES) -lcriterion -lprotobuf -lz
-$(BUILD)/programs/%: tests/programs/%.* $(wildcard tests/programs/*.h) tools/build_program
+$(BUILD)/programs/%: tests/programs/%.* $(wildcard tests/programs/*.h) tools/build_program | $(BUILD)/deps.stamp
 	@mkdir -p $(@D)
 	@tools/build_program $< $@
 
@@ -73,7 +75,7 @@ check: all ## layers, symbols, sizes, style
 	@tools/check $(BUILD)
 $(BUILD)/bench_unwind: tests/bench/bench_unwind.cc $(RECORD) $(REPORT)
 	@echo "  $@"; $(CXX) $(FLAGS) -o $@ $< $(RECORD) $(REPORT) $(ARCHIVES)
-$(BUILD)/bench_%: tests/bench/bench_%.cc
+$(BUILD)/bench_%: tests/bench/bench_%.cc | $(BUILD)/deps.stamp
 	@echo "  $@"; $(CXX) -std=c++20 -O2 -g -Wall -Wextra -fno-optimize-sibling-calls -o $@ $< -lpthread
 bench: all $(addprefix $(BUILD)/bench_,unwind heap snapshot waits) ## costs, beside other profilers
 	@for b in cpu heap wait; do /usr/bin/python3 tests/bench/$${b}_bench.py $(BUILD) || exit 1; done

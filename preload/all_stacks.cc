@@ -14,7 +14,7 @@ namespace {
 constexpr int64_t kMostNs = 100'000'000;
 constexpr int64_t kPauseNs = 500'000;
 
-LookRoom g_room;  // one helper thread at a time
+LookRoom g_room;  // looker 0; one helper thread at a time
 
 void publish(ThreadSlot* slot, int tid, uint32_t number, const ThreadView& view) {
   slot->view = view;
@@ -26,12 +26,8 @@ void publish(ThreadSlot* slot, int tid, uint32_t number, const ThreadView& view)
 // The thread's slot; a new one for a thread that was made past us.
 ThreadSlot* slot_of(int tid) {
   if (ThreadSlot* slot = find_slot(tid); slot != nullptr) return slot;
-  ThreadSlot* slot = take_thread_slot();
-  if (slot == nullptr) {
-    count_loss(LossCause::thread_untracked);
-    return nullptr;
-  }
-  slot->tid.store(tid, std::memory_order_release);
+  ThreadSlot* slot = adopt_thread(tid);
+  if (slot == nullptr) count_loss(LossCause::thread_untracked);
   return slot;
 }
 
@@ -66,7 +62,7 @@ void view_all_threads(uint32_t number, unsigned stack_depth) {
   }
   for_each_thread_slot([&](ThreadSlot* slot) {
     if (slot->view_number.load(std::memory_order_relaxed) != number || slot->view.state != kStateAsked) return;
-    look_is_over(slot);
+    look_is_over(slot, g_room);
     slot->view.state = kStateNotReached;
   });
 }

@@ -142,9 +142,8 @@ uint32_t cpu_sampling_start() {
   });
   for_each_task([](int tid) {
     if (find_slot(tid) != nullptr) return;
-    ThreadSlot* slot = take_thread_slot();
+    ThreadSlot* slot = adopt_thread(tid);
     if (slot == nullptr) return count_loss(LossCause::thread_untracked);
-    slot->tid.store(tid, std::memory_order_release);
     start_clock_if_on(slot, tid);
   });
   g_switching.store(false, std::memory_order_release);
@@ -173,6 +172,10 @@ void cpu_sampling_thread_begins(ThreadSlot* slot) {
   // A switching on that met the slot's last thread at its very end may have left it a clock.
   stop_thread_clock(slot);
   this_thread_is(slot);
+  drop_adopted(slot, tid, [](ThreadSlot* other) {
+    stop_thread_clock(other);
+    give_back_thread_slot(other);
+  });
   slot->tid.store(tid, std::memory_order_release);
   start_clock_if_on(slot, tid);
 }

@@ -9,6 +9,13 @@ namespace prof {
 namespace {
 
 void run(HelperThread* helper) {
+  // Descriptors of its own, since the program's are the program's: it may close any, and count on the lowest free number. What it has
+  // copied is let go of, or a pipe's other end would not see it close; stderr is kept where a reporter is to have it.
+  raw_syscall(SYS_close_range, helper->keeps_stderr ? 3u : 0u, ~0u, 0);
+  if (helper->keeps_stderr) {
+    raw_syscall(SYS_close, 0);
+    raw_syscall(SYS_close, 1);
+  }
   helper->main();
   raw_syscall(SYS_exit, 0);
 }
@@ -33,16 +40,17 @@ bool is_helper(int tid) {
   return false;
 }
 
-bool helper_start(HelperThread* helper, void (*main)()) {
+bool helper_start(HelperThread* helper, void (*main)(), bool keeps_stderr) {
   int none = 0;
   constexpr int kStarting = -1;
   if (!helper->tid.compare_exchange_strong(none, kStarting, std::memory_order_acquire)) return false;
   helper->main = main;
+  helper->keeps_stderr = keeps_stderr;
   enlist(helper);
   auto* const thread_pointer = helper->tls + HelperThread::kTlsBytes / 2;
   *reinterpret_cast<void**>(thread_pointer) = thread_pointer;  // what the ABI keeps there
-  constexpr long kFlags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM |
-                          CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID;
+  constexpr long kFlags = CLONE_VM | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | CLONE_SETTLS | CLONE_PARENT_SETTID |
+                          CLONE_CHILD_CLEARTID;
   uint64_t all = ~uint64_t{0};
   uint64_t before = 0;
   raw_syscall(SYS_rt_sigprocmask, SIG_BLOCK, &all, &before, sizeof(all));

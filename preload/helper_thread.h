@@ -14,12 +14,14 @@ struct HelperThread {
   static constexpr unsigned kTlsBytes = 8 * 1024;
   std::atomic<int> tid;  // 0: none, or it has ended (the kernel clears it)
   void (*main)();
+  bool keeps_stderr;
   alignas(64) unsigned char tls[kTlsBytes];  // the thread pointer is in the middle
   alignas(16) unsigned char stack[kStackBytes];
 };
 
-// Starts it; main() returns when it is done. False: it is at work already, or the kernel refused.
-bool helper_start(HelperThread* helper, void (*main)());
+// Starts it; main() returns when it is done. It has no descriptors but, where that is asked for, stderr, and opens what it needs; a root
+// and a working folder of its own. False: it is at work already, or the kernel refused.
+bool helper_start(HelperThread* helper, void (*main)(), bool keeps_stderr);
 inline bool helper_is_at_work(const HelperThread& helper) { return helper.tid.load(std::memory_order_acquire) != 0; }
 // Whether a thread of this process is one of these.
 bool is_helper(int tid);

@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <threads.h>
 
+#include "preload/lock_words.h"
 #include "preload/real_symbols.h"
 #include "preload/wait_sampling.h"
 
@@ -20,6 +21,8 @@
 namespace real = prof::real;
 
 namespace {
+
+const pthread_cond_t* inner(const cnd_t* condition) { return reinterpret_cast<const pthread_cond_t*>(condition); }
 
 bool did_wait(int result) { return result == 0 || result == ETIMEDOUT || result == EOWNERDEAD; }
 bool did_wait_c11(int result) { return result == thrd_success || result == thrd_timedout; }
@@ -49,12 +52,12 @@ EXPORTED int pthread_cond_clockwait(pthread_cond_t* condition, pthread_mutex_t* 
 }
 
 EXPORTED int pthread_cond_signal(pthread_cond_t* condition) noexcept {
-  if (prof::may_be_waited_for(condition)) prof::signal_begins(condition, 1);
+  if (prof::may_be_waited_for(condition)) prof::signal_begins(condition, 1, prof::waiters_of(condition));
   return real::pthread_cond_signal()(condition);
 }
 
 EXPORTED int pthread_cond_broadcast(pthread_cond_t* condition) noexcept {
-  if (prof::may_be_waited_for(condition)) prof::signal_begins(condition, ~0u);
+  if (prof::may_be_waited_for(condition)) prof::signal_begins(condition, ~0u, prof::waiters_of(condition));
   return real::pthread_cond_broadcast()(condition);
 }
 
@@ -69,11 +72,11 @@ EXPORTED int cnd_timedwait(cnd_t* condition, mtx_t* mutex, const struct timespec
 }
 
 EXPORTED int cnd_signal(cnd_t* condition) {
-  if (prof::may_be_waited_for(condition)) prof::signal_begins(condition, 1);
+  if (prof::may_be_waited_for(condition)) prof::signal_begins(condition, 1, prof::waiters_of(inner(condition)));
   return real::cnd_signal()(condition);
 }
 
 EXPORTED int cnd_broadcast(cnd_t* condition) {
-  if (prof::may_be_waited_for(condition)) prof::signal_begins(condition, ~0u);
+  if (prof::may_be_waited_for(condition)) prof::signal_begins(condition, ~0u, prof::waiters_of(inner(condition)));
   return real::cnd_broadcast()(condition);
 }

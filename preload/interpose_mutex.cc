@@ -32,6 +32,8 @@ __attribute__((noinline)) int lock_held(pthread_mutex_t* mutex, Call call) {
   if (prof::may_be_tried(mutex)) {
     const int result = pthread_mutex_trylock(mutex);
     if (result != EBUSY) return result;
+  } else if (prof::is_own_recursive(mutex, prof::wait_thread())) {
+    return call();
   }
   return prof::waited(WaitKind::mutex, mutex, call, did_wait);
 }

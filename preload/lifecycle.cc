@@ -183,7 +183,7 @@ void on_snapshot_wanted() {
   g_snapshot.cumulative = true;
   g_snapshot.snapshot = region_root<SnapshotNumbers>(Root::snapshots)->asked.fetch_add(1) + 1;
   // Where the stacks of all threads are wanted, a thread of its own collects them: here is one of theirs.
-  if (has_stacks() && helper_start(&g_stacks_helper, collect_and_launch)) return;
+  if (has_stacks() && helper_start(&g_stacks_helper, collect_and_launch, /*keeps_stderr=*/true)) return;
   reporter_launch(g_snapshot, g_output);
   g_launching.store(false, std::memory_order_release);
 }
@@ -242,7 +242,7 @@ void after_fork_in_child() {
     }
     close_inherited_perf_events();
     heap_sampling_pause();
-    wait_sampling_stop();
+    wait_sampling_forget();
     count_threads(0);
     wall_sampling_forget();
     this_thread_is(nullptr);

@@ -1,11 +1,13 @@
 #include "preload/mapped_memory.h"
 
+#include <errno.h>
 #include <sys/mman.h>
 
 #include <cstdarg>
 #include <cstddef>
 #include <cstdint>
 
+#include "core/base/raw_syscall.h"
 #include "preload/call_slots.h"
 #include "preload/heap_sampling.h"
 #include "preload/real_allocator.h"
@@ -39,11 +41,18 @@ void* our_mmap64(void* address, size_t bytes, int protection, int flags, int fd,
   return counted_mmap(g_mmap64, address, bytes, protection, flags, fd, offset);
 }
 
+// Whether something is mapped there. What a mapping lost at its back is not seen when it goes.
+bool is_mapped(const void* page) {
+  unsigned char resident;
+  return raw_syscall(SYS_mincore, page, 1, &resident) != -ENOMEM;
+}
+
 int our_munmap(void* address, size_t bytes) {
   const TakenBlock taken = may_be_live(address) ? heap_taken(address) : TakenBlock{};
   const int result = reinterpret_cast<int (*)(void*, size_t)>(g_munmap)(address, bytes);
   if (result == 0) {
-    heap_unmapped(static_cast<char*>(address) + whole_pages(bytes), taken, whole_pages(bytes));
+    const char* rest = static_cast<char*>(address) + whole_pages(bytes);
+    heap_unmapped(rest, taken, is_mapped(rest) ? whole_pages(bytes) : ~size_t{0});
   } else {
     heap_settled(address, taken, /*was_freed=*/false);
   }

@@ -1,5 +1,6 @@
 #include "preload/thread_look.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <time.h>
 
@@ -21,6 +22,7 @@ namespace {
 
 // In the low half of a timer's value, above the slot's reference: this is a look, and no tick.
 constexpr uint64_t kLookFlag = uint64_t{1} << 31;
+constexpr unsigned kLookerShift = 30;  // and for whom
 
 unsigned g_depth = 0;
 
@@ -67,38 +69,50 @@ Ref intern(uint64_t* frames, const CaptureResult& result, uint32_t generation) {
   return stack;
 }
 
-// A note that stayed the same while it was read.
-bool take_note(const ThreadSlot& slot, ThreadView* seen) {
+// A note that stayed the same while it was read, of a thread that sleeps at sp (0: that runs). One whose frame has been left (by a jump
+// out of a handler) lies below: it is of the past.
+bool take_note(const ThreadSlot& slot, uint64_t sp, ThreadView* seen) {
   const uint32_t used = slot.waits.load(std::memory_order_acquire);
   if (used == 0 || used > kWaitNotes) return false;
   const WaitNote& note = slot.notes[used - 1];
   const WaitKind kind = note.kind.load(std::memory_order_acquire);
   const int64_t since = note.since_ns;
   const Ref stack = note.stack;
+  const uint64_t frame = note.frame;
   std::atomic_thread_fence(std::memory_order_acquire);
   const bool same = note.kind.load(std::memory_order_relaxed) == kind && note.since_ns == since &&
                     slot.waits.load(std::memory_order_relaxed) == used;
   if (!same || kind == WaitKind::none || stack == 0) return false;
+  // Its call lies at the depth of the note's own frame or deeper, give or take what both use.
+  constexpr uint64_t kSlack = 512;
+  const bool is_of_now = sp != 0 ? sp < frame + kSlack : kind == WaitKind::spin_lock;
+  if (!is_of_now) return false;
   seen->stack = stack;
   seen->state = static_cast<uint32_t>(kind);
   seen->waited_ns = clock_ns(CLOCK_MONOTONIC) - since;
   return true;
 }
 
+bool is_gone(long error) { return error == 0 || error == -ENOENT || error == -ESRCH; }
+
 // Where it sleeps, if it still does after its stack was walked.
-Looked look_at_sleeping(int tid, const ThreadSlot* slot, unsigned depth, LookRoom* room, ThreadView* seen) {
+Looked look_from_outside(int tid, const ThreadSlot* slot, unsigned depth, LookRoom* room, ThreadView* seen) {
   constexpr int kTries = 3;
   char before[256];
   char after[256];
   for (int i = 0; i < kTries; ++i) {
-    if (read_task_file(tid, "syscall", before, sizeof(before)) <= 0) return Looked::gone;
-    const InKernel in_kernel = in_kernel_of(before);
-    if (!in_kernel.sleeps) return Looked::asked;
+    const long length = read_task_file(tid, "syscall", before, sizeof(before));
+    if (is_gone(length) || strncmp(before, "-1 0x0 0x0", 10) == 0)
+      return Looked::gone;  // or a zombie: the main thread, ended
+    // Not permitted (a process that is not dumpable), or there is no such file: as one that runs.
+    const InKernel in_kernel = length < 0 ? InKernel() : in_kernel_of(before);
+    if (!in_kernel.sleeps) return slot != nullptr && take_note(*slot, 0, seen) ? Looked::seen : Looked::asked;
+    if (slot != nullptr && in_kernel.call == SYS_futex && take_note(*slot, in_kernel.at.sp, seen)) return Looked::seen;
     StackBounds bounds;
     if (slot != nullptr) bounds = {slot->stack_low, slot->stack_high};
     const uint32_t generation = module_generation();
     const CaptureResult result = capture(in_kernel.at, bounds, &room->copy, room->frames, depth);
-    if (read_task_file(tid, "syscall", after, sizeof(after)) <= 0) return Looked::gone;
+    if (is_gone(read_task_file(tid, "syscall", after, sizeof(after)))) return Looked::gone;
     if (strcmp(before, after) != 0) continue;
     seen->stack = intern(room->frames, result, generation);
     seen->state = in_kernel.call < 0 ? kStateAsleep : kStateCall + static_cast<uint32_t>(in_kernel.call);
@@ -108,29 +122,35 @@ Looked look_at_sleeping(int tid, const ThreadSlot* slot, unsigned depth, LookRoo
   return Looked::asked;
 }
 
-void stop_timer(ThreadSlot* slot) {
-  if (slot->look_timer >= 0) raw_syscall(SYS_timer_delete, slot->look_timer);
-  slot->look_timer = -1;
+ThreadLook* look_of(ThreadSlot* slot, const LookRoom& room) { return &slot->looks[room.looker]; }
+
+void stop_timer(ThreadLook* look) {
+  if (look->has_timer != 0) raw_syscall(SYS_timer_delete, look->timer);
+  look->has_timer = 0;
 }
 
-bool ask(int tid, ThreadSlot* slot) {
+bool ask(int tid, ThreadSlot* slot, const LookRoom& room) {
   if (!cpu_sampling_has_sigprof()) return false;
-  slot->look_asked.fetch_add(1, std::memory_order_release);
+  ThreadLook* look = look_of(slot, room);
+  look->asked.fetch_add(1, std::memory_order_release);
   struct sigevent event = {};
   event.sigev_notify = SIGEV_THREAD_ID;
   event.sigev_signo = SIGPROF;
-  event.sigev_value.sival_ptr = reinterpret_cast<void*>(signal_value_of(*slot) | kLookFlag);
+  event.sigev_value.sival_ptr =
+      reinterpret_cast<void*>(signal_value_of(*slot) | kLookFlag | uint64_t{room.looker} << kLookerShift);
   event._sigev_un._tid = tid;
   int timer = -1;
   if (raw_syscall(SYS_timer_create, thread_cpu_clock(tid), &event, &timer) < 0) return false;
-  slot->look_timer = timer;
+  look->timer = timer;
+  look->has_timer = 1;
   const struct itimerspec at_once = {{0, 0}, {0, 1}};
   raw_syscall(SYS_timer_settime, timer, 0, &at_once, nullptr);
   return true;
 }
 
 struct Answer {
-  ThreadSlot* slot;
+  const ThreadSlot* slot;
+  ThreadLook* look;
   const ucontext_t* context;
   Scratch* scratch;
 };
@@ -141,42 +161,42 @@ void walk_own(void* argument) {
   const uint32_t generation = module_generation();
   const StackBounds bounds = {answer.slot->stack_low, answer.slot->stack_high};
   const CaptureResult result = capture(*answer.context, bounds, answer.scratch->frames, g_depth);
-  answer.slot->look_stack = intern(answer.scratch->frames, result, generation);
+  answer.look->stack = intern(answer.scratch->frames, result, generation);
 }
 
 }  // namespace
 
 Looked look_at(int tid, ThreadSlot* slot, unsigned depth, LookRoom* room, ThreadView* seen) {
-  if (slot != nullptr && take_note(*slot, seen)) return Looked::seen;
-  const Looked result = look_at_sleeping(tid, slot, depth, room, seen);
+  const Looked result = look_from_outside(tid, slot, depth, room, seen);
   if (result != Looked::asked) return result;
-  const bool is_asked_already = slot != nullptr && slot->look_timer >= 0;
+  const bool is_asked_already = slot != nullptr && look_of(slot, *room)->has_timer != 0;
   if (is_asked_already) return Looked::asked;
-  if (slot == nullptr || !ask(tid, slot)) return Looked::unreachable;
+  if (slot == nullptr || !ask(tid, slot, *room)) return Looked::unreachable;
   return Looked::asked;
 }
 
-bool look_is_answered(ThreadSlot* slot, ThreadView* seen) {
-  const uint32_t asked = slot->look_asked.load(std::memory_order_relaxed);
-  if (slot->look_answered.load(std::memory_order_acquire) != asked) return false;
-  stop_timer(slot);
-  seen->stack = slot->look_stack;
+bool look_is_answered(ThreadSlot* slot, const LookRoom& room, ThreadView* seen) {
+  ThreadLook* look = look_of(slot, room);
+  const uint32_t asked = look->asked.load(std::memory_order_relaxed);
+  if (look->answered.load(std::memory_order_acquire) != asked) return false;
+  stop_timer(look);
+  seen->stack = look->stack;
   seen->state = kStateRunning;
   seen->waited_ns = 0;
   return true;
 }
 
 Looked look_again(int tid, ThreadSlot* slot, unsigned depth, LookRoom* room, ThreadView* seen) {
-  if (look_is_answered(slot, seen)) return Looked::seen;
-  Looked result = Looked::seen;
-  if (!take_note(*slot, seen)) result = look_at_sleeping(tid, slot, depth, room, seen);
-  if (result != Looked::asked) look_is_over(slot);
+  if (look_is_answered(slot, *room, seen)) return Looked::seen;
+  const Looked result = look_from_outside(tid, slot, depth, room, seen);
+  if (result != Looked::asked) look_is_over(slot, *room);
   return result;
 }
 
-void look_is_over(ThreadSlot* slot) {
-  slot->look_asked.fetch_add(1, std::memory_order_release);  // a late answer is to none
-  stop_timer(slot);
+void look_is_over(ThreadSlot* slot, const LookRoom& room) {
+  ThreadLook* look = look_of(slot, room);
+  look->asked.fetch_add(1, std::memory_order_release);  // a late answer is to none
+  stop_timer(look);
 }
 
 Ref name_of_thread(int tid) {
@@ -191,18 +211,20 @@ Ref name_of_thread(int tid) {
 bool answer_look(const siginfo_t& info, const ucontext_t& context) {
   const auto value = reinterpret_cast<uint64_t>(info.si_value.sival_ptr);
   if (info.si_code != SI_TIMER || (value & kLookFlag) == 0) return false;
-  ThreadSlot* slot = slot_of_signal_value(value & ~kLookFlag);
-  if (slot == nullptr) return false;
-  const uint32_t asked = slot->look_asked.load(std::memory_order_acquire);
+  const auto looker = static_cast<unsigned>(value >> kLookerShift & 1);
+  ThreadSlot* slot = slot_of_signal_value(value & ~(kLookFlag | uint64_t{1} << kLookerShift));
+  if (slot == nullptr) return true;  // of a thread that has ended
+  ThreadLook* look = &slot->looks[looker];
+  const uint32_t asked = look->asked.load(std::memory_order_acquire);
   Scratch* scratch = take_scratch();
   if (scratch == nullptr) {
     count_loss(LossCause::no_scratch);
     return true;
   }
-  Answer answer = {slot, &context, scratch};
+  Answer answer = {slot, look, &context, scratch};
   prof_call_on_stack(scratch->stack_top(), walk_own, &answer);
   give_back_scratch(scratch);
-  slot->look_answered.store(asked, std::memory_order_release);
+  look->answered.store(asked, std::memory_order_release);
   return true;
 }
 

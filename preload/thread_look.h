@@ -1,7 +1,7 @@
 // A look at one thread from another: where it is, and what it waits for. Signal-safe; from a thread of libprof's own (helper_thread.h).
 //
-//   waits in an interposed call ─▶ its note (thread_table.h): stack, kind, since when
 //   sleeps in the kernel        ─▶ /proc/self/task/TID/syscall: pc and sp; its stack is copied and walked from here
+//   … in an interposed call     ─▶ its note (thread_table.h): stack, kind, since when
 //   runs                        ─▶ a timer on its CPU clock that fires at once; its own handler walks
 //
 // No thread is signalled while it sleeps: no system call of its ends with EINTR. The kernel delivers a CPU timer's signal to a thread
@@ -21,6 +21,7 @@ enum class Looked { seen, asked, gone, unreachable };
 
 // What a look needs, one for each thread that looks.
 struct LookRoom {
+  unsigned looker;  // which of ThreadSlot::looks is its own
   StackCopy copy;
   uint64_t frames[kMaxStackFrames + 1];
 };
@@ -31,9 +32,9 @@ Looked look_at(int tid, ThreadSlot* slot, unsigned depth, LookRoom* room, Thread
 // After `asked`: the same again, or its answer. `asked`: still none.
 Looked look_again(int tid, ThreadSlot* slot, unsigned depth, LookRoom* room, ThreadView* seen);
 // After `asked`: whether it has answered since. It may have slept in between: then the answer is of the time that it ran again.
-bool look_is_answered(ThreadSlot* slot, ThreadView* seen);
+bool look_is_answered(ThreadSlot* slot, const LookRoom& room, ThreadView* seen);
 // No answer is wanted any more.
-void look_is_over(ThreadSlot* slot);
+void look_is_over(ThreadSlot* slot, const LookRoom& room);
 
 // The name of a thread, by the kernel. 0: it is gone, or there is no room.
 Ref name_of_thread(int tid);

@@ -11,6 +11,9 @@
 #include "preload/thread_clock.h"
 
 namespace prof {
+
+uint32_t g_wait_recording = 0;
+
 namespace {
 
 std::atomic<bool> g_on{false};
@@ -83,6 +86,16 @@ void wait_sampling_start(const WaitSettings& settings) {
 
 void wait_sampling_stop() { g_on.store(false, std::memory_order_release); }
 
+void wait_sampling_forget() {
+  wait_sampling_stop();
+  ++g_wait_recording;
+}
+
+int wait_thread() {
+  const ThreadSlot* slot = slot_of_this_thread();
+  return slot == nullptr ? 0 : slot->tid.load(std::memory_order_relaxed);
+}
+
 WaitNote* wait_is_begun(WaitKind kind, const void* object, const void* mutex) {
   if (!is_on()) return nullptr;
   ThreadSlot* slot = slot_of_this_thread();
@@ -112,6 +125,7 @@ WaitNote* wait_is_begun(WaitKind kind, const void* object, const void* mutex) {
 }
 
 void wait_is_over(WaitNote* note, bool counts) {
+  if (!fork_flag_holds()) return;
   const ErrnoSaver errno_saver;
   ThreadSlot* slot = slot_of_this_thread();
   const int64_t now = now_ns();
@@ -144,10 +158,10 @@ void unlock_is_over(const Release& release) {
         static_cast<uint64_t>(release.waited_ns) * fraction);
 }
 
-void signal_begins(const void* condition, uint32_t most) {
+void signal_begins(const void* condition, uint32_t most, uint32_t present) {
   if (!is_on()) return;
   const ErrnoSaver errno_saver;
-  condition_is_signalled(condition, most, now_ns());
+  if (present != 0) condition_is_signalled(condition, most, present, now_ns());
 }
 
 }  // namespace prof

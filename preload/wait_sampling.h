@@ -21,10 +21,18 @@ struct WaitSettings {
   unsigned stack_depth = 0;
 };
 
+// Which recording this is: it changes when a child of fork lets go of its parent's.
+extern uint32_t g_wait_recording;
+
 // Recording begins: the region has its tables. Normal code; again in a child of fork.
 void wait_sampling_start(const WaitSettings& settings);
-// Nothing is recorded from now on, or for now (in a child of fork, until it is decided whether it is recorded).
+// Nothing is recorded from now on.
 void wait_sampling_stop();
+// In a child of fork: the notes are the parent's.
+void wait_sampling_forget();
+
+// The thread that calls, as the kernel numbers it; 0: not known here.
+int wait_thread();
 
 // Called before a wait. mutex: of a condition, the one that the waiter gives up; else null. Null: the wait is not recorded.
 // errno stays, as everywhere here.
@@ -41,15 +49,17 @@ Release unlock_begins(const void* lock);
 // After it. The lock itself may be gone by now.
 void unlock_is_over(const Release& release);
 
-// Before a condition is signalled that may be waited for. most: of its waiters.
-void signal_begins(const void* condition, uint32_t most);
+// Before a condition is signalled that may be waited for. most: of its waiters; present: how many there are by its own account.
+void signal_begins(const void* condition, uint32_t most, uint32_t present);
 
 // Calls `call` as a wait, and answers what it answers. did_wait(result): whether it counts.
 template <typename Call, typename DidWait>
 inline auto waited(WaitKind kind, const void* object, Call call, DidWait did_wait, const void* mutex = nullptr) {
+  const uint32_t recording = g_wait_recording;
   WaitNote* note = wait_is_begun(kind, object, mutex);
   const auto result = call();
-  if (note != nullptr) wait_is_over(note, did_wait(result));
+  // A handler may have forked meanwhile, and its child come back here: the note is its parent's.
+  if (note != nullptr && recording == g_wait_recording) wait_is_over(note, did_wait(result));
   return result;
 }
 

@@ -66,12 +66,12 @@ void take_answers() {
     const Asked& asked = g_asked[i];
     ThreadView view = {0, kStateNotReached, 0};
     const bool is_over = now - asked.since_ns >= kAnswerNs;
-    if (!look_is_answered(asked.slot, &view)) {
+    if (!look_is_answered(asked.slot, g_room, &view)) {
       if (!is_over) {
         g_asked[kept++] = asked;
         continue;
       }
-      look_is_over(asked.slot);
+      look_is_over(asked.slot, g_room);
     }
     count(asked.name, view, asked.looks, asked.weight_ns);
   }
@@ -101,7 +101,7 @@ bool sample(int tid, uint64_t weight_ns) {
       g_asked[g_asked_count++] = {tid, name_of_thread(tid), slot, clock_ns(CLOCK_MONOTONIC), 1, weight_ns};
       return true;
     }
-    look_is_over(slot);
+    look_is_over(slot, g_room);
   }
   count(name_of_thread(tid), view, 1, weight_ns);
   return true;
@@ -125,21 +125,22 @@ void run() {
     const int64_t late_ns = clock_ns(CLOCK_MONOTONIC) - next;
     const int64_t missed_ns = late_ns > turn_ns ? late_ns : 0;
     next += missed_ns;
+    unsigned seen = 0;
     for (unsigned i = 0; i < threads && is_on(); ++i) {
       next += g_period_ns;
       const struct timespec until = timespec_of(next);
       raw_syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr);
       take_answers();
-      if (!sample(g_tids[i], static_cast<uint64_t>(turn_ns + missed_ns))) next -= g_period_ns;
+      if (sample(g_tids[i], static_cast<uint64_t>(turn_ns + missed_ns))) {
+        ++seen;
+      } else {
+        next -= g_period_ns;
+      }
     }
-    if (threads == 0) {
-      // The last one is about to end.
-      next += g_period_ns;
-      const struct timespec until = timespec_of(next);
-      raw_syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr);
-    }
+    // The others have ended (each by a bare exit, or seccomp's): so does this one, or the process would not. Or they cannot be listed.
+    if (seen == 0) break;
   }
-  for (unsigned i = 0; i < g_asked_count; ++i) look_is_over(g_asked[i].slot);
+  for (unsigned i = 0; i < g_asked_count; ++i) look_is_over(g_asked[i].slot, g_room);
   g_asked_count = 0;
 }
 
@@ -148,10 +149,11 @@ void run() {
 bool wall_sampling_start(int hz, unsigned stack_depth) {
   g_period_ns = 1'000'000'000 / hz;
   g_depth = stack_depth;
+  g_room.looker = 1;
   region_root<EventRecord>(Root::events)->wall_period_ns = g_period_ns;
   region_root<EventRecord>(Root::events)->wall_start_ns = clock_ns(CLOCK_MONOTONIC);
   g_on.store(true, std::memory_order_release);
-  if (helper_start(&g_helper, run)) return true;
+  if (helper_start(&g_helper, run, /*keeps_stderr=*/false)) return true;
   g_on.store(false, std::memory_order_release);
   LogLine(LogLevel::warn) << "no thread for wall-clock sampling: no wall profile";
   return false;

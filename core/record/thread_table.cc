@@ -35,7 +35,6 @@ ThreadSlot* take_thread_slot() {
     if (ref == 0) return nullptr;
     slot = region_at<ThreadSlot>(ref);
     slot->timer = -1;
-    slot->look_timer = -1;
     slot->perf_fd = -1;
     Ref first = table->all.load(std::memory_order_relaxed);
     do {
@@ -49,6 +48,14 @@ ThreadSlot* take_thread_slot() {
   slot->waits.store(0, std::memory_order_relaxed);
   slot->created_by = 0;
   slot->stack_low = slot->stack_high = 0;
+  return slot;
+}
+
+ThreadSlot* adopt_thread(int tid) {
+  ThreadSlot* slot = take_thread_slot();
+  if (slot == nullptr) return nullptr;
+  region_root<ThreadTable>(Root::threads)->adopted.fetch_add(1, std::memory_order_relaxed);
+  slot->tid.store(tid, std::memory_order_release);
   return slot;
 }
 

@@ -35,6 +35,16 @@ struct ThreadView {
   int64_t waited_ns;  // 0: not known
 };
 
+// A question to a thread that runs, by one of those that look: it is asked while `answered` is behind `asked`.
+struct ThreadLook {
+  int32_t timer;  // that asks; valid while has_timer
+  uint32_t has_timer;
+  std::atomic<uint32_t> asked;
+  std::atomic<uint32_t> answered;
+  Ref stack;  // the answer
+};
+inline constexpr unsigned kLookers = 2;  // the stacks' and the wall clock's
+
 struct ThreadSlot {
   Ref next_free;                        // valid while the slot is free
   Ref next;                             // all slots, newest first
@@ -60,12 +70,9 @@ struct ThreadSlot {
   std::atomic<uint32_t> waits;     // notes in use
   uint32_t random;                 // state of the thread's own numbers
   WaitNote notes[kWaitNotes];
-  Ref created_by;                       // event_buckets; 0: not counted
-  int32_t look_timer;                   // of the thread that looks; -1 none
-  std::atomic<uint32_t> look_asked;     // looks at this thread; by the thread that looks
-  std::atomic<uint32_t> look_answered;  // the last of them that the thread's handler has answered
-  Ref look_stack;                       // with this
-  Ref view_name;                        // of the last snapshot of all stacks that this thread is in:
+  Ref created_by;  // event_buckets; 0: not counted
+  ThreadLook looks[kLookers];
+  Ref view_name;  // of the last snapshot of all stacks that this thread is in:
   int32_t view_tid;
   std::atomic<uint32_t> view_number;
   ThreadView view;
@@ -75,12 +82,19 @@ struct ThreadSlot {
 
 struct ThreadTable {
   std::atomic<Ref> all;
-  uint32_t reserved;
-  std::atomic<uint64_t> free;  // count of pops << 32 | first free slot: the count tells a slot that came back (ABA)
+  std::atomic<uint32_t> adopted;  // slots that were given to threads which did not register
+  std::atomic<uint64_t> free;     // count of pops << 32 | first free slot: the count tells a slot that came back (ABA)
 };
 
 // A free slot, its fields reset. Null: no room.
 ThreadSlot* take_thread_slot();
+// A slot for a thread that was found by its tid. Null: no room.
+ThreadSlot* adopt_thread(int tid);
+// The thread of this slot registers, now or at last: another that it was adopted into (or that an earlier thread of its number had) is
+// handed to drop(), to be given back. Quick where nothing was ever adopted.
+template <typename Drop>
+void drop_adopted(const ThreadSlot* own, int tid, Drop drop);
+
 // The thread has ended; its clock is stopped.
 void give_back_thread_slot(ThreadSlot* slot);
 
@@ -95,6 +109,17 @@ void for_each_thread_slot(Visit visit) {
     ref = slot->next;
     visit(slot);
   }
+}
+
+template <typename Drop>
+void drop_adopted(const ThreadSlot* own, int tid, Drop drop) {
+  auto* table = region_root<ThreadTable>(Root::threads);
+  if (table->adopted.load(std::memory_order_relaxed) == 0) return;
+  for_each_thread_slot([&](ThreadSlot* slot) {
+    if (slot == own || slot->registered != 0 || slot->tid.load(std::memory_order_relaxed) != tid) return;
+    table->adopted.fetch_sub(1, std::memory_order_relaxed);
+    drop(slot);
+  });
 }
 
 }  // namespace prof

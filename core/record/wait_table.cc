@@ -15,6 +15,10 @@ constexpr uint64_t kTaken = ~uint64_t{0};  // high, while an entry's owner chang
 
 uint64_t waiters_of(Words state) { return state.high >> kSumBits; }
 uint64_t sum_of(Words state) { return state.high & kSumMask; }
+// Of a condition.
+constexpr unsigned kSignalledBits = 16;
+uint32_t signalled_of(Words state) { return static_cast<uint32_t>(sum_of(state) & 0xffff); }
+uint32_t mutex_entry_of(Words state) { return static_cast<uint32_t>(sum_of(state) >> kSignalledBits); }
 Words make(uint64_t low, uint64_t waiters, uint64_t sum) { return {low, waiters << kSumBits | sum}; }
 
 WaitTable* table() { return region_root<WaitTable>(Root::waits); }
@@ -101,6 +105,14 @@ uint32_t enter(const void* object, const void* mutex, int64_t now, uint32_t coun
   return 0;
 }
 
+// More waiters, in an entry that has some already. 0: no room.
+uint32_t enter_again(uint32_t index, const void* object, int64_t now, uint32_t count) {
+  filter_of(object).fetch_add(count, std::memory_order_seq_cst);
+  if (join(&table()->entries[index - 1], object, nullptr, now, count)) return index;
+  filter_of(object).fetch_sub(count, std::memory_order_relaxed);
+  return 0;
+}
+
 // Waiters of a lock go, and with them what they have waited since the last release.
 void leave(WaitEntry* entry, int64_t since, uint32_t count) {
   const auto* object = reinterpret_cast<const void*>(entry->object.load(std::memory_order_relaxed));
@@ -133,20 +145,20 @@ uint32_t wait_begins(const void* object, const void* mutex, int64_t now) { retur
 void wait_ends(uint32_t index, int64_t since) {
   WaitEntry* entry = &table()->entries[index - 1];
   // It is a waiter's: it cannot become another's until the last of them has left.
-  const auto* mutex = reinterpret_cast<const void*>(entry->mutex.load(std::memory_order_relaxed));
-  if (mutex == nullptr) return leave(entry, since, 1);
+  if (entry->mutex.load(std::memory_order_relaxed) == 0) return leave(entry, since, 1);
   const auto* condition = reinterpret_cast<const void*>(entry->object.load(std::memory_order_relaxed));
   bool was_signalled = false;
   int64_t signalled_at = 0;
+  uint32_t of_mutex = 0;
   change(entry, condition, [&](Words state) {
     if (waiters_of(state) == 0) return state;
-    was_signalled = sum_of(state) != 0;
+    was_signalled = signalled_of(state) != 0;
     signalled_at = static_cast<int64_t>(state.low);
+    of_mutex = mutex_entry_of(state);
     return make(state.low, waiters_of(state) - 1, sum_of(state) - (was_signalled ? 1 : 0));
   });
   filter_of(condition).fetch_sub(1, std::memory_order_relaxed);
-  if (!was_signalled) return;
-  if (WaitEntry* of_mutex = find(mutex); of_mutex != nullptr) leave(of_mutex, signalled_at, 1);
+  if (was_signalled) leave(&table()->entries[of_mutex - 1], signalled_at, 1);
 }
 
 Release lock_is_released(const void* object, int64_t now) {
@@ -166,29 +178,34 @@ Release lock_is_released(const void* object, int64_t now) {
   return release;
 }
 
-void condition_is_signalled(const void* condition, uint32_t most, int64_t now) {
+void condition_is_signalled(const void* condition, uint32_t most, uint32_t present, int64_t now) {
   WaitEntry* entry = find(condition);
   if (entry == nullptr) return;
   const auto* mutex = reinterpret_cast<const void*>(entry->mutex.load(std::memory_order_acquire));
   if (mutex == nullptr) return;
   // First to the mutex, then out of the condition: in between nobody of them runs, and one that gives up is told by the count.
   uint32_t entered = 0;
-  uint32_t index = 0;
-  uint32_t woken = 0;
+  uint32_t index = 0;  // of the mutex's entry: those who leave must leave this one, whatever others there are by then
   const auto withdraw = [&] {
     if (entered != 0) leave(&table()->entries[index - 1], now, entered);
     entered = 0;
   };
   const bool own = change(entry, condition, [&](Words state) {
-    const uint64_t asleep = waiters_of(state) - std::min(waiters_of(state), sum_of(state));
-    woken = static_cast<uint32_t>(std::min<uint64_t>(asleep, most));
-    if (woken != entered) {
+    const uint32_t signalled = signalled_of(state);
+    const auto registered = static_cast<uint32_t>(std::min<uint64_t>(waiters_of(state), present));
+    const uint32_t asleep = registered - std::min(registered, signalled);
+    const uint32_t woken = std::min(asleep, most);
+    const bool same_entry = signalled == 0 || index == mutex_entry_of(state);
+    if (woken != entered || !same_entry) {
       withdraw();
-      index = woken == 0 ? 0 : enter(mutex, nullptr, now, woken);
+      index = woken == 0       ? 0
+              : signalled == 0 ? enter(mutex, nullptr, now, woken)
+                               : enter_again(mutex_entry_of(state), mutex, now, woken);
       entered = index == 0 ? 0 : woken;
     }
     if (entered == 0) return state;
-    return make(std::max(static_cast<uint64_t>(now), state.low), waiters_of(state), sum_of(state) + entered);
+    return make(std::max(static_cast<uint64_t>(now), state.low), waiters_of(state),
+                uint64_t{index} << kSignalledBits | (signalled + entered));
   });
   if (!own) withdraw();
 }

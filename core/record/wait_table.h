@@ -68,7 +68,8 @@ struct Release {
 // The lock is about to be given free.
 Release lock_is_released(const void* object, int64_t now);
 
-// So many of a condition's waiters are about to be woken.
-void condition_is_signalled(const void* condition, uint32_t most, int64_t now);
+// So many of a condition's waiters are about to be woken. present: those that are in it by its own account; a waiter that has not
+// registered itself there yet will sleep on.
+void condition_is_signalled(const void* condition, uint32_t most, uint32_t present, int64_t now);
 
 }  // namespace prof

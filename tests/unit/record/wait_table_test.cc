@@ -101,15 +101,15 @@ Test(wait_table, a_signalled_waiter_waits_for_the_mutex_from_then_on, .init = se
   const uint32_t first = wait_begins(lock(1), lock(2), 1000);
   const uint32_t second = wait_begins(lock(1), lock(2), 1000);
   cr_assert_not(may_be_waited_for(lock(2)));
-  condition_is_signalled(lock(1), 1, 5000);
+  condition_is_signalled(lock(1), 1, ~0u, 5000);
   cr_assert(may_be_waited_for(lock(2)));
   Release release = lock_is_released(lock(2), 5300);
   cr_assert_eq(release.waiters, 1u);
   cr_assert_eq(release.waited_ns, 300);
   wait_ends(first, 1000);
   cr_assert_eq(lock_is_released(lock(2), 5400).waiters, 0u);
-  condition_is_signalled(lock(1), ~0u, 6000);
-  condition_is_signalled(lock(1), ~0u, 6100);  // nobody is asleep any more
+  condition_is_signalled(lock(1), ~0u, ~0u, 6000);
+  condition_is_signalled(lock(1), ~0u, ~0u, 6100);  // nobody is asleep any more
   release = lock_is_released(lock(2), 6500);
   cr_assert_eq(release.waiters, 1u);
   cr_assert_eq(release.waited_ns, 500);
@@ -120,7 +120,7 @@ Test(wait_table, a_signalled_waiter_waits_for_the_mutex_from_then_on, .init = se
 Test(wait_table, a_waiter_that_timed_out_was_not_signalled, .init = setup) {
   const uint32_t only = wait_begins(lock(1), lock(2), 1000);
   wait_ends(only, 1000);
-  condition_is_signalled(lock(1), 1, 5000);
+  condition_is_signalled(lock(1), 1, ~0u, 5000);
   cr_assert_not(may_be_waited_for(lock(2)));
   for (auto& filter : g_wait_filter) cr_assert_eq(filter.load(), 0u);
 }
@@ -142,7 +142,8 @@ Test(wait_table, nothing_is_left_and_nothing_invented_after_a_storm, .init = set
         const int64_t since = clock.fetch_add(1);
         const uint32_t entry = wait_begins(object, condition ? lock(number) : nullptr, since);
         if (random() % 2 == 0) charged += lock_is_released(lock(random() % 5), clock.fetch_add(1)).waited_ns;
-        if (random() % 2 == 0) condition_is_signalled(lock(100 + random() % 5), 1 + random() % 3, clock.fetch_add(1));
+        if (random() % 2 == 0)
+          condition_is_signalled(lock(100 + random() % 5), 1 + random() % 3, ~0u, clock.fetch_add(1));
         if (entry != 0) wait_ends(entry, since);
         waited += clock.fetch_add(1) - since;
       }
