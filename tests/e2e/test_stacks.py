@@ -20,7 +20,6 @@ HURRY_SECONDS = 4
 HURRY_PERIOD = .01
 
 HEADER = re.compile(r'thread (\d+) "(.*)" \[([^\],]+)(?:, (\d+\.\d+) s)?\]:')
-ADDRESS = re.compile(r"0x[0-9a-f]+")
 FRAME = re.compile(r"\t(.+?)(?:\+0x([0-9a-f]+))?(?:  (\S.*))?$")
 
 SLEEPS = ("nanosleep", "clock_nanosleep")
@@ -207,12 +206,12 @@ class Thread:
         self.seconds = header[4] and float(header[4])
         parts = [FRAME.fullmatch(line) for line in frames]
         assert parts and all(parts), f"no frames: {block!r}"
-        # Code without a symbol has its address for a name; the profile has none, which is read as "?".
-        self.functions = ["?" if ADDRESS.fullmatch(part[1]) else part[1] for part in parts]
+        # Code without a symbol has its file for a name, and an offset in that; the profile has none, which is read as "?".
+        self.functions = ["?" if part[1].startswith("[") and part[2] else part[1] for part in parts]
         self.files = [part[3] for part in parts]
         # What is no frame of the program (and only that) has neither an offset nor a file.
         for part in parts:
-            assert part[2] or part[1].startswith(("[", "0x")), f"no offset: {part[0]!r}"
+            assert part[2] or part[1].startswith("["), f"no offset: {part[0]!r}"
             assert part[3] or part[1].startswith("["), f"no file: {part[0]!r}"
 
     def has(self, *names):

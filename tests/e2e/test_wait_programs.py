@@ -34,7 +34,8 @@ VARIANTS = {
 FILES = {"block": ("block", waits.read), "mutex": ("mutex", waits.read), "threadcreate": ("thread", waits.read_threads),
          "cpu": ("cpu", pprof.read), "heap": ("heap", heap.read),
          "allocs": ("allocs", functools.partial(heap.read, default="alloc_space"))}
-COMMENTS = ("program: ", "threads created: ")
+# The last: of redis, whose jemalloc makes its threads by a pthread_create that it has looked up behind us.
+COMMENTS = ("program: ", "threads created: ", "waits of threads that were made past libprof")
 
 PYTHON_THREADS = 4
 PYTHON = """
@@ -425,7 +426,8 @@ def test_profiles_are_valid(all_runs, name, variant):
     for kind in kinds:
         found = profiles(run, kind, "")
         seen += len(found)
-        assert found, (kind, run.files())
+        # A child's file is there only where it recorded something: none of PostgreSQL's processes keeps another waiting for a lock.
+        assert found or (name == "postgres" and kind == "mutex"), (kind, run.files())
         for profile in found if variant != "all" and not PROGRAMS[name].is_compiled_at_run_time else []:
             assert all(comment.startswith(COMMENTS) for comment in profile.comments), profile.comments
     assert seen == len(run.files()), run.files()
