@@ -24,7 +24,7 @@ std::atomic<unsigned> g_count_depth{0};
 // program's own destructors are still sampled.
 void on_thread_exit(void* value) {
   auto* slot = static_cast<ThreadSlot*>(value);
-  if (g_region == nullptr || g_region->pid != raw_getpid()) return;
+  if (g_region == nullptr || !fork_flag_holds()) return;
   if (++slot->exit_rounds < PTHREAD_DESTRUCTOR_ITERATIONS && pthread_setspecific(g_key, slot) == 0) return;
   waits_of_thread_end(slot);
   if (slot->created_by != 0) count_events(region_at<EventBucket>(slot->created_by), 0, 1);
@@ -47,6 +47,7 @@ uint64_t stack_bytes(const pthread_attr_t* attributes) {
 // Libraries block every signal around pthread_create so that their workers inherit it (liblzma, GLib, systemd do); their
 // work would go unseen. Ours restarts what it interrupts. What a thread blocks itself, later, stays blocked.
 void unblock_sigprof() {
+  if (!cpu_sampling_has_sigprof()) return;
   const uint64_t profiling = uint64_t{1} << (SIGPROF - 1);
   raw_syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, &profiling, nullptr, sizeof(profiling));
 }
@@ -88,8 +89,8 @@ void thread_is_made(Ref creation) {
 }
 
 ThreadSlot* thread_is_created(const pthread_attr_t* attributes, void* (*start)(void*), void* argument, Ref creation) {
-  // Not in a child by vfork or raw clone: the region is its parent's.
-  if (g_region == nullptr || !g_key_made || g_region->pid != raw_getpid()) return nullptr;
+  // Not in a child by a bare fork: the region is its parent's. (One by vfork may not make threads.)
+  if (g_region == nullptr || !g_key_made || !fork_flag_holds()) return nullptr;
   ThreadSlot* slot = take_thread_slot();
   if (slot == nullptr) {
     count_loss(LossCause::thread_untracked);

@@ -24,12 +24,13 @@ FRAME = re.compile(r"\t(.+?)(?:\+0x([0-9a-f]+))?(?:  (\S.*))?$")
 
 SLEEPS = ("nanosleep", "clock_nanosleep")
 # What each of the threads of waits_everywhere may be said to do. recv() is recvfrom by the kernel, and so on.
+# "busy" computes beside two others that do: where the machine has other work too, it may not get a tick's time in 100 ms.
 STATES = {
     "mutex": ("mutex",), "read_lock": ("read lock",), "write_lock": ("write lock",), "spin_lock": ("spin lock",),
     "condition": ("condition",), "semaphore": ("semaphore",), "barrier": ("barrier",), "join": ("join",),
     "futex": ("futex",), "nanosleep": SLEEPS, "poll": ("poll", "ppoll"), "epoll_wait": ("epoll_wait", "epoll_pwait"),
     "select": ("select", "pselect6"), "read": ("read",), "recv": ("recvfrom",), "accept": ("accept", "accept4"),
-    "pause": ("pause", "ppoll"), "busy": ("running",), "blocked_busy": ("not reached",),
+    "pause": ("pause", "ppoll"), "busy": ("running", "not reached"), "blocked_busy": ("not reached",),
     "blocked_poll": ("poll", "ppoll"), "main": ("read",),
 }
 TIMED = ("mutex", "read lock", "write lock", "spin lock", "condition", "semaphore", "barrier", "join")
