@@ -45,6 +45,7 @@ def allocator_ways(folder):
     heap = os.path.join(folder, "heap.prof")
     ways = [("glibc", {}, None),
             ("glibc again", {}, "glibc"),
+            ("an interposer of nothing", {"LD_PRELOAD": os.path.join(BUILD, "pass_through.so")}, "glibc"),
             ("libprof, nothing set", {"LD_PRELOAD": LIBRARY}, "glibc"),
             ("libprof PROF_HEAP", {"LD_PRELOAD": LIBRARY, "PROF_HEAP": heap}, "glibc")]
     heaptrack, tcmalloc, jemalloc = map(library, ("libheaptrack_preload.so", "libtcmalloc.so.4", "libjemalloc.so.2"))

@@ -45,6 +45,7 @@ def ways_of(profiles):
 
     waits = {"PROF_BLOCK": "{}/block.prof", "PROF_MUTEX": "{}/mutex.prof", "PROF_THREAD": "{}/threads.prof"}
     return [("alone", [], {}), ("alone again", [], {}),
+            ("an interposer of nothing", [], {"LD_PRELOAD": os.path.join(BUILD, "pass_through.so")}),
             ("libprof, nothing set", [], preloaded()),
             ("PROF_CPU", [], preloaded(PROF_CPU="{}/cpu.prof")),
             ("PROF_BLOCK, MUTEX, THREAD", [], preloaded(**waits)),
