@@ -1,5 +1,6 @@
 #include "preload/helper_thread.h"
 
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 
@@ -7,6 +8,23 @@
 
 namespace prof {
 namespace {
+
+// How the main thread has ended, 0 where it has not: the kernel takes the last thread's code for the process's, and that may be us.
+int exit_code_of_main() {
+  char text[1024];
+  const long fd = raw_syscall(SYS_open, "/proc/self/stat", O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return 0;
+  const long bytes = raw_syscall(SYS_read, fd, text, sizeof(text) - 1);
+  raw_syscall(SYS_close, fd);
+  // The last field, as wait() has it.
+  long at = bytes - 1;
+  while (at > 0 && (text[at] < '0' || text[at] > '9')) --at;
+  int status = 0;
+  int scale = 1;
+  for (; at > 0 && text[at] >= '0' && text[at] <= '9' && scale <= 10000; --at, scale *= 10)
+    status += (text[at] - '0') * scale;
+  return status >> 8 & 0xff;
+}
 
 void run(HelperThread* helper) {
   // Descriptors of its own, since the program's are the program's: it may close any, and count on the lowest free number. What it has
@@ -17,7 +35,7 @@ void run(HelperThread* helper) {
     raw_syscall(SYS_close, 1);
   }
   helper->main();
-  raw_syscall(SYS_exit, 0);
+  raw_syscall(SYS_exit, exit_code_of_main());
 }
 
 constexpr unsigned kMostHelpers = 4;

@@ -1,5 +1,6 @@
 #include "preload/wall_sampling.h"
 
+#include <linux/futex.h>
 #include <time.h>
 
 #include <atomic>
@@ -21,7 +22,7 @@ constexpr unsigned kMostThreads = 8192;  // looked at in a turn; those beyond ar
 constexpr unsigned kMostAsked = 64;
 constexpr int64_t kAnswerNs = 1'000'000'000;  // a thread that gives no answer for so long is not reached
 
-std::atomic<bool> g_on{false};
+std::atomic<uint32_t> g_on{0};  // a futex: the sampler sleeps on it
 int64_t g_period_ns = 0;
 unsigned g_depth = 0;
 constinit HelperThread g_helper{};
@@ -40,7 +41,13 @@ struct Asked {
 Asked g_asked[kMostAsked];
 unsigned g_asked_count = 0;
 
-bool is_on() { return g_on.load(std::memory_order_acquire); }
+bool is_on() { return g_on.load(std::memory_order_acquire) != 0; }
+
+// Until then, or the end.
+void sleep_until(int64_t ns) {
+  const struct timespec until = timespec_of(ns);
+  raw_syscall(SYS_futex, &g_on, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, 1, &until, nullptr, FUTEX_BITSET_MATCH_ANY);
+}
 
 // No stack: one that says so.
 Ref stack_of(const ThreadView& view) {
@@ -51,7 +58,6 @@ Ref stack_of(const ThreadView& view) {
 
 void count(Ref name, const ThreadView& view, uint32_t looks, uint64_t weight_ns) {
   const Ref stack = stack_of(view);
-  if (!is_on()) return;
   const Ref bucket = stack == 0 ? 0 : find_event_bucket(EventKind::wall, stack, wall_detail(name, view.state));
   if (bucket == 0) return count_loss(LossCause::region_full);
   count_events(region_at<EventBucket>(bucket), looks, weight_ns);
@@ -128,8 +134,8 @@ void run() {
     unsigned seen = 0;
     for (unsigned i = 0; i < threads && is_on(); ++i) {
       next += g_period_ns;
-      const struct timespec until = timespec_of(next);
-      raw_syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr);
+      sleep_until(next);
+      if (!is_on()) break;
       take_answers();
       if (sample(g_tids[i], static_cast<uint64_t>(turn_ns + missed_ns))) {
         ++seen;
@@ -140,7 +146,12 @@ void run() {
     // The others have ended (each by a bare exit, or seccomp's): so does this one, or the process would not. Or they cannot be listed.
     if (seen == 0) break;
   }
-  for (unsigned i = 0; i < g_asked_count; ++i) look_is_over(g_asked[i].slot, g_room);
+  // What is still to be answered counts all the same.
+  for (unsigned i = 0; i < g_asked_count; ++i) {
+    ThreadView view = {0, kStateNotReached, 0};
+    if (!look_is_answered(g_asked[i].slot, g_room, &view)) look_is_over(g_asked[i].slot, g_room);
+    count(g_asked[i].name, view, g_asked[i].looks, g_asked[i].weight_ns);
+  }
   g_asked_count = 0;
 }
 
@@ -152,17 +163,25 @@ bool wall_sampling_start(int hz, unsigned stack_depth) {
   g_room.looker = 1;
   region_root<EventRecord>(Root::events)->wall_period_ns = g_period_ns;
   region_root<EventRecord>(Root::events)->wall_start_ns = clock_ns(CLOCK_MONOTONIC);
-  g_on.store(true, std::memory_order_release);
+  g_on.store(1, std::memory_order_release);
   if (helper_start(&g_helper, run, /*keeps_stderr=*/false)) return true;
-  g_on.store(false, std::memory_order_release);
+  g_on.store(0, std::memory_order_release);
   LogLine(LogLevel::warn) << "no thread for wall-clock sampling: no wall profile";
   return false;
 }
 
-void wall_sampling_stop() { g_on.store(false, std::memory_order_release); }
+void wall_sampling_stop() {
+  if (g_on.exchange(0) == 0) return;
+  raw_syscall(SYS_futex, &g_on, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1);
+  constexpr int kMostMilliseconds = 100;
+  for (int i = 0; i < kMostMilliseconds && helper_is_at_work(g_helper); ++i) {
+    const struct timespec pause = timespec_of(1'000'000);
+    raw_syscall(SYS_nanosleep, &pause, nullptr);
+  }
+}
 
 void wall_sampling_forget() {
-  g_on.store(false, std::memory_order_release);
+  g_on.store(0, std::memory_order_release);
   g_asked_count = 0;
   helper_forget(&g_helper);
 }

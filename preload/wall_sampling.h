@@ -9,7 +9,7 @@ namespace prof {
 // Begins. The region has its tables, and SIGPROF is taken. Normal code; again in a child of fork, after wall_sampling_forget(). False:
 // no thread to be had (one line said).
 bool wall_sampling_start(int hz, unsigned stack_depth);
-// Ends: nothing is counted any more. Normal code.
+// Ends: what is still to be answered is counted, nothing after that. Waits 100 ms at most. Normal code.
 void wall_sampling_stop();
 // In a child of fork: the thread is the parent's.
 void wall_sampling_forget();
