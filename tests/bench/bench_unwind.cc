@@ -104,7 +104,7 @@ int main() {
   void* warm[4];
   backtrace(warm, 4);
   unwind_start({});
-  if (!region_create() || !record_create()) return 1;
+  if (!region_create() || !record_create({})) return 1;
   struct sigaction action = {};
   action.sa_sigaction = on_signal;
   action.sa_flags = SA_SIGINFO;
