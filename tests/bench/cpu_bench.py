@@ -23,7 +23,8 @@ def profilers(folder):
     ways = [("alone", [], {}), ("alone again", [], {}),
             ("libprof 100 Hz", [], {"LD_PRELOAD": LIBRARY, "PROF_CPU": cpu}),
             ("libprof heap", [], {"LD_PRELOAD": LIBRARY, "PROF_HEAP": cpu}),
-            ("libprof, every kind", [], {"LD_PRELOAD": LIBRARY, "PROF_CPU": cpu, "PROF_HEAP": cpu + ".heap", "PROF_ALLOCS": cpu + ".allocs"}),
+            ("libprof, every kind", [], {"LD_PRELOAD": LIBRARY, "PROF_CPU": cpu, "PROF_HEAP": cpu + ".heap", "PROF_ALLOCS": cpu + ".allocs",
+                                         "PROF_BLOCK": cpu + ".block", "PROF_MUTEX": cpu + ".mutex", "PROF_THREAD": cpu + ".threads"}),
             ("libprof 1000 Hz", [], {"LD_PRELOAD": LIBRARY, "PROF_CPU": cpu, "PROF_CPU_HZ": "1000"})]
     if os.path.exists(GPERFTOOLS):
         for hz in ("100", "1000"):
