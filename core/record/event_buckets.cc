@@ -18,6 +18,7 @@ Ref find_event_bucket(EventKind kind, Ref stack, uint64_t detail) {
   bucket->stack = stack;
   bucket->kind = kind;
   bucket->detail = detail;
+  region_root<EventRecord>(Root::events)->is_used.store(1, std::memory_order_release);
   do {
     bucket->next = first;
   } while (!head.compare_exchange_weak(first, ref, std::memory_order_release, std::memory_order_acquire));

@@ -49,6 +49,7 @@ Ref find_heap_bucket(Ref stack, uint64_t size, bool is_whole) {
   bucket->stack = stack;
   bucket->size = size;
   bucket->is_whole = is_whole ? 1 : 0;
+  record()->is_used.store(1, std::memory_order_release);
   do {
     bucket->next = first;
   } while (!head.compare_exchange_weak(first, ref, std::memory_order_release, std::memory_order_acquire));

@@ -34,6 +34,7 @@ struct HeapRecord {
   std::atomic<int64_t> live_bytes;  // estimated; kept only for the peak
   std::atomic<int64_t> peak_bytes;
   std::atomic<int64_t> peak_unix_ns;
+  std::atomic<uint32_t> is_used;  // 0: there is no bucket yet, and a reader need not look for one
   std::atomic<Ref> heads[kHeapHeads];
 };
 

@@ -62,6 +62,7 @@ Ref intern_stack(const uint64_t* frames, uint32_t count, uint32_t generation) {
   entry->hash = hash;
   entry->count = count;
   memcpy(entry->frames, frames, count * sizeof(uint64_t));
+  region_root<StackTable>(Root::stacks)->is_used.store(1, std::memory_order_release);
   do {
     entry->next = first;
   } while (!head.compare_exchange_weak(first, ref, std::memory_order_release, std::memory_order_acquire));

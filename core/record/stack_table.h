@@ -15,6 +15,7 @@ inline constexpr unsigned kStackHeads = 1 << 15;
 inline constexpr unsigned kMaxStackFrames = 1024 + 1;  // the largest PROF_STACK_DEPTH, and an end marker
 
 struct StackTable {
+  std::atomic<uint32_t> is_used;  // 0: there is no entry yet
   std::atomic<Ref> heads[kStackHeads];
 };
 

@@ -178,7 +178,10 @@ std::string encode_profile(const Profile& profile) {
   const int window = std::clamp(static_cast<int>(std::bit_width(message.size())), 9, 15);
   z_stream stream = {};
   // Level 1: a third of level 6's time for a tenth more bytes, on profiles.
-  if (deflateInit2(&stream, Z_BEST_SPEED, Z_DEFLATED, window + 16, window - 7, Z_DEFAULT_STRATEGY) != Z_OK) return {};
+  // None for one that is empty but for its program: to build the trees costs more than the half kilobyte is worth.
+  constexpr size_t kWorthPacking = 1024;
+  const int level = message.size() < kWorthPacking ? Z_NO_COMPRESSION : Z_BEST_SPEED;
+  if (deflateInit2(&stream, level, Z_DEFLATED, window + 16, window - 7, Z_DEFAULT_STRATEGY) != Z_OK) return {};
   std::string packed(deflateBound(&stream, message.size()), '\0');
   stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(message.data()));
   stream.avail_in = static_cast<uInt>(message.size());

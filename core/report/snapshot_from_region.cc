@@ -80,6 +80,7 @@ void add_cpu(const RegionView& region, uint32_t stretch, Stacks* stacks, Snapsho
   const int64_t ended = times.end_monotonic_ns.load(std::memory_order_acquire);
   const int64_t end = ended != 0 ? ended : clock_ns(CLOCK_MONOTONIC);
   snapshot->cpu.duration_ns = static_cast<uint64_t>(std::max<int64_t>(end - times.start_monotonic_ns, 0));
+  if (table->is_used.load(std::memory_order_acquire) == 0) return;
   for (const auto& head : table->heads) {
     unsigned chain = 0;
     for (Ref ref = head.load(std::memory_order_acquire); ref != 0 && ++chain < kMaxChain;) {
@@ -118,6 +119,7 @@ void add_heap(const RegionView& region, Stacks* stacks, Snapshot* snapshot) {
   snapshot->heap.foreign_malloc.assign(heap->foreign_malloc,
                                        strnlen(heap->foreign_malloc, sizeof(heap->foreign_malloc)));
   const uint64_t epoch = heap->epoch.load(std::memory_order_acquire);
+  if (heap->is_used.load(std::memory_order_acquire) == 0) return;
   for (const auto& head : heap->heads) {
     unsigned chain = 0;
     for (Ref ref = head.load(std::memory_order_acquire); ref != 0 && ++chain < kMaxChain;) {
@@ -135,6 +137,7 @@ void add_events(const RegionView& region, Stacks* stacks, Snapshot* snapshot) {
   if (record == nullptr) return;
   snapshot->wall_period_ns = static_cast<uint64_t>(record->wall_period_ns);
   snapshot->wall_duration_ns = static_cast<uint64_t>(clock_ns(CLOCK_MONOTONIC) - record->wall_start_ns);
+  if (record->is_used.load(std::memory_order_acquire) == 0) return;
   for (const auto& head : record->heads) {
     unsigned chain = 0;
     for (Ref ref = head.load(std::memory_order_acquire); ref != 0 && ++chain < kMaxChain;) {
