@@ -420,7 +420,8 @@ def test_postgres_profiles(postgres):
     for profile in profiles:
         assert not profile.comment("not seen"), profile.comments
         by_program.setdefault(program_of(profile), []).append(profile)
-    assert {"initdb", "postgres", "psql"} <= set(by_program), list(by_program)
+    # Not psql for sure: it allocates some 100 KB, and at one sample in 32 KB has none in one run of twenty or more; then it leaves no file.
+    assert {"initdb", "postgres"} <= set(by_program), list(by_program)
     check_names(by_program["postgres"], ["AllocSet", "PostgresMain", "ExecutorRun", "pg_plan_query"])
     backends = [profile for profile in by_program["postgres"] if "PostgresMain" in profile.functions]
     assert max(profile.sums[1] for profile in backends) > 1 << 20
