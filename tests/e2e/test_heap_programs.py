@@ -8,7 +8,6 @@ import random
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -17,6 +16,7 @@ import pytest
 
 import heap
 import pprof
+from servers import free_port, wait_for
 
 LIBRARY = pprof.BUILD / "libprof.so"
 RATE = 32768  # samples enough in a second of work
@@ -238,22 +238,6 @@ def test_compiler_proper(pairs):
     by_program = {program_of(child): child for child in heap.children(profiled).values()}
     assert "cc1plus" in by_program, list(by_program)
     assert by_program["cc1plus"].sums[1] > 4 << 20, by_program["cc1plus"].describe()
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def wait_for(condition, seconds=20):
-    """Whether it came true. A guard against a hang only."""
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(.01)
-    return True
 
 
 def drive_redis(port, signals):

@@ -21,6 +21,7 @@ import pytest
 
 import heap
 import pprof
+from servers import free_port, wait_for
 import waits
 
 LIBRARY = pprof.BUILD / "libprof.so"
@@ -143,22 +144,6 @@ class Program:
     drive: object = None  # a server's: called with its port, process and folder
     is_compiled_at_run_time: bool = False
     ordered: bool = True  # its lines of output
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def wait_for(condition, seconds=20):
-    """Whether it came true. A guard against a hang only."""
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(.01)
-    return True
 
 
 def answers_at(port):
