@@ -47,7 +47,9 @@ void record_tick(void* argument) {
   const uint32_t generation = module_generation();
   const StackBounds bounds = {tick.slot->stack_low, tick.slot->stack_high};
   uint64_t* frames = tick.scratch->frames;
-  const CaptureResult result = capture(*tick.context, bounds, frames, g_settings.stack_depth);
+  const CaptureResult result =
+      capture(*tick.context, bounds, static_cast<unsigned>(tick.slot->tid.load(std::memory_order_relaxed)), frames,
+              g_settings.stack_depth);
   const Ref stack = intern_stack(frames, end_stack(frames, result.frames, result.end), generation);
   const uint32_t stretch = record()->stretch.load(std::memory_order_relaxed);
   if (stack == 0 || !count_cpu_ticks(stack, name, stretch, tick.ticks)) {

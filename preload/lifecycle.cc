@@ -249,6 +249,7 @@ void after_fork_in_child() {
     region_abandon();
     forget_live_blocks();
     reset_scratch();
+    forget_walks();
     reporter_forget();
     g_launching.store(false);
     helper_forget(&g_stacks_helper);
@@ -264,6 +265,18 @@ void after_fork_in_child() {
   pthread_sigmask(SIG_SETMASK, &t_mask_before_fork, nullptr);
 }
 
+Unwinder chosen_unwinder() {
+  switch (g_config.unwind) {
+    case UnwindChoice::libunwind:
+      return Unwinder::libunwind;
+    case UnwindChoice::frame_pointers:
+      return Unwinder::frame_pointers;
+    case UnwindChoice::tables:
+      break;
+  }
+  return Unwinder::tables;
+}
+
 // False: nothing is recorded in this process.
 bool begin() {
   if (reporter_is_this_process() || getauxval(AT_SECURE) != 0) return false;
@@ -273,7 +286,7 @@ bool begin() {
   if (g_output.is_child && !g_config.follow) return false;
   g_config.kinds = g_output.kinds();
   if (g_config.kinds.empty()) return false;
-  unwind_start({reinterpret_cast<uint64_t>(__ehdr_start), reinterpret_cast<uint64_t>(etext)});
+  unwind_start({reinterpret_cast<uint64_t>(__ehdr_start), reinterpret_cast<uint64_t>(etext)}, chosen_unwinder());
   reporter_prepare();
   cpu_sampling_on_stretch_over(on_stretch_over);
   if (g_config.kinds.has(ProfileKind::cpu)) install_switch_signal();

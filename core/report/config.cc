@@ -119,6 +119,13 @@ constexpr Setting kSettings[] = {
      }},
     {"PROF_CPU_SIGNAL", kSignalsAccepted, kCpu,
      [](std::string_view value, Config* config) { return parse_signal(value, &config->cpu_signal); }},
+    {"PROF_UNWIND", "tables, libunwind or fp", KindSet::all(),
+     [](std::string_view value, Config* config) {
+       config->unwind = value == "libunwind" ? UnwindChoice::libunwind
+                        : value == "fp"      ? UnwindChoice::frame_pointers
+                                             : UnwindChoice::tables;
+       return value == "tables" || value == "libunwind" || value == "fp";
+     }},
     {"PROF_STACK_DEPTH", "a whole number of frames from 1 to 1024", KindSet::all(),
      [](std::string_view value, Config* config) { return parse_number(value, 1u, 1024u, &config->stack_depth); }},
     {"PROF_HEAP_RATE", "a whole number of bytes from 1 to 1099511627776", kHeapKinds,

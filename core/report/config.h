@@ -13,6 +13,7 @@
 namespace prof {
 
 enum class ClockChoice { automatic, timer, perf };
+enum class UnwindChoice { tables, libunwind, frame_pointers };
 
 // What a profile is of; each has a file of its own. The order is that of Config::files and of Output::paths.
 enum class ProfileKind : unsigned { cpu, heap, allocs, block, mutex, threadcreate, wall, stacks, count };
@@ -67,6 +68,7 @@ struct Config {
   uint32_t mutex_fraction = 1;     // one of so many contended unlocks is recorded
   int snapshot_signal = SIGUSR2;   // 0: none
   unsigned stack_depth = 128;
+  UnwindChoice unwind = UnwindChoice::tables;
   bool follow = true;
   LogLevel log_level = LogLevel::warn;
 

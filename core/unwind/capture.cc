@@ -2,9 +2,10 @@
 
 #include "core/unwind/readable_memory.h"
 #include "core/unwind/rule_cache.h"
-#include "core/unwind/rule_from_libunwind.h"
+#include "core/unwind/rule_source.h"
 #include "core/unwind/slow_walk.h"
 #include "core/unwind/unwind.h"
+#include "core/unwind/walk_memo.h"
 
 namespace prof {
 namespace {
@@ -58,16 +59,47 @@ struct Frame {
 
 enum class Step { caller, end, complex };
 
+// How far the last walk's frames led.
+enum class Along { differs, full, end };
+
 class Walker {
  public:
-  Walker(const Registers& registers, bool knows_bp, const ReadableMemory& memory)
-      : memory_(memory), generation_(rule_cache_generation()), knows_bp_(knows_bp) {
+  // memo: null for none. Where there is one, bp is known.
+  Walker(const Registers& registers, bool knows_bp, const ReadableMemory& memory, WalkMemo* memo)
+      : memory_(memory), generation_(rule_cache_generation()), knows_bp_(knows_bp), memo_(memo) {
     frame_.registers = registers;
+    if (memo_ != nullptr) memo_->begin(generation_);
   }
 
   const Frame& frame() const { return frame_; }
   StackEnd end() const { return end_; }
   ReadableMemory* memory() { return &memory_; }
+
+  // Follows the last walk while this one is the same. Ends at a frame that is not in `frames` yet, or with the walk.
+  Along go_along_memo(Frames* frames) {
+    if (memo_ == nullptr) return Along::differs;
+    const Registers& at = frame_.registers;
+    const WalkedFrame* walked = memo_->find(at.pc | (frame_.called ? WalkedFrame::kCalled : 0), at.sp, at.bp);
+    if (walked == nullptr) return Along::differs;
+    same_ = memo_->at();
+    for (;;) {
+      const WalkedFrame* caller = memo_->caller();
+      const uint64_t bp_at = walked->caller_bp_at;
+      const bool is_last = bp_at == WalkedFrame::kOutermost;
+      if (!is_last && (caller == nullptr || bp_at == WalkedFrame::kByOtherMeans)) return go_apart();
+      if (!frames->add(frame_.lookup())) return Along::full;
+      if (is_last) return Along::end;
+      Registers to = {0, caller->sp, walked->bp};
+      if (!memory_.read(to.sp - 8, &to.pc) || (bp_at != WalkedFrame::kBpUnchanged && !memory_.read(bp_at, &to.bp))) {
+        stop(StackEnd::unreadable);
+        return Along::end;
+      }
+      memo_->go_to_caller();
+      if (arrive(to, /*called=*/true) == Step::end) return Along::end;
+      if (caller->pc != (to.pc | WalkedFrame::kCalled) || caller->bp != to.bp) return go_apart();
+      walked = caller;
+    }
+  }
 
   // The rule of the present frame. Before its address is recorded: it may turn out to be no return address.
   void find_rule() {
@@ -80,6 +112,29 @@ class Walker {
   }
 
   Step step() {
+    const Registers before = frame_.registers;
+    const uint64_t called = frame_.called ? WalkedFrame::kCalled : 0;
+    caller_bp_at_ = WalkedFrame::kByOtherMeans;
+    const Step step = step_by_rule();
+    if (memo_ != nullptr && step != Step::complex) {
+      memo_->add({before.pc | called, before.sp, before.bp, caller_bp_at_});
+    }
+    return step;
+  }
+
+  // After the walk's end.
+  void keep_memo() {
+    if (memo_ != nullptr) memo_->end(same_);
+  }
+
+ private:
+  Along go_apart() {
+    memo_->add_since(same_);
+    same_ = 0;
+    return Along::differs;
+  }
+
+  Step step_by_rule() {
     const UnwindRule rule = rule_;
     const Registers& at = frame_.registers;
     const auto offset = static_cast<uint64_t>(rule.cfa_offset());
@@ -87,9 +142,9 @@ class Walker {
     if (!knows_bp_ && needs_bp(rule)) return stop(StackEnd::unknown_register);
     switch (rule.kind()) {
       case RuleKind::cfa_sp:
-        return step_to(at.sp + offset, rule);
+        return step_to_known(at.sp + offset, rule);
       case RuleKind::cfa_bp:
-        return step_to(at.bp + offset, rule);
+        return step_to_known(at.bp + offset, rule);
       case RuleKind::cfa_deref_sp:
         if (!memory_.read(at.sp + static_cast<uint64_t>(rule.deref_offset()), &base)) return stop(StackEnd::unreadable);
         return step_to(base + offset, rule);
@@ -99,6 +154,7 @@ class Walker {
       case RuleKind::signal_frame:
         return step_over_signal();
       case RuleKind::outermost:
+        caller_bp_at_ = WalkedFrame::kOutermost;
         return stop(StackEnd::complete);
       case RuleKind::no_info:
         return step_by_frame_pointer();
@@ -109,7 +165,6 @@ class Walker {
     return Step::complex;
   }
 
- private:
   static bool needs_bp(UnwindRule rule) {
     const RuleKind kind = rule.kind();
     return kind == RuleKind::cfa_bp || kind == RuleKind::cfa_deref_bp || kind == RuleKind::no_info ||
@@ -125,10 +180,24 @@ class Walker {
     const uint64_t lookup = frame_.lookup().value;
     UnwindRule rule = rule_cache_find(lookup, generation_);
     if (rule.kind() == RuleKind::none) {
-      rule = rule_from_libunwind(frame_.registers.pc, lookup);
-      rule_cache_store(lookup, generation_, rule);
+      const RuleOfRange found = rule_from_source(frame_.registers.pc, lookup);
+      rule = found.rule;
+      const bool is_range = found.start < found.end;
+      rule_cache_store(lookup, is_range ? found.start : lookup, is_range ? found.end : lookup + 1, generation_, rule);
     }
     return rule;
+  }
+
+  // cfa follows from the registers.
+  Step step_to_known(uint64_t cfa, UnwindRule rule) {
+    const uint64_t bp = frame_.registers.bp;
+    const Step step = step_to(cfa, rule);
+    if (step == Step::end) return step;
+    const auto offset = static_cast<uint64_t>(rule.bp_offset());
+    caller_bp_at_ = WalkedFrame::kBpUnchanged;
+    if (rule.bp() == BpRule::at_cfa) caller_bp_at_ = cfa + offset;
+    if (rule.bp() == BpRule::at_bp) caller_bp_at_ = bp + offset;
+    return step;
   }
 
   Step step_to(uint64_t cfa, UnwindRule rule) {
@@ -181,6 +250,9 @@ class Walker {
   ReadableMemory memory_;
   const uint32_t generation_;
   bool knows_bp_;
+  WalkMemo* const memo_;
+  unsigned same_ = 0;  // while it goes along the memo, and at its end: how many of the memo's frames it shares
+  uint64_t caller_bp_at_ = WalkedFrame::kByOtherMeans;
   Frame frame_;
   UnwindRule rule_;
   StackEnd end_ = StackEnd::complete;
@@ -206,30 +278,37 @@ StackEnd walk_slowly(const ucontext_t& context, const StackBounds& bounds, bool 
   return visit.full ? StackEnd::too_deep : end;
 }
 
-// Answers whether a frame was met that a rule does not hold.
-bool walk(Walker* walker, Frames* frames, CaptureResult* result) {
+enum class Walked { to_its_end, until_full, until_complex };
+
+Walked walk_frames(Walker* walker, Frames* frames) {
   for (;;) {
+    const Along along = walker->go_along_memo(frames);
+    if (along == Along::end) return Walked::to_its_end;
+    if (along == Along::full) return Walked::until_full;
     walker->find_rule();
-    if (!frames->add(walker->frame().lookup())) {
-      *result = {frames->count(), StackEnd::too_deep};
-      return false;
-    }
+    if (!frames->add(walker->frame().lookup())) return Walked::until_full;
     const Step step = walker->step();
-    if (step == Step::complex) return true;
-    if (step == Step::end) {
-      *result = {frames->count(), walker->end()};
-      return false;
-    }
+    if (step == Step::complex) return Walked::until_complex;
+    if (step == Step::end) return Walked::to_its_end;
   }
 }
 
-CaptureResult walk(const ucontext_t& context, const StackBounds& bounds, bool on_stack, uint64_t* out,
+// Answers whether a frame was met that a rule does not hold.
+bool walk(Walker* walker, Frames* frames, CaptureResult* result) {
+  const Walked walked = walk_frames(walker, frames);
+  if (walked == Walked::until_complex) return true;
+  *result = {frames->count(), walked == Walked::until_full ? StackEnd::too_deep : walker->end()};
+  walker->keep_memo();
+  return false;
+}
+
+CaptureResult walk(const ucontext_t& context, const StackBounds& bounds, bool on_stack, WalkMemo* memo, uint64_t* out,
                    unsigned capacity) {
   Frames frames(out, capacity);
   const auto& registers = context.uc_mcontext.gregs;
   Walker walker({static_cast<uint64_t>(registers[REG_RIP]), static_cast<uint64_t>(registers[REG_RSP]),
                  static_cast<uint64_t>(registers[REG_RBP])},
-                /*knows_bp=*/true, ReadableMemory(context, bounds, on_stack));
+                /*knows_bp=*/true, ReadableMemory(context, bounds, on_stack), memo);
   CaptureResult result;
   if (!walk(&walker, &frames, &result)) return result;
   const StackEnd end = walk_slowly(context, bounds, on_stack, &frames);
@@ -238,14 +317,22 @@ CaptureResult walk(const ucontext_t& context, const StackBounds& bounds, bool on
 
 }  // namespace
 
-void unwind_start(CodeRange own_code) {
+void unwind_start(CodeRange own_code, Unwinder unwinder) {
   Frames::leave_out(own_code);
-  rule_source_start();
+  rule_source_start(unwinder);
   slow_walk_start();
 }
 
 CaptureResult capture(const ucontext_t& context, const StackBounds& bounds, uint64_t* out, unsigned capacity) {
-  return walk(context, bounds, /*on_stack=*/false, out, capacity);
+  return walk(context, bounds, /*on_stack=*/false, /*memo=*/nullptr, out, capacity);
+}
+
+CaptureResult capture(const ucontext_t& context, const StackBounds& bounds, unsigned thread, uint64_t* out,
+                      unsigned capacity) {
+  WalkMemo* memo = take_walk_memo(thread);
+  const CaptureResult result = walk(context, bounds, /*on_stack=*/false, memo, out, capacity);
+  if (memo != nullptr) give_back_walk_memo(memo);
+  return result;
 }
 
 CaptureResult capture(const CalleeSaved& here, const StackBounds& bounds, uint64_t* out, unsigned capacity) {
@@ -261,13 +348,13 @@ CaptureResult capture(const CalleeSaved& here, const StackBounds& bounds, uint64
   registers[REG_R13] = static_cast<greg_t>(here.r13);
   registers[REG_R14] = static_cast<greg_t>(here.r14);
   registers[REG_R15] = static_cast<greg_t>(here.r15);
-  return walk(context, bounds, /*on_stack=*/true, out, capacity);
+  return walk(context, bounds, /*on_stack=*/true, /*memo=*/nullptr, out, capacity);
 }
 
 CaptureResult capture(const SleepingAt& at, const StackBounds& bounds, StackCopy* copy, uint64_t* out,
                       unsigned capacity) {
   Frames frames(out, capacity);
-  Walker walker({at.pc, at.sp, 0}, /*knows_bp=*/false, ReadableMemory(at.sp, bounds, copy));
+  Walker walker({at.pc, at.sp, 0}, /*knows_bp=*/false, ReadableMemory(at.sp, bounds, copy), /*memo=*/nullptr);
   CaptureResult result;
   if (walk(&walker, &frames, &result)) result = {frames.count(), StackEnd::unknown_register};
   return result;

@@ -1,12 +1,5 @@
 #include "core/unwind/libunwind_access.h"
 
-#include <sys/uio.h>
-
-#include <algorithm>
-#include <cstring>
-
-#include "core/base/raw_syscall.h"
-
 // libunwind exports its search of a sorted .eh_frame_hdr table for profilers that bring their own memory (its header does
 // not declare it).
 extern "C" int _Ux86_64_dwarf_search_unwind_table(unw_addr_space_t, unw_word_t, unw_dyn_info_t*, unw_proc_info_t*, int,
@@ -42,9 +35,9 @@ int find_proc_info(unw_addr_space_t space, unw_word_t ip, unw_proc_info_t* info,
   auto* access = static_cast<UnwindAccess*>(arg);
   CodeObject object;
   if (!find_code_object(ip, &object)) return -UNW_ENOINFO;
-  access->object = object;
+  access->bytes.set_object(object);
   EhFrameHeader header;
-  if (!read_code_object(access, object.eh_frame_hdr, &header, sizeof(header))) return -UNW_ENOINFO;
+  if (!access->bytes.read(object.eh_frame_hdr, &header, sizeof(header))) return -UNW_ENOINFO;
   if (header.version != 1 || header.eh_frame_encoding != kPcrelSdata4 || header.count_encoding != kUdata4 ||
       header.table_encoding != kDatarelSdata4 || header.count == 0) {
     return -UNW_ENOINFO;
@@ -84,25 +77,6 @@ unw_accessors_t common_accessors() {
   accessors.resume = resume_nothing;
   accessors.get_proc_name = no_name;
   return accessors;
-}
-
-bool read_code_object(UnwindAccess* access, uint64_t address, void* to, uint64_t bytes) {
-  const CodeObject& object = access->object;
-  if (address < object.start || address >= object.end || bytes > object.end - address) return false;
-  if (access->direct) {
-    memcpy(to, reinterpret_cast<const void*>(address), bytes);
-    return true;
-  }
-  if (address < access->line_start || address + bytes > access->line_start + access->line_bytes) {
-    const struct iovec line = {access->line, std::min(UnwindAccess::kLineBytes, object.end - address)};
-    const struct iovec from = {reinterpret_cast<void*>(address), line.iov_len};
-    const long copied = raw_syscall(SYS_process_vm_readv, raw_getpid(), &line, 1, &from, 1, 0);
-    access->line_start = address;
-    access->line_bytes = copied < 0 ? 0 : static_cast<uint64_t>(copied);
-    if (bytes > access->line_bytes) return false;
-  }
-  memcpy(to, access->line + (address - access->line_start), bytes);
-  return true;
 }
 
 }  // namespace prof

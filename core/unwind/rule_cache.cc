@@ -1,68 +1,127 @@
 #include "core/unwind/rule_cache.h"
 
+#include <emmintrin.h>
+
+#include <algorithm>
 #include <atomic>
 
 namespace prof {
 namespace {
 
-// 8 K entries of 16 bytes in 4-way sets, 128 KB. Not more: the pages that a large table touches cost a program that runs for a few
+// 2 K lines in sets of two, 128 KB. Not more: the pages that a large table touches cost a program that runs for a few
 // seconds more than working rules out again costs a large one (measured: 0.4 % of 1.2 s of sqlite3, at 512 KB).
-constexpr unsigned kSetBits = 11;
-constexpr unsigned kWays = 4;
-constexpr unsigned kGenerationBits = 16;
-constexpr uint64_t kBusy = 1;  // key of an entry that is being written; no key has address 0
+constexpr unsigned kSetBits = 10;
+constexpr unsigned kWays = 2;
+constexpr unsigned kBlockBits = 8;
+constexpr unsigned kRanges = 5;
+constexpr uint64_t kAddresses = uint64_t{1} << 47;  // above there is no code of a process
 
-struct Entry {
-  std::atomic<uint64_t> key;  // address << 16 | generation
-  std::atomic<uint64_t> rule;
+//   63                    25 24         9 8         1   0
+//   ┌───────────────────────┬────────────┬───────────┬──────┐
+//   │ block (address >> 8)  │ generation │ changes   │ busy │   a line's key; 0: empty
+//   └───────────────────────┴────────────┴───────────┴──────┘
+// changes: counts them, so that a reader sees that the line was changed under it.
+constexpr uint64_t kBusy = 1;
+constexpr uint64_t kOneChange = 2;
+constexpr unsigned kGenerationShift = 9;
+constexpr unsigned kGenerationBits = 16;
+constexpr unsigned kBlockShift = kGenerationShift + kGenerationBits;
+constexpr uint64_t kChangesMask = 0x1fe;
+constexpr uint64_t kGenerationMask = ((uint64_t{1} << kGenerationBits) - 1) << kGenerationShift;
+
+// first[i] and last[i]: the range of rules[i], as offsets in the block; an unused one ends before it begins.
+constexpr uint64_t kNoFirst = ~uint64_t{0};
+constexpr uint64_t kNoLast = 0;
+struct alignas(64) Line {
+  std::atomic<uint64_t> key;
+  std::atomic<uint64_t> first;  // eight bytes, of which kRanges are used
+  std::atomic<uint64_t> last;
+  std::atomic<uint64_t> rules[kRanges];
 };
-struct alignas(64) Set {
-  Entry ways[kWays];
+struct Set {
+  Line ways[kWays];
 };
 
 Set g_sets[1 << kSetBits];
 std::atomic<uint32_t> g_generation{0};
 
 uint64_t key_of(uint64_t address, uint32_t generation) {
-  return (address << kGenerationBits) | (generation & ((1u << kGenerationBits) - 1));
+  return (address >> kBlockBits << kBlockShift) | (uint64_t{generation} << kGenerationShift & kGenerationMask);
 }
 
-Set& set_of(uint64_t address) { return g_sets[(address * 0x9e37'79b9'7f4a'7c15) >> (64 - kSetBits)]; }
+Set& set_of(uint64_t address) { return g_sets[((address >> kBlockBits) * 0x9e37'79b9'7f4a'7c15) >> (64 - kSetBits)]; }
+
+// Which ranges have the offset: a bit each. Unsigned bytes, eight at a time.
+unsigned ranges_with(uint64_t first, uint64_t last, uint8_t offset) {
+  const __m128i at = _mm_set1_epi8(static_cast<char>(offset));
+  const __m128i low = _mm_cvtsi64_si128(static_cast<long long>(first));
+  const __m128i high = _mm_cvtsi64_si128(static_cast<long long>(last));
+  const __m128i is_in =
+      _mm_and_si128(_mm_cmpeq_epi8(_mm_max_epu8(at, low), at), _mm_cmpeq_epi8(_mm_min_epu8(at, high), at));
+  return static_cast<unsigned>(_mm_movemask_epi8(is_in)) & ((1u << kRanges) - 1);
+}
+
+uint64_t with_byte(uint64_t word, unsigned index, uint8_t byte) {
+  return (word & ~(uint64_t{0xff} << (8 * index))) | uint64_t{byte} << (8 * index);
+}
+uint8_t byte_of(uint64_t word, unsigned index) { return static_cast<uint8_t>(word >> (8 * index)); }
+
+unsigned unused_range(uint64_t first, uint64_t last, unsigned otherwise) {
+  for (unsigned i = 0; i < kRanges; ++i) {
+    if (byte_of(first, i) > byte_of(last, i)) return i;
+  }
+  return otherwise;
+}
 
 }  // namespace
 
 uint32_t rule_cache_generation() { return g_generation.load(std::memory_order_acquire); }
 
 UnwindRule rule_cache_find(uint64_t address, uint32_t generation) {
-  const uint64_t key = key_of(address, generation);
-  for (Entry& entry : set_of(address).ways) {
-    if (entry.key.load(std::memory_order_acquire) != key) continue;
-    const uint64_t rule = entry.rule.load(std::memory_order_relaxed);
-    // The entry may have been taken over between the two loads.
+  const uint64_t wanted = key_of(address, generation);
+  for (Line& line : set_of(address).ways) {
+    const uint64_t key = line.key.load(std::memory_order_acquire);
+    if ((key & ~kChangesMask) != wanted) continue;
+    const unsigned ranges = ranges_with(line.first.load(std::memory_order_relaxed),
+                                        line.last.load(std::memory_order_relaxed), static_cast<uint8_t>(address));
+    if (ranges == 0) break;
+    const uint64_t rule = line.rules[__builtin_ctz(ranges)].load(std::memory_order_relaxed);
+    // The line may have been changed between the loads.
     std::atomic_thread_fence(std::memory_order_acquire);
-    if (entry.key.load(std::memory_order_relaxed) == key) return UnwindRule(rule);
+    return line.key.load(std::memory_order_relaxed) == key && address < kAddresses ? UnwindRule(rule) : UnwindRule();
   }
   return UnwindRule();
 }
 
-void rule_cache_store(uint64_t address, uint32_t generation, UnwindRule rule) {
-  const uint64_t key = key_of(address, generation);
+void rule_cache_store(uint64_t address, uint64_t start, uint64_t end, uint32_t generation, UnwindRule rule) {
+  if (address >= kAddresses || address >> kBlockBits == 0) return;
+  const uint64_t block = address >> kBlockBits << kBlockBits;
+  const auto first = static_cast<uint8_t>(std::max(start, block) - block);
+  const auto last = static_cast<uint8_t>(std::min(end - 1, block + 255) - block);
+  const uint64_t wanted = key_of(address, generation);
   Set& set = set_of(address);
-  // An empty or outdated way first, else one picked by the address.
-  unsigned way = (address >> 4) % kWays;
-  for (unsigned i = 0; i < kWays; ++i) {
-    const uint64_t present = set.ways[i].key.load(std::memory_order_relaxed);
-    if (present == key) return;
-    if (present == 0 || (present & ((1u << kGenerationBits) - 1)) != (generation & ((1u << kGenerationBits) - 1)))
-      way = i;
+  // The block's own line, else an empty or outdated one, else one picked by the address.
+  Line* line = &set.ways[(address >> 12) % kWays];
+  for (Line& way : set.ways) {
+    const uint64_t key = way.key.load(std::memory_order_relaxed);
+    if (key == 0 || (key & kGenerationMask) != (wanted & kGenerationMask)) line = &way;
+    if ((key & ~(kChangesMask | kBusy)) == wanted) {
+      line = &way;
+      break;
+    }
   }
-  Entry& entry = set.ways[way];
-  uint64_t present = entry.key.load(std::memory_order_relaxed);
-  if (present == kBusy || !entry.key.compare_exchange_strong(present, kBusy, std::memory_order_acquire)) return;
-  // Orders the taking of the entry before the new rule for a reader that sees the rule (its second load of the key).
+  uint64_t key = line->key.load(std::memory_order_relaxed);
+  if ((key & kBusy) != 0 || !line->key.compare_exchange_strong(key, key | kBusy, std::memory_order_acquire)) return;
+  // Orders the taking of the line before its new contents for a reader that sees them (its second load of the key).
   std::atomic_thread_fence(std::memory_order_release);
-  entry.rule.store(rule.word(), std::memory_order_relaxed);
-  entry.key.store(key, std::memory_order_release);
+  const bool is_same = (key & ~kChangesMask) == wanted;
+  const uint64_t firsts = is_same ? line->first.load(std::memory_order_relaxed) : kNoFirst;
+  const uint64_t lasts = is_same ? line->last.load(std::memory_order_relaxed) : kNoLast;
+  const unsigned range = unused_range(firsts, lasts, static_cast<unsigned>(address % kRanges));
+  line->rules[range].store(rule.word(), std::memory_order_relaxed);
+  line->first.store(with_byte(firsts, range, first), std::memory_order_relaxed);
+  line->last.store(with_byte(lasts, range, last), std::memory_order_relaxed);
+  line->key.store(wanted | ((key + kOneChange) & kChangesMask), std::memory_order_release);
 }
 
 void rule_cache_forget() {
@@ -70,7 +129,7 @@ void rule_cache_forget() {
   if ((generation & ((1u << kGenerationBits) - 1)) != 0) return;
   // The generation's bits begin again: what is left of the last round must not come back to life.
   for (Set& set : g_sets) {
-    for (Entry& entry : set.ways) entry.key.store(0, std::memory_order_relaxed);
+    for (Line& line : set.ways) line.key.store(0, std::memory_order_relaxed);
   }
 }
 

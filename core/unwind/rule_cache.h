@@ -1,7 +1,10 @@
 // Rules by code address, for the whole process. Signal-safe and lock-free: fixed memory, a torn or lost entry is a miss.
 //
-// rule_cache_forget() is for normal code: after a library went, its addresses may come back as other code. A word of each
-// entry's key is the generation it was stored in; a later generation does not see it.
+// A line holds what is known of one block of 256 bytes of code: up to five ranges of addresses in it, each with its rule. So a function's
+// addresses share few lines, and an address that was never seen is known by its neighbours.
+//
+// rule_cache_forget() is for normal code: after a library went, its addresses may come back as other code. A line's key has the
+// generation it was stored in; a later generation does not see it.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +17,8 @@ namespace prof {
 // derived from a library that went meanwhile is then never found.
 uint32_t rule_cache_generation();
 UnwindRule rule_cache_find(uint64_t address, uint32_t generation);
-void rule_cache_store(uint64_t address, uint32_t generation, UnwindRule rule);
+// For addresses in [start, end), of which the block of `address` is kept. address: within.
+void rule_cache_store(uint64_t address, uint64_t start, uint64_t end, uint32_t generation, UnwindRule rule);
 void rule_cache_forget();
 
 }  // namespace prof

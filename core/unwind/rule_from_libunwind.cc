@@ -4,7 +4,9 @@
 
 #include <cstring>
 
+#include "core/unwind/dwarf_registers.h"
 #include "core/unwind/libunwind_access.h"
+#include "core/unwind/signal_return.h"
 
 namespace prof {
 namespace {
@@ -72,7 +74,7 @@ struct Question {
 int access_mem(unw_addr_space_t, unw_word_t address, unw_word_t* value, int write, void* arg) {
   auto* question = static_cast<Question*>(arg);
   if (write != 0) return -UNW_EINVAL;
-  if (read_code_object(&question->access, address, value, sizeof(*value)) || question->read(address, value)) return 0;
+  if (question->access.bytes.read(address, value, sizeof(*value)) || question->read(address, value)) return 0;
   return -UNW_EINVAL;
 }
 
@@ -96,15 +98,6 @@ int access_reg(unw_addr_space_t, unw_regnum_t number, unw_word_t* value, int wri
 }
 
 unw_addr_space_t g_symbol_space = nullptr;
-
-// mov $15, %rax; syscall: what the kernel's signal frame returns to, in every libc (gdb knows it by these bytes too).
-bool is_sigreturn(uint64_t pc, UnwindAccess* access) {
-  constexpr uint8_t kCode[] = {0x48, 0xc7, 0xc0, 0x0f, 0x00, 0x00, 0x00, 0x0f, 0x05};
-  uint8_t code[sizeof(kCode)];
-  return read_code_object(access, pc, code, sizeof(code)) && memcmp(code, kCode, sizeof(kCode)) == 0;
-}
-
-constexpr int64_t kReturnAddressAtCfa = -8;
 
 UnwindRule rule_of(const Question& question, uint64_t sp, uint64_t bp, uint64_t ip) {
   const UnwindRule complex(RuleKind::complex);
@@ -140,7 +133,7 @@ UnwindRule rule_of(const Question& question, uint64_t sp, uint64_t bp, uint64_t 
 
 }  // namespace
 
-void rule_source_start() {
+void rule_from_libunwind_start() {
   unw_accessors_t accessors = common_accessors();
   accessors.access_mem = access_mem;
   accessors.access_reg = access_reg;
@@ -153,8 +146,10 @@ UnwindRule rule_from_libunwind(uint64_t pc, uint64_t lookup) {
   const CodeReader reader;
   Question question(reader.may_read_directly());
   question.pc = lookup;
-  if (!find_code_object(lookup, &question.access.object)) return UnwindRule(RuleKind::no_info);
-  if (is_sigreturn(pc, &question.access)) return UnwindRule(RuleKind::signal_frame);
+  CodeObject object;
+  if (!find_code_object(lookup, &object)) return UnwindRule(RuleKind::no_info);
+  question.access.bytes.set_object(object);
+  if (is_signal_return(&question.access.bytes, pc)) return UnwindRule(RuleKind::signal_frame);
   unw_cursor_t cursor;
   if (unw_init_remote(&cursor, g_symbol_space, &question) != 0) return UnwindRule(RuleKind::no_info);
   const int step = unw_step(&cursor);

@@ -16,6 +16,6 @@ namespace prof {
 UnwindRule rule_from_libunwind(uint64_t pc, uint64_t lookup);
 
 // Makes libunwind's address space. Once, in normal code.
-void rule_source_start();
+void rule_from_libunwind_start();
 
 }  // namespace prof

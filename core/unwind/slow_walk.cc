@@ -19,7 +19,7 @@ struct Walk {
 int access_mem(unw_addr_space_t, unw_word_t address, unw_word_t* value, int write, void* arg) {
   auto* walk = static_cast<Walk*>(arg);
   if (write != 0) return -UNW_EINVAL;
-  if (read_code_object(&walk->access, address, value, sizeof(*value))) return 0;
+  if (walk->access.bytes.read(address, value, sizeof(*value))) return 0;
   uint64_t word;
   if (walk->memory->read(address, &word)) {
     *value = word;

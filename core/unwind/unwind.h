@@ -3,14 +3,21 @@
 // Signal-safe: no lock, no allocation, no loader call but _dl_find_object (lock-free by glibc's contract); it reads memory
 // only where it is known, or found by the kernel, to be readable; at most `capacity` frames.
 //
-// How: a frame's caller follows from a rule (unwind_rule.h: the CFA, where rbp is saved). Rules are cached by address
-// (rule_cache.h), so a warm frame is one look-up and two loads. A rule that is missing is worked out by libunwind, which is
-// handed a stack of symbols instead of memory (rule_from_libunwind.h). Frames whose rule is no such simple thing are
-// stepped by libunwind itself on the real stack (slow_walk.h). Code without unwind information: the frame pointer, if it
-// points up this stack, else the stack ends with a marker.
+// How: a frame's caller follows from a rule (unwind_rule.h: the CFA, where rbp is saved). Rules are cached by ranges of
+// addresses (rule_cache.h), so a warm frame is one look-up and two loads; outer frames that a thread's last walk had too are two loads
+// and a comparison (walk_memo.h). Frames whose rule is no such simple thing are stepped by libunwind on the real stack with all
+// registers (slow_walk.h). Code without unwind information: the frame pointer, if it points up this stack, else the stack ends with a
+// marker.
+//
+// Where a rule that is missing comes from (Unwinder, PROF_UNWIND):
+//   tables          .eh_frame, read by rule_from_tables.h: 0.5 us a rule, and each is known for a whole range of addresses.
+//   libunwind       the same tables read by libunwind, which is handed a stack of symbols instead of memory
+//                   (rule_from_libunwind.h): 1.5 us a rule, for one address each. What the tests compare the other with.
+//   frame_pointers  no tables: right only where all code keeps frame pointers (Debian's does not), and without its functions'
+//                   first and last instructions. For code whose tables are wrong.
 //
 // Rejected: unw_backtrace (fast, but reads unchecked memory and allocates 256 KB a thread), unw_step for every frame
-// (400 ns each, most of it blocking signals), frame pointers alone (Debian's programs have none).
+// (400 ns each, most of it blocking signals).
 #pragma once
 
 #include <signal.h>
@@ -45,8 +52,11 @@ struct CodeRange {
   uint64_t end = 0;
 };
 
-// Makes libunwind ready. Once, before any capture, in normal code.
-void unwind_start(CodeRange own_code);
+// Where the rules come from (the head of this file says what each is good for).
+enum class Unwinder { tables, libunwind, frame_pointers };
+
+// Once, before any capture, in normal code.
+void unwind_start(CodeRange own_code, Unwinder unwinder = Unwinder::tables);
 
 // What a function's caller may rely on, and where the function is: enough to walk on from it.
 struct CalleeSaved {
@@ -76,5 +86,13 @@ CaptureResult capture(const SleepingAt& at, const StackBounds& bounds, StackCopy
 // The stack of the thread that a signal interrupted with `context`. frames: room for `capacity` lookup addresses, leaf
 // first; own code is left out.
 CaptureResult capture(const ucontext_t& context, const StackBounds& bounds, uint64_t* frames, unsigned capacity);
+
+// The same, of a thread that is looked at again and again: thread is its tid, and outer frames that have not changed since its last
+// walk are not worked out again (walk_memo.h).
+CaptureResult capture(const ucontext_t& context, const StackBounds& bounds, unsigned thread, uint64_t* frames,
+                      unsigned capacity);
+
+// In a child of fork: the last walks of its parent's threads are not its own.
+void forget_walks();
 
 }  // namespace prof

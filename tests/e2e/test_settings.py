@@ -15,6 +15,7 @@ BAD = {
     "PROF_CPU_SIGNAL": ["KILL", "9", "STOP", "0", "65", "-1", "FOO", "PROF", "27", "SEGV", "11", "32", "", "usr1 ",
                         "SIG"],
     "PROF_STACK_DEPTH": ["0", "1025", "deep", "", "-1"],
+    "PROF_UNWIND": ["dwarf", "", "FP"],
     "PROF_FOLLOW": ["2", "yes", ""],
 }
 GOOD = {
@@ -24,6 +25,7 @@ GOOD = {
     "PROF_CPU_DURATION": ["0.5", "100000"],
     "PROF_CPU_SIGNAL": ["USR1", "SIGUSR2", "WINCH", "34", "64"],
     "PROF_STACK_DEPTH": ["1", "1024"],
+    "PROF_UNWIND": ["tables", "libunwind", "fp"],
     "PROF_FOLLOW": ["0", "1"],
     "PROF_LOG": ["error", "warn"],
 }

@@ -27,7 +27,7 @@ Test(config, nothing_is_on_by_itself) {
 Test(config, takes_every_setting) {
   const Config c = config_of({"PROF_CPU=a%p.prof", "PROF_CPU_HZ=1000", "PROF_CPU_CLOCK=perf", "PROF_CPU_DELAY=0.5",
                               "PROF_CPU_DURATION=30", "PROF_CPU_SIGNAL=SIGUSR1", "PROF_STACK_DEPTH=1024",
-                              "PROF_FOLLOW=0", "PROF_LOG=debug"});
+                              "PROF_FOLLOW=0", "PROF_LOG=debug", "PROF_UNWIND=libunwind"});
   cr_assert(c.kinds.has(ProfileKind::cpu));
   cr_assert(c.files[0] == "a%p.prof");
   cr_assert_eq(c.cpu_hz, 1000);
@@ -36,6 +36,7 @@ Test(config, takes_every_setting) {
   cr_assert_eq(c.cpu_duration_ns, 30'000'000'000);
   cr_assert_eq(c.cpu_signal, SIGUSR1);
   cr_assert_eq(c.stack_depth, 1024u);
+  cr_assert(c.unwind == UnwindChoice::libunwind);
   cr_assert_not(c.follow);
   cr_assert(c.log_level == LogLevel::debug);
   cr_assert(config_of({"PROF_DIR=/tmp"}).kinds.has(ProfileKind::cpu));
@@ -59,6 +60,7 @@ Test(config, refuses_what_cannot_be_used, .init = cr_redirect_stderr) {
                           "PROF_CPU_SIGNAL=SIGPROF",
                           "PROF_CPU_SIGNAL=65",
                           "PROF_CPU_SIGNAL=0",
+                          "PROF_UNWIND=dwarf",
                           "PROF_STACK_DEPTH=0",
                           "PROF_STACK_DEPTH=1025",
                           "PROF_FOLLOW=yes",

@@ -1,0 +1,86 @@
+// The last walk of a thread, so that the next one need not begin at nothing: the outer frames of a thread are the same most of the
+// time. Signal-safe; private memory of the process.
+//
+// A frame's registers (pc, sp, bp) and the memory above it decide what its caller is. Where a walk arrives at registers that the last
+// walk had too, its rule is the same, and the caller's sp with it: only the return address and the saved bp are read again, and
+// compared. What differs ends the comparison there, and the walk goes on by rules. So a memo makes a walk shorter and never another one.
+//
+// One memo serves the threads whose number is the same but for a multiple of kWalkMemos, one at a time; who finds it taken, or
+// another thread's walk in it, walks by rules. In a child of fork no memo is valid: another thread may have been in the middle of
+// changing it.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+namespace prof {
+
+inline constexpr unsigned kWalkMemos = 64;
+
+struct WalkedFrame {
+  uint64_t pc;  // kCalled: it is a return address
+  uint64_t sp;
+  uint64_t bp;
+  uint64_t caller_bp_at;  // where the caller's bp was read; or one of the words below
+
+  static constexpr uint64_t kCalled = uint64_t{1} << 63;
+  // Words instead of caller_bp_at. No address is as small.
+  static constexpr uint64_t kBpUnchanged = 0;
+  static constexpr uint64_t kOutermost = 1;     // it has no caller
+  static constexpr uint64_t kByOtherMeans = 2;  // its caller is not found from its registers alone
+};
+
+// Frames of the last walk, outermost first, and those that the present one has gone by rules.
+class WalkMemo {
+ public:
+  static constexpr unsigned kFrames = 128;  // of longer stacks the outermost
+
+  // The beginning of a walk. What was kept under another generation of rules is forgotten.
+  void begin(uint32_t generation) {
+    const uint64_t valid_in = uint64_t{epoch_} << 32 | generation;
+    if (valid_in_ != valid_in) kept_ = 0;
+    valid_in_ = valid_in;
+    at_ = kept_;
+    fresh_ = 0;
+  }
+
+  // The frame of the last walk that has these registers. Null: none.
+  const WalkedFrame* find(uint64_t pc, uint64_t sp, uint64_t bp) {
+    while (at_ != 0 && frames_[at_ - 1].sp < sp) --at_;
+    if (at_ == 0) return nullptr;
+    const WalkedFrame& frame = frames_[at_ - 1];
+    return frame.sp == sp && frame.pc == pc && frame.bp == bp ? &frame : nullptr;
+  }
+  // Of the one that find() or caller() gave last: its caller in the last walk. Null: not known.
+  const WalkedFrame* caller() const { return at_ > 1 ? &frames_[at_ - 2] : nullptr; }
+  void go_to_caller() { --at_; }
+  unsigned at() const { return at_; }
+
+  // A frame that was gone by rules.
+  void add(const WalkedFrame& frame) { fresh_frames_[fresh_++ % kFrames] = frame; }
+  // The frames that find() and caller() gave since at() was `from` are part of a walk that has gone another way since.
+  void add_since(unsigned from) {
+    for (unsigned i = from; i > at_; --i) add(frames_[i - 1]);
+  }
+
+  // The end of a walk: kept are the outermost `same` frames of the last one and what was added.
+  void end(unsigned same);
+
+ private:
+  friend WalkMemo* take_walk_memo(unsigned);
+  friend void give_back_walk_memo(WalkMemo*);
+  std::atomic<uint32_t> taken_;  // the epoch it is taken in; 0: free
+  uint32_t epoch_;               // of who has it
+  uint64_t valid_in_;            // epoch and generation of rules of what is kept
+  unsigned kept_;
+  unsigned at_;
+  unsigned fresh_;
+  WalkedFrame frames_[kFrames];
+  WalkedFrame fresh_frames_[kFrames];  // leaf first, the last kFrames of them
+};
+
+// Null: it is taken.
+WalkMemo* take_walk_memo(unsigned thread);
+void give_back_walk_memo(WalkMemo* memo);
+
+}  // namespace prof
