@@ -21,6 +21,7 @@ struct Walk {
   CalleeSaved caller;
   StackBounds bounds;
   unsigned depth;
+  unsigned thread;
   Ref stack;
 };
 
@@ -32,7 +33,7 @@ void intern(uint64_t* frames, const CaptureResult& result, uint32_t generation, 
 __attribute__((noinline)) void walk_here(Walk* walk) {
   auto* frames = static_cast<uint64_t*>(__builtin_alloca((walk->depth + 2) * sizeof(uint64_t)));
   const uint32_t generation = module_generation();
-  intern(frames, capture(walk->caller, walk->bounds, frames, walk->depth), generation, walk);
+  intern(frames, capture(walk->caller, walk->bounds, walk->thread, frames, walk->depth), generation, walk);
 }
 
 struct ScratchWalk {
@@ -43,7 +44,7 @@ struct ScratchWalk {
 void walk_on_scratch(void* argument) {
   const auto& [walk, frames] = *static_cast<const ScratchWalk*>(argument);
   const uint32_t generation = module_generation();
-  intern(frames, capture(walk->caller, walk->bounds, frames, walk->depth), generation, walk);
+  intern(frames, capture(walk->caller, walk->bounds, walk->thread, frames, walk->depth), generation, walk);
 }
 
 __attribute__((noinline)) void walk_aside(Walk* walk) {
@@ -64,9 +65,11 @@ __attribute__((noinline)) void walk_aside(Walk* walk) {
 
 // Its frame is where the walk begins; libprof's own are left out of every stack.
 __attribute__((noinline)) Ref own_stack(unsigned depth) {
-  Walk walk = {{}, {}, depth, 0};
-  if (const ThreadSlot* slot = slot_of_this_thread(); slot != nullptr)
+  Walk walk = {{}, {}, depth, 0, 0};
+  if (const ThreadSlot* slot = slot_of_this_thread(); slot != nullptr) {
     walk.bounds = {slot->stack_low, slot->stack_high};
+    walk.thread = static_cast<unsigned>(slot->tid.load(std::memory_order_relaxed));
+  }
   CalleeSaved& caller = walk.caller;
   asm volatile(
       "leaq 0f(%%rip), %%rax\n0:\n\t"

@@ -18,7 +18,7 @@ std::atomic<Ref>& head_of(const void* block) {
   return region_at<LiveHeads>(table->head_parts[part])->heads[hash >> (64 - kHeadPartBits)];
 }
 
-std::atomic<uint8_t>& filter_of(const void* block) { return g_live_filter[hash_of_block(block) >> (64 - kFilterBits)]; }
+std::atomic<uint8_t>& filter_of(const void* block) { return g_live_filter[filter_class_of(block)]; }
 
 void add_to_filter(const void* block) {
   std::atomic<uint8_t>& byte = filter_of(block);

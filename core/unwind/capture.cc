@@ -335,7 +335,8 @@ CaptureResult capture(const ucontext_t& context, const StackBounds& bounds, unsi
   return result;
 }
 
-CaptureResult capture(const CalleeSaved& here, const StackBounds& bounds, uint64_t* out, unsigned capacity) {
+CaptureResult capture(const CalleeSaved& here, const StackBounds& bounds, unsigned thread, uint64_t* out,
+                      unsigned capacity) {
   ucontext_t context;  // only these are read
   context.uc_stack.ss_flags = SS_DISABLE;
   auto& registers = context.uc_mcontext.gregs;
@@ -348,7 +349,10 @@ CaptureResult capture(const CalleeSaved& here, const StackBounds& bounds, uint64
   registers[REG_R13] = static_cast<greg_t>(here.r13);
   registers[REG_R14] = static_cast<greg_t>(here.r14);
   registers[REG_R15] = static_cast<greg_t>(here.r15);
-  return walk(context, bounds, /*on_stack=*/true, /*memo=*/nullptr, out, capacity);
+  WalkMemo* memo = take_walk_memo(thread);
+  const CaptureResult result = walk(context, bounds, /*on_stack=*/true, memo, out, capacity);
+  if (memo != nullptr) give_back_walk_memo(memo);
+  return result;
 }
 
 CaptureResult capture(const SleepingAt& at, const StackBounds& bounds, StackCopy* copy, uint64_t* out,

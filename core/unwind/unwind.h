@@ -63,8 +63,10 @@ struct CalleeSaved {
   uint64_t pc, sp, bp, bx, r12, r13, r14, r15;
 };
 
-// The stack of the calling thread from a point in one of its own functions, which must not have returned yet. As below otherwise.
-CaptureResult capture(const CalleeSaved& here, const StackBounds& bounds, uint64_t* frames, unsigned capacity);
+// The stack of the calling thread from a point in one of its own functions, which must not have returned yet. thread: its tid, or any
+// number that it has mostly to itself. As below otherwise.
+CaptureResult capture(const CalleeSaved& here, const StackBounds& bounds, unsigned thread, uint64_t* frames,
+                      unsigned capacity);
 
 // Room for the part of another thread's stack that is walked: it may be gone in the next moment.
 struct StackCopy {
