@@ -26,6 +26,8 @@ class ElfSymbols::Source {
   }
   Source(const void* image, uint64_t bytes) : image_(static_cast<const char*>(image)), bytes_(bytes) {}
 
+  uint64_t bytes() const { return bytes_; }
+
   bool read(uint64_t offset, void* to, uint64_t bytes) const {
     if (offset > bytes_ || bytes > bytes_ - offset) return false;
     if (image_ != nullptr) {
@@ -41,6 +43,13 @@ class ElfSymbols::Source {
       bytes -= static_cast<uint64_t>(got);
     }
     return true;
+  }
+
+  // Null: they are not there, or none were asked for.
+  std::unique_ptr<char[]> read_bytes(uint64_t offset, uint64_t bytes) const {
+    if (bytes == 0 || bytes > kMaxSectionBytes || offset > bytes_ || bytes > bytes_ - offset) return nullptr;
+    auto array = std::make_unique_for_overwrite<char[]>(bytes);
+    return read(offset, array.get(), bytes) ? std::move(array) : nullptr;
   }
 
   template <typename T>
@@ -93,23 +102,33 @@ uint8_t rank_of(const Elf64_Sym& symbol) {
 void ElfSymbols::add_symbols(const Source& source, const void* section_table, unsigned sections, unsigned index) {
   const auto* table = static_cast<const Elf64_Shdr*>(section_table);
   if (table[index].sh_link >= sections) return;
-  const auto symbols = source.read_array<Elf64_Sym>(table[index].sh_offset, table[index].sh_size);
-  const auto strings =
-      source.read_array<char>(table[table[index].sh_link].sh_offset, table[table[index].sh_link].sh_size);
-  const uint64_t base = names_.size();
-  if (strings.empty() || base + strings.size() > UINT32_MAX) return;
-  names_.append(strings.data(), strings.size());
-  names_.back() = '\0';
-  for (const Elf64_Sym& symbol : symbols) {
-    const unsigned type = ELF64_ST_TYPE(symbol.st_info);
-    const bool is_code =
-        type == STT_FUNC || type == STT_GNU_IFUNC ||
-        (type == STT_NOTYPE && symbol.st_shndx < sections && (table[symbol.st_shndx].sh_flags & SHF_EXECINSTR) != 0);
-    if (!is_code || symbol.st_shndx == SHN_UNDEF || symbol.st_name >= strings.size() || symbol.st_value == 0) continue;
-    if (strings[symbol.st_name] == '\0') continue;
-    symbols_.push_back(
-        {symbol.st_value, symbol.st_size, static_cast<uint32_t>(base + symbol.st_name), rank_of(symbol)});
+  const Elf64_Shdr& strings = table[table[index].sh_link];
+  std::unique_ptr<char[]> names = source.read_bytes(strings.sh_offset, strings.sh_size);
+  if (names == nullptr) return;
+  names[strings.sh_size - 1] = '\0';
+  // Block by block: the table itself is not kept.
+  constexpr uint64_t kBlock = 1024;
+  const uint64_t count = table[index].sh_size / sizeof(Elf64_Sym);
+  if (table[index].sh_size > source.bytes()) return;
+  symbols_.reserve(count);
+  for (uint64_t from = 0; from < count; from += kBlock) {
+    const uint64_t bytes = std::min(kBlock, count - from) * sizeof(Elf64_Sym);
+    const auto symbols = source.read_array<Elf64_Sym>(table[index].sh_offset + from * sizeof(Elf64_Sym), bytes);
+    if (symbols.empty()) break;
+    for (const Elf64_Sym& symbol : symbols) {
+      const unsigned type = ELF64_ST_TYPE(symbol.st_info);
+      const bool is_code =
+          type == STT_FUNC || type == STT_GNU_IFUNC ||
+          (type == STT_NOTYPE && symbol.st_shndx < sections && (table[symbol.st_shndx].sh_flags & SHF_EXECINSTR) != 0);
+      if (!is_code || symbol.st_shndx == SHN_UNDEF || symbol.st_name >= strings.sh_size || symbol.st_value == 0)
+        continue;
+      const char* name = names.get() + symbol.st_name;
+      if (*name == '\0') continue;
+      symbols_.add({symbol.st_value, name, static_cast<uint32_t>(std::min<uint64_t>(symbol.st_size, UINT32_MAX)),
+                    rank_of(symbol)});
+    }
   }
+  names_.push_back(std::move(names));
 }
 
 void ElfSymbols::load(const Source& source, bool symbols_only) {
@@ -144,28 +163,6 @@ void ElfSymbols::load(const Source& source, bool symbols_only) {
   }
 }
 
-void ElfSymbols::finish() {
-  const auto name_bytes = [&](const Symbol& symbol) { return strlen(names_.data() + symbol.name); };
-  std::sort(symbols_.begin(), symbols_.end(), [&](const Symbol& a, const Symbol& b) {
-    if (a.start != b.start) return a.start < b.start;
-    if (a.rank != b.rank) return a.rank < b.rank;
-    const size_t a_bytes = name_bytes(a);
-    const size_t b_bytes = name_bytes(b);
-    if (a_bytes != b_bytes) return a_bytes < b_bytes;
-    return strcmp(names_.data() + a.name, names_.data() + b.name) < 0;
-  });
-  // The best name of each place stays, with the largest size that any of its names gives.
-  size_t kept = 0;
-  for (size_t i = 0; i < symbols_.size(); ++i) {
-    if (kept != 0 && symbols_[kept - 1].start == symbols_[i].start) {
-      symbols_[kept - 1].bytes = std::max(symbols_[kept - 1].bytes, symbols_[i].bytes);
-    } else {
-      symbols_[kept++] = symbols_[i];
-    }
-  }
-  symbols_.resize(kept);
-}
-
 ElfSymbols ElfSymbols::of_file(const std::string& path) {
   ElfSymbols elf;
   const auto load = [&](const std::string& from, bool symbols_only) {
@@ -178,39 +175,25 @@ ElfSymbols ElfSymbols::of_file(const std::string& path) {
   if (!elf.has_full_table_ && elf.build_id_.size() > 2) {
     load("/usr/lib/debug/.build-id/" + elf.build_id_.substr(0, 2) + "/" + elf.build_id_.substr(2) + ".debug", true);
   }
-  elf.finish();
+  elf.symbols_.finish();
   return elf;
 }
 
 ElfSymbols ElfSymbols::of_memory(const void* image, uint64_t bytes) {
   ElfSymbols elf;
   elf.load(Source(image, bytes), false);
-  elf.finish();
+  elf.symbols_.finish();
   return elf;
 }
 
-const ElfSymbols::Symbol* ElfSymbols::symbol_at(uint64_t address) const {
-  auto above = std::upper_bound(symbols_.begin(), symbols_.end(), address,
-                                [](uint64_t wanted, const Symbol& symbol) { return wanted < symbol.start; });
-  // A small function may lie within a larger one's range (assembler's inner labels): a few steps back find the outer one.
-  constexpr int kMaxSteps = 8;
-  for (int step = 0; step < kMaxSteps && above != symbols_.begin(); ++step) {
-    --above;
-    const bool last_label = above->bytes == 0 && step == 0;  // no size: up to the next symbol
-    if (last_label || address - above->start < above->bytes) return &*above;
-  }
-  return nullptr;
-}
-
 std::string_view ElfSymbols::find(uint64_t address) const {
-  const Symbol* symbol = symbol_at(address);
+  const FunctionSymbol* symbol = symbols_.find(address);
   if (symbol == nullptr) return {};
-  const char* name = names_.data() + symbol->name;
-  return {name, strnlen(name, kMaxNameBytes)};
+  return {symbol->name, strnlen(symbol->name, kMaxNameBytes)};
 }
 
 uint64_t ElfSymbols::find_start(uint64_t address) const {
-  const Symbol* symbol = symbol_at(address);
+  const FunctionSymbol* symbol = symbols_.find(address);
   return symbol == nullptr ? 0 : symbol->start;
 }
 

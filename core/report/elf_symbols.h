@@ -5,9 +5,12 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "core/report/symbol_index.h"
 
 namespace prof {
 
@@ -35,21 +38,13 @@ class ElfSymbols {
   bool address_of_offset(uint64_t file_offset, uint64_t* address) const;
 
  private:
-  struct Symbol {
-    uint64_t start;
-    uint64_t bytes;
-    uint32_t name;  // offset in names_
-    uint8_t rank;   // less is better
-  };
   class Source;
-  const Symbol* symbol_at(uint64_t address) const;
   void load(const Source& source, bool symbols_only);
   void add_symbols(const Source& source, const void* section_table, unsigned sections, unsigned index);
-  void finish();
 
   std::vector<ElfSegment> segments_;
-  std::vector<Symbol> symbols_;
-  std::string names_;
+  mutable SymbolIndex symbols_;                 // orders itself as it is asked
+  std::vector<std::unique_ptr<char[]>> names_;  // string tables, which the symbols' names point into
   std::string build_id_;
   bool has_line_table_ = false;
   bool has_full_table_ = false;

@@ -7,7 +7,7 @@
 namespace prof {
 namespace {
 
-WalkMemo g_memos[kWalkMemos];
+constinit WalkMemo g_memos[kWalkMemos];  // else a constructor would touch all of their pages
 // Counts the forks on the way to this process, from 1. So nothing need be written to memos that were never used.
 std::atomic<uint32_t> g_epoch{1};
 

@@ -69,14 +69,14 @@ class WalkMemo {
  private:
   friend WalkMemo* take_walk_memo(unsigned);
   friend void give_back_walk_memo(WalkMemo*);
-  std::atomic<uint32_t> taken_;  // the epoch it is taken in; 0: free
-  uint32_t epoch_;               // of who has it
-  uint64_t valid_in_;            // epoch and generation of rules of what is kept
-  unsigned kept_;
-  unsigned at_;
-  unsigned fresh_;
-  WalkedFrame frames_[kFrames];
-  WalkedFrame fresh_frames_[kFrames];  // leaf first, the last kFrames of them
+  std::atomic<uint32_t> taken_ = 0;  // the epoch it is taken in; 0: free
+  uint32_t epoch_ = 0;               // of who has it
+  uint64_t valid_in_ = 0;            // epoch and generation of rules of what is kept
+  unsigned kept_ = 0;
+  unsigned at_ = 0;
+  unsigned fresh_ = 0;
+  WalkedFrame frames_[kFrames] = {};
+  WalkedFrame fresh_frames_[kFrames] = {};  // leaf first, the last kFrames of them
 };
 
 // Null: it is taken.
