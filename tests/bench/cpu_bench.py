@@ -51,6 +51,22 @@ def start_up(folder):
         print(f"  {name:24} {1000 * (statistics.median(times[name]) - base):+7.3f} ms")
 
 
+def ticks(folder):
+    print("\n1000 Hz within one process: stretches of sqlite3's work with ticks against stretches without (median [quartiles])")
+    sys.stdout.flush()
+    settings = {"LD_PRELOAD": LIBRARY, "PROF_CPU": os.path.join(folder, "out.prof"), "PROF_CPU_HZ": "1000", "PROF_CPU_CLOCK": "perf"}
+    for name, arguments, env in (("libprof", [], settings), ("an event, empty handler", ["bare"], {})):
+        done = subprocess.run([os.path.join(BUILD, "bench_tick"), str(40 * ROUNDS)] + arguments, env=environment(folder, **env),
+                              capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            print(f"  {name:24} not measured: libsqlite3 or perf events are not there")
+            continue
+        for row, what in zip(done.stdout.splitlines(), (name, "  without, again")):
+            middle, low, high = row.split()
+            print(f"  {what:24} {middle:>7} %   [{low}, {high}]")
+    sys.stdout.flush()
+
+
 def main():
     with tempfile.TemporaryDirectory() as folder:
         print(f"library: {os.path.getsize(LIBRARY) / 1e6:.1f} MB with debug information, "
@@ -59,6 +75,7 @@ def main():
         subprocess.run([os.path.join(BUILD, "bench_unwind")], check=True)
         with tempfile.TemporaryDirectory(dir="/dev/shm") as memory:
             start_up(memory)
+        ticks(folder)
         data = os.path.join(folder, "data")
         with open(data, "w", encoding="ascii") as file:
             for i in range(3_000_000):
