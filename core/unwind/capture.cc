@@ -86,8 +86,8 @@ class Walker {
       const WalkedFrame* caller = memo_->caller();
       const uint64_t bp_at = walked->caller_bp_at;
       const bool is_last = bp_at == WalkedFrame::kOutermost;
-      if (!is_last && (caller == nullptr || bp_at == WalkedFrame::kByOtherMeans)) return go_apart();
-      if (!frames->add(frame_.lookup())) return Along::full;
+      if (!is_last && (caller == nullptr || bp_at == WalkedFrame::kByOtherMeans)) return go_apart(*walked);
+      if (!frames->add(walked->lookup())) return Along::full;
       if (is_last) return Along::end;
       Registers to = {0, caller->sp, walked->bp};
       if (!memory_.read(to.sp - 8, &to.pc) || (bp_at != WalkedFrame::kBpUnchanged && !memory_.read(bp_at, &to.bp))) {
@@ -95,8 +95,12 @@ class Walker {
         return Along::end;
       }
       memo_->go_to_caller();
-      if (arrive(to, /*called=*/true) == Step::end) return Along::end;
-      if (caller->pc != (to.pc | WalkedFrame::kCalled) || caller->bp != to.bp) return go_apart();
+      if (caller->pc != (to.pc | WalkedFrame::kCalled) || caller->bp != to.bp) {
+        if (arrive(to, /*called=*/true) == Step::end) return Along::end;
+        memo_->add_since(same_);
+        same_ = 0;
+        return Along::differs;
+      }
       walked = caller;
     }
   }
@@ -128,7 +132,10 @@ class Walker {
   }
 
  private:
-  Along go_apart() {
+  // From a frame of the memo on, by rules.
+  Along go_apart(const WalkedFrame& from) {
+    frame_.registers = {from.pc & ~WalkedFrame::kCalled, from.sp, from.bp};
+    frame_.called = (from.pc & WalkedFrame::kCalled) != 0;
     memo_->add_since(same_);
     same_ = 0;
     return Along::differs;

@@ -13,6 +13,8 @@
 #include <atomic>
 #include <cstdint>
 
+#include "core/base/address.h"
+
 namespace prof {
 
 inline constexpr unsigned kWalkMemos = 64;
@@ -28,6 +30,8 @@ struct WalkedFrame {
   static constexpr uint64_t kBpUnchanged = 0;
   static constexpr uint64_t kOutermost = 1;     // it has no caller
   static constexpr uint64_t kByOtherMeans = 2;  // its caller is not found from its registers alone
+
+  LookupAddress lookup() const { return (pc & kCalled) != 0 ? lookup_of_return(pc & ~kCalled) : lookup_of_pc(pc); }
 };
 
 // Frames of the last walk, outermost first, and those that the present one has gone by rules.
