@@ -1,5 +1,6 @@
 #include <cstddef>
 
+#include "core/unwind/code_lookup.h"
 #include "core/unwind/readable_memory.h"
 #include "core/unwind/rule_cache.h"
 #include "core/unwind/rule_source.h"
@@ -326,6 +327,7 @@ CaptureResult walk(const ucontext_t& context, const StackBounds& bounds, bool on
 
 void unwind_start(CodeRange own_code, Unwinder unwinder) {
   Frames::leave_out(own_code);
+  code_lookup_start();
   rule_source_start(unwinder);
   slow_walk_start();
 }

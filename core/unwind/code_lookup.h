@@ -8,10 +8,14 @@
 namespace prof {
 
 struct CodeObject {
-  uint64_t start = 0;  // of its mapping; [start, end) is readable as long as it is loaded
+  uint64_t start = 0;  // of its mapping, or of the segment with the tables: [start, end) is readable as long as it is loaded
   uint64_t end = 0;
   uint64_t eh_frame_hdr = 0;  // address of PT_GNU_EH_FRAME's contents
 };
+
+// Notes where the main program's segments are: the kernel maps them one by one, and where they leave a hole glibc knows each by itself,
+// apart from that with the tables. Once, in normal code.
+void code_lookup_start();
 
 // False: no object has code there, or it has no unwind information.
 bool find_code_object(uint64_t pc, CodeObject* object);

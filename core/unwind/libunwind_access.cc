@@ -46,8 +46,8 @@ int find_proc_info(unw_addr_space_t space, unw_word_t ip, unw_proc_info_t* info,
   if (header.count > (object.end - table) / kTableEntryBytes) return -UNW_ENOINFO;
   unw_dyn_info_t dynamic = {};
   dynamic.format = UNW_INFO_FORMAT_REMOTE_TABLE;
-  dynamic.start_ip = object.start;
-  dynamic.end_ip = object.end;
+  dynamic.start_ip = 0;  // the tables say where code is: it may lie in another segment than they do
+  dynamic.end_ip = ~uint64_t{0};
   dynamic.u.rti.segbase = object.eh_frame_hdr;
   dynamic.u.rti.table_data = table;
   dynamic.u.rti.table_len = header.count * kTableEntryBytes / sizeof(unw_word_t);

@@ -20,6 +20,8 @@ RUNS = {
     "rust": (["rust_work", 300000000], {}, {"cores": 2}),
     "coroutines": (["coroutines", 40],),
     "unmapped": (["unmapped_code", .5],),
+    "hole": (["segment_hole", .5],),
+    "hole_libunwind": (["segment_hole", .5], {"PROF_UNWIND": "libunwind"}),
     "deep": (["deep_stack", 1], {"PROF_CPU_HZ": "1000", "PROF_CPU_CLOCK": "timer"}),
     "deep_1024": (["deep_stack", 1], {"PROF_STACK_DEPTH": "1024"}),
     "deep_1": (["deep_stack", .5], {"PROF_STACK_DEPTH": "1"}),
@@ -63,6 +65,14 @@ def test_calls_that_do_not_return(runs):
     check_nearly_all(profile, "burn_before_throw", "throws_out", "ends_in_throw", "_start", of="burn_before_throw")
     check_nearly_all(profile, "burn_in_abort", "abort", "ends_in_abort", "_start", of="burn_in_abort")
     assert not {"after_the_jump", "after_the_throw", "after_the_abort"} & profile.functions, profile.describe()
+    check_none_truncated(profile)
+
+
+@pytest.mark.parametrize("name", ["hole", "hole_libunwind"])
+def test_segments_that_leave_a_hole(runs, name):
+    """glibc knows the segments of such a program one by one, and the one with the code is not that with the tables."""
+    profile = runs[name].profile()
+    check_nearly_all(profile, "work_beyond", "calls_beyond", "main", "_start", of="work_beyond")
     check_none_truncated(profile)
 
 
