@@ -98,8 +98,11 @@ uint32_t LocationTable::find_frame(uint64_t frame, uint32_t generation) {
     return add(mapping, frame, same ? symbolizer_->find_in_file(gone->path, offset) : std::string(), true);
   }
   const int index = modules_.find(frame);
-  if (index < 0)
-    return add(mapping_of(frame & ~uint64_t{4095}, (frame | 4095) + 1, 0, kUnmapped, ""), frame, "", false);
+  if (index < 0) {
+    // A JIT compiler's code may be gone by now, and its names not.
+    return add(mapping_of(frame & ~uint64_t{4095}, (frame | 4095) + 1, 0, kUnmapped, ""), frame,
+               symbolizer_->find_jit(frame), false);
+  }
   const Module& module = modules_.modules()[static_cast<size_t>(index)];
   if (!module.from_file && module.path != "[vdso]") {
     const std::string& name = module.path.empty() ? kAnonymous : module.path;

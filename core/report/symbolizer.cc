@@ -20,6 +20,15 @@ uint64_t vdso_bytes(const Elf64_Ehdr& header) {
   return std::min<uint64_t>(header.e_shoff + uint64_t{header.e_shnum} * header.e_shentsize, kMost);
 }
 
+// A hexadecimal number at the beginning of *text, with or without 0x, and the space behind it: taken off. False: there is none.
+bool take_hexadecimal(std::string_view* text, uint64_t* number) {
+  if (text->starts_with("0x")) text->remove_prefix(2);
+  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), *number, 16);
+  if (error != std::errc() || end == text->data() + text->size() || *end != ' ') return false;
+  text->remove_prefix(static_cast<size_t>(end - text->data()) + 1);
+  return true;
+}
+
 }  // namespace
 
 Symbolizer::Symbolizer(int pid) : pid_(pid) {}
@@ -65,7 +74,8 @@ std::string Symbolizer::find_jit(uint64_t address) {
   return address < above->second.end ? above->second.name : std::string();
 }
 
-// A line a piece of code: start and size in hexadecimal, name (the convention of perf).
+// A line a piece of code: start and size in hexadecimal, name (the convention of perf; Java writes 0x in front of numbers). Other lines
+// are passed over.
 void Symbolizer::read_jit_map() {
   jit_read_ = true;
   const std::string path = "/tmp/perf-" + std::to_string(pid_) + ".map";
@@ -75,16 +85,12 @@ void Symbolizer::read_jit_map() {
   const std::string text = read_proc_file(path);
   for (size_t at = 0; at < text.size();) {
     const size_t end = std::min(text.find('\n', at), text.size());
-    const char* first = text.data() + at;
-    const char* last = text.data() + end;
+    std::string_view line(text.data() + at, end - at);
     at = end + 1;
     uint64_t start;
     uint64_t bytes;
-    const auto after_start = std::from_chars(first, last, start, 16);
-    if (after_start.ec != std::errc() || after_start.ptr == last) continue;
-    const auto after_bytes = std::from_chars(after_start.ptr + 1, last, bytes, 16);
-    if (after_bytes.ec != std::errc() || after_bytes.ptr == last) continue;
-    jit_[start] = {start + bytes, std::string(after_bytes.ptr + 1, last)};  // a later line is newer code
+    if (!take_hexadecimal(&line, &start) || !take_hexadecimal(&line, &bytes) || line.empty()) continue;
+    jit_[start] = {start + bytes, std::string(line)};  // a later line is newer code
   }
 }
 

@@ -5,6 +5,7 @@ bound is only for what falls outside of the work: start, end and printing, a few
 is left for it, and two more whatever the length.
 """
 
+import pathlib
 import re
 
 import pytest
@@ -20,6 +21,9 @@ RUNS = {
     "rust": (["rust_work", 300000000], {}, {"cores": 2}),
     "coroutines": (["coroutines", 40],),
     "unmapped": (["unmapped_code", .5],),
+    "jit": (["jit_code"],),
+    "jit_0x": (["jit_code", "0x"],),
+    "jit_gone": (["jit_code", "", 1],),
     "hole": (["segment_hole", .5],),
     "hole_libunwind": (["segment_hole", .5], {"PROF_UNWIND": "libunwind"}),
     "deep": (["deep_stack", 1], {"PROF_CPU_HZ": "1000", "PROF_CPU_CLOCK": "timer"}),
@@ -74,6 +78,14 @@ def test_segments_that_leave_a_hole(runs, name):
     profile = runs[name].profile()
     check_nearly_all(profile, "work_beyond", "calls_beyond", "main", "_start", of="work_beyond")
     check_none_truncated(profile)
+
+
+@pytest.mark.parametrize("name", ["jit", "jit_0x", "jit_gone"])
+def test_code_made_at_run_time(runs, name):
+    """Named by the map that JIT compilers write; Java puts 0x before its numbers, and lines that are none are passed over."""
+    run = runs[name]
+    pathlib.Path(f"/tmp/perf-{run.result['pid']}.map").unlink()
+    check_nearly_all(run.profile(), "jit_work")
 
 
 def test_through_a_signal_handler(runs):
