@@ -34,22 +34,23 @@ uint32_t next_random(ThreadSlot* slot) {
   return x;
 }
 
-void count(EventKind kind, Ref stack, double events, uint64_t total) {
+void count(EventKind kind, Ref stack, uint64_t detail, double events, uint64_t total) {
   if (stack == 0) return;  // its loss was counted
-  const Ref bucket = find_event_bucket(kind, stack);
+  const Ref bucket = find_event_bucket(kind, stack, detail);
   if (bucket == 0) return count_loss(LossCause::region_full);
   count_events(region_at<EventBucket>(bucket), events, total);
 }
 
 // A wait of the rate or more counts as it is; a shorter one in proportion, and then for all that were not taken.
-void count_block(ThreadSlot* slot, Ref stack, int64_t waited_ns) {
+void count_block(ThreadSlot* slot, Ref stack, WaitKind wait, int64_t waited_ns) {
   const int64_t rate = g_settings.block_rate_ns;
   if (rate == 0) return;
   const int64_t waited = waited_ns < 1 ? 1 : waited_ns;
-  if (waited >= rate) return count(EventKind::block, stack, 1, static_cast<uint64_t>(waited));
+  const auto detail = static_cast<uint64_t>(wait);
+  if (waited >= rate) return count(EventKind::block, stack, detail, 1, static_cast<uint64_t>(waited));
   const double chance = static_cast<double>(waited) / static_cast<double>(rate);
   if (next_random(slot) >= chance * 4294967296.0) return;
-  count(EventKind::block, stack, 1 / chance, static_cast<uint64_t>(rate));
+  count(EventKind::block, stack, detail, 1 / chance, static_cast<uint64_t>(rate));
 }
 
 void leave(WaitNote* note) {
@@ -130,9 +131,10 @@ void wait_is_over(WaitNote* note, bool counts) {
   ThreadSlot* slot = slot_of_this_thread();
   const int64_t now = now_ns();
   const int64_t waited = now - note->since_ns;
+  const WaitKind kind = note->kind.load(std::memory_order_relaxed);
   leave(note);
   slot->waits.store(static_cast<uint32_t>(note - slot->notes), std::memory_order_relaxed);
-  if (counts && is_on()) count_block(slot, note->stack, waited);
+  if (counts && is_on()) count_block(slot, note->stack, kind, waited);
 }
 
 void waits_of_thread_end(ThreadSlot* slot) {
@@ -154,7 +156,7 @@ void unlock_is_over(const Release& release) {
   if (release.waiters == 0 || !is_on()) return;
   const ErrnoSaver errno_saver;
   const uint32_t fraction = g_settings.mutex_fraction;
-  count(EventKind::mutex, own_stack(g_settings.stack_depth), fraction,
+  count(EventKind::mutex, own_stack(g_settings.stack_depth), /*detail=*/0, fraction,
         static_cast<uint64_t>(release.waited_ns) * fraction);
 }
 

@@ -187,7 +187,7 @@ Profile build_event_profile(const Snapshot& snapshot, ProfileKind profile_kind, 
     double events = 0;
     uint64_t total = 0;
   };
-  // By stack and start routine.
+  // By stack and label: the start routine, or what was waited for.
   std::map<std::pair<std::vector<uint32_t>, std::string>, Sum> sums;
   double created = 0;
   uint64_t ended = 0;
@@ -195,9 +195,10 @@ Profile build_event_profile(const Snapshot& snapshot, ProfileKind profile_kind, 
     if (event.kind != kind) continue;
     const StackSnapshot& stack = snapshot.stacks[event.stack];
     std::vector<uint32_t> frames = frames_of(stack, &locations);
-    std::string start;
-    if (threads) start = name_of_code(event.detail, modules, symbolizer);
-    Sum& sum = sums[{std::move(frames), std::move(start)}];
+    std::string label;
+    if (threads) label = name_of_code(event.detail, modules, symbolizer);
+    if (kind == EventKind::block) label = thread_state_text(static_cast<uint32_t>(event.detail));
+    Sum& sum = sums[{std::move(frames), std::move(label)}];
     sum.events += event.events;
     sum.total += event.total;
     created += event.events;
@@ -208,7 +209,7 @@ Profile build_event_profile(const Snapshot& snapshot, ProfileKind profile_kind, 
     sample.locations = key.first;
     sample.values.push_back(std::llround(sum.events));
     if (!threads) sample.values.push_back(static_cast<int64_t>(sum.total));
-    if (!key.second.empty()) sample.labels.push_back({"start", key.second});
+    if (!key.second.empty()) sample.labels.push_back({threads ? "start" : "state", key.second});
     profile.samples.push_back(std::move(sample));
   }
   locations.finish();

@@ -100,6 +100,21 @@ def test_names_of_who_waits(runs, kind, waiters):
     assert of_others < .01 * profile.delay, profile.describe()
 
 
+# The beginning of a kind's name, and the label.
+STATES = {"mutex": "mutex", "mtx": "mutex", "rwlock_writers": "read lock", "rwlock_timedrd": "read lock", "rwlock_clockrd": "read lock",
+          "rwlock_readers": "write lock", "rwlock_timedwr": "write lock", "rwlock_clockwr": "write lock", "cond": "condition",
+          "cnd": "condition", "sem": "semaphore", "barrier": "barrier", "join": "join", "thrd_join": "join",
+          "spin": "spin lock"}
+
+
+@pytest.mark.parametrize("kind, waiters", CASES)
+def test_what_was_waited_for(runs, kind, waiters):
+    """A label tells idle waits for a condition from waits for a lock. A condition's own mutex may be waited for as well."""
+    wanted = {state for start, state in STATES.items() if kind.startswith(start)}
+    states = block_of(runs[kind, waiters]).states_of("wait_here")
+    assert wanted and wanted <= states <= wanted | {"mutex"}, (kind, states)
+
+
 @pytest.mark.parametrize("kind, waiters", UNLOCKED_CASES)
 def test_whose_unlock_ended_it(runs, kind, waiters):
     """All of the waiting, and to 3 points each function's part of it, by its unlocks. Of the readers that hold off a

@@ -26,6 +26,7 @@ class Sample(pprof.Stack):
     def __init__(self, document, raw):
         super().__init__(document, raw)
         self.count, self.delay = (*raw["values"], 0)[:2]
+        self.state = ((raw["labels"] or {}).get("state") or [None])[0]
 
 
 class Profile:
@@ -35,6 +36,7 @@ class Profile:
         self.samples = [Sample(document, raw) for raw in document["samples"] or []]
         self.count = sum(sample.count for sample in self.samples)
         self.delay = sum(sample.delay for sample in self.samples)
+        self.is_block = any(sample.state for sample in self.samples)
 
     def of(self, *names):
         """(count, delay) of the stacks that have these functions, leaf first."""
@@ -45,6 +47,10 @@ class Profile:
         """(count, delay) of what this function called itself."""
         chosen = [s for s in self.samples if s.leaf == name]
         return sum(s.count for s in chosen), sum(s.delay for s in chosen)
+
+    def states_of(self, *names):
+        """What the waits with these functions were for."""
+        return {s.state for s in self.samples if s.has(*names)}
 
     def share(self, name):
         """The part of the delay that has this function at the leaf."""
@@ -72,11 +78,12 @@ def _read(path, kinds, defaults):
     assert document["default_type"] in defaults
     for raw, sample in zip(document["samples"] or [], profile.samples):
         pprof.check_stack(sample)
-        # A thread's start routine; nothing else.
+        # A thread's start routine, or what a wait of the block profile was for; nothing else.
         labels = set(raw["labels"] or {})
-        assert labels == ({"start"} if kinds == THREAD_KINDS else set()) and not raw.get("num_labels"), raw
+        wanted = {"start"} if kinds == THREAD_KINDS else {"state"} if profile.is_block else set()
+        assert labels == wanted and not raw.get("num_labels"), raw
         assert sample.count > 0 and sample.delay >= 0, profile.describe()
-    stacks = [tuple(raw["locations"]) for raw in document["samples"] or []]
+    stacks = [(tuple(raw["locations"]), str(raw["labels"])) for raw in document["samples"] or []]
     assert len(stacks) == len(set(stacks)), "a stack twice"
     return profile
 
