@@ -64,11 +64,22 @@ $(BUILD)/programs/%: tests/programs/%.* $(wildcard tests/programs/*.h) tools/bui
 	@mkdir -p $(@D)
 	@tools/build_program $< $@
 
-test: all $(UNIT) programs ## everything that is tested: check, unit and e2e, one after the other
+# Everything of core/unwind and core/base is compiled with the sanitizers, and without bytes.cc: they bring a memcpy of their own.
+FUZZ := $(patsubst %.cc,$(BUILD)/fuzz/%.o,$(wildcard tests/fuzz/*.cc core/unwind/*.cc) $(filter-out core/base/bytes.cc,$(wildcard core/base/*.cc)))
+FUZZ_SECONDS ?= 3600
+$(BUILD)/fuzz/%.o: %.cc | $(BUILD)/deps.stamp
+	@mkdir -p $(@D)
+	@echo "  $< (fuzz)"; $(CXX) $(FLAGS) -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all -c -o $@ $<
+$(BUILD)/unwind_fuzz: $(FUZZ)
+	@echo "  $@"; $(CXX) -fsanitize=address,undefined -o $@ $(FUZZ) $(THIRD)/lib/libunwind-x86_64.a
+fuzz: $(BUILD)/unwind_fuzz ## feeds core/unwind random tables and stacks for FUZZ_SECONDS (3600)
+	$(BUILD)/unwind_fuzz $(FUZZ_SECONDS)
+
+test: all $(UNIT) programs $(BUILD)/unwind_fuzz ## everything that is tested: check, unit and e2e, one after the other
 	@$(MAKE) check && $(MAKE) unit && $(MAKE) e2e
 unit: $(UNIT) ## unit tests (Criterion)
 	@for t in $(UNIT); do $$t || exit 1; done; echo "unit: $(words $(UNIT)) test programs passed"
-e2e: all programs ## end-to-end tests (pytest)
+e2e: all programs $(BUILD)/unwind_fuzz ## end-to-end tests (pytest)
 	/usr/bin/python3 -m pytest -q -p no:cacheprovider tests/e2e
 programs: $(PROGRAMS)
 check: all ## layers, symbols, sizes, style
@@ -96,5 +107,5 @@ clean: ## removes the build, but for what deps made
 help: ## this list
 	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 14
 
-.PHONY: all deps test unit e2e programs check bench demo format install uninstall clean help
--include $(shell find $(BUILD)/obj $(BUILD)/unit -name '*.d' 2>/dev/null)
+.PHONY: all deps test unit e2e programs check fuzz bench demo format install uninstall clean help
+-include $(shell find $(BUILD)/obj $(BUILD)/unit $(BUILD)/fuzz -name '*.d' 2>/dev/null)

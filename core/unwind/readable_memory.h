@@ -8,6 +8,7 @@
 #include <signal.h>
 
 #include <cstdint>
+#include <cstring>
 
 #include "core/unwind/unwind.h"
 
@@ -27,7 +28,8 @@ class ReadableMemory {
   // The 8 bytes at address. False: not readable.
   bool read(uint64_t address, uint64_t* value) {
     if (address - low_ < span_) [[likely]] {
-      *value = *reinterpret_cast<const uint64_t*>(address + copied_by_);
+      // Of a broken stack: aligned to nothing.
+      memcpy(value, reinterpret_cast<const void*>(address + copied_by_), sizeof(*value));
       return true;
     }
     return read_elsewhere(address, value);
