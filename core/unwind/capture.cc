@@ -80,7 +80,9 @@ class Walker {
   Along go_along_memo(Frames* frames) {
     if (memo_ == nullptr) return Along::differs;
     const Registers& at = frame_.registers;
-    const WalkedFrame* walked = memo_->find(at.pc | (frame_.called ? WalkedFrame::kCalled : 0), at.sp, at.bp);
+    if ((at.pc & WalkedFrame::kCalled) != 0) [[unlikely]]
+      return Along::differs;
+    const WalkedFrame* walked = memo_->find(WalkedFrame::pc_word(at.pc, frame_.called), at.sp, at.bp);
     if (walked == nullptr) return Along::differs;
     same_ = memo_->at();
     for (;;) {
@@ -96,7 +98,9 @@ class Walker {
         return Along::end;
       }
       memo_->go_to_caller();
-      if (caller->pc != (to.pc | WalkedFrame::kCalled) || caller->bp != to.bp) {
+      const bool is_same = (to.pc & WalkedFrame::kCalled) == 0 &&
+                           caller->pc == WalkedFrame::pc_word(to.pc, /*called=*/true) && caller->bp == to.bp;
+      if (!is_same) {
         if (arrive(to, /*called=*/true) == Step::end) return Along::end;
         memo_->add_since(same_);
         same_ = 0;
@@ -118,11 +122,11 @@ class Walker {
 
   Step step() {
     const Registers before = frame_.registers;
-    const uint64_t called = frame_.called ? WalkedFrame::kCalled : 0;
+    const uint64_t pc = WalkedFrame::pc_word(before.pc, frame_.called);
     caller_bp_at_ = WalkedFrame::kByOtherMeans;
     const Step step = step_by_rule();
     if (memo_ != nullptr && step != Step::complex) {
-      memo_->add({before.pc | called, before.sp, before.bp, caller_bp_at_});
+      memo_->add({pc, before.sp, before.bp, caller_bp_at_});
     }
     return step;
   }

@@ -20,12 +20,20 @@ namespace prof {
 inline constexpr unsigned kWalkMemos = 64;
 
 struct WalkedFrame {
-  uint64_t pc;  // kCalled: it is a return address
+  uint64_t pc;  // as pc_word() has it
   uint64_t sp;
   uint64_t bp;
   uint64_t caller_bp_at;  // where the caller's bp was read; or one of the words below
 
+  // Whether it is a return address stands in the top bit. Addresses that have this bit themselves, of broken stacks, are one word: no
+  // code is there, and the caller of such a frame is found by other means.
   static constexpr uint64_t kCalled = uint64_t{1} << 63;
+  static uint64_t pc_word(uint64_t pc, bool called) {
+    if ((pc & kCalled) != 0) [[unlikely]]
+      return ~uint64_t{0};
+    return called ? pc | kCalled : pc;
+  }
+
   // Words instead of caller_bp_at. No address is as small.
   static constexpr uint64_t kBpUnchanged = 0;
   static constexpr uint64_t kOutermost = 1;     // it has no caller
@@ -48,7 +56,7 @@ class WalkMemo {
     fresh_ = 0;
   }
 
-  // The frame of the last walk that has these registers. Null: none.
+  // The frame of the last walk that has these registers. pc: as pc_word() has it. Null: none.
   const WalkedFrame* find(uint64_t pc, uint64_t sp, uint64_t bp) {
     while (at_ != 0 && frames_[at_ - 1].sp < sp) --at_;
     if (at_ == 0) return nullptr;
