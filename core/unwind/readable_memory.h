@@ -25,8 +25,8 @@ class ReadableMemory {
   // The stack pointer has moved to another stack or up this one: reads will follow there.
   void move_to(uint64_t sp);
 
-  // The 8 bytes at address. False: not readable.
-  bool read(uint64_t address, uint64_t* value) {
+  // The 8 bytes at address. False: not readable. What is, the kernel tells; a sanitizer that has marked the bytes is not asked.
+  [[gnu::no_sanitize_address]] bool read(uint64_t address, uint64_t* value) {
     if (address - low_ < span_) [[likely]] {
       // Of a broken stack: aligned to nothing.
       memcpy(value, reinterpret_cast<const void*>(address + copied_by_), sizeof(*value));
@@ -39,7 +39,7 @@ class ReadableMemory {
   uint64_t stack_end(uint64_t sp) const;
 
  private:
-  bool read_elsewhere(uint64_t address, uint64_t* value);
+  [[gnu::no_sanitize_address]] bool read_elsewhere(uint64_t address, uint64_t* value);
   void take(uint64_t low, uint64_t end);
 
   const StackBounds own_;
