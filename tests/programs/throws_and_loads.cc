@@ -1,5 +1,5 @@
-// Shows two threads that throw exceptions and one that loads, calls and unloads a library, all the time.
-// Argument: wall seconds.
+// Shows threads that throw exceptions and one that loads, calls and unloads a library, all the time.
+// Arguments: wall seconds, threads that throw (2).
 // build: -O2 -fomit-frame-pointer -pthread
 #include <dlfcn.h>
 #include <pthread.h>
@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "victim.h"
 
@@ -54,10 +55,9 @@ static void *loading_thread(void *) {
 int main(int argc, char **argv) {
   plugin_path = argv[0];
   plugin_path.replace(plugin_path.rfind('/') + 1, std::string::npos, "plugin");
-  pthread_t ids[3];
-  pthread_create(&ids[0], nullptr, throwing_thread, nullptr);
-  pthread_create(&ids[1], nullptr, throwing_thread, nullptr);
-  pthread_create(&ids[2], nullptr, loading_thread, nullptr);
+  std::vector<pthread_t> ids(1 + static_cast<size_t>(argument(argc, argv, 2, 2)));
+  pthread_create(&ids[0], nullptr, loading_thread, nullptr);
+  for (size_t i = 1; i < ids.size(); ++i) pthread_create(&ids[i], nullptr, throwing_thread, nullptr);
   const uint64_t end = wall_ns() + seconds(argument(argc, argv, 1, 20));
   while (wall_ns() < end) nanosleep((const timespec[]){{0, 50000000}}, nullptr);
   stop = true;
