@@ -60,7 +60,8 @@ uint64_t ReadableMemory::stack_end(uint64_t sp) const {
 
 void ReadableMemory::take(uint64_t low, uint64_t end) {
   low_ = low;
-  span_ = end > low + kWord ? end - low - (kWord - 1) : 0;
+  // Differences, since a stack pointer may be any number: a sum with one goes round the end of the address space.
+  span_ = end > low && end - low >= kWord ? end - low - (kWord - 1) : 0;
 }
 
 void ReadableMemory::move_to(uint64_t sp) {
@@ -68,7 +69,7 @@ void ReadableMemory::move_to(uint64_t sp) {
   const uint64_t end = stack_end(sp);
   // The stack's own page may not be there yet (a frame just made, larger than what was touched): ask once. What is above has
   // been used by the callers.
-  const bool is_there = end > sp + kWord && probe_readable(sp);
+  const bool is_there = end != 0 && probe_readable(sp);
   take(sp, is_there ? end : sp);
 }
 

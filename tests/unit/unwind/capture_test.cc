@@ -197,3 +197,17 @@ Test(readable_memory, asks_the_kernel_without_effect) {
   sigprocmask(SIG_BLOCK, nullptr, &after);
   cr_assert_eq(memcmp(&before, &after, sizeof(before)), 0);
 }
+
+// The sum of such a stack pointer and a word's size is a small number: all addresses seemed to be of its stack.
+Test(readable_memory, a_stack_pointer_at_the_end_of_the_address_space_has_no_stack) {
+  uint64_t value;
+  for (uint64_t below_end = 1; below_end <= 16; ++below_end) {
+    ucontext_t context = {};
+    context.uc_stack.ss_flags = SS_DISABLE;
+    context.uc_mcontext.gregs[REG_RSP] = -static_cast<greg_t>(below_end);
+    ReadableMemory memory(context, {});
+    for (const uint64_t address : {uint64_t{0}, uint64_t{167}, uint64_t{0} - below_end, uint64_t{0} - 8}) {
+      cr_assert_not(memory.read(address, &value), "%#lx", address);
+    }
+  }
+}
