@@ -21,6 +21,7 @@ RECORD := $(call objects,core/base/*.cc core/unwind/*.cc core/record/*.cc)
 REPORT := $(call objects,core/report/*.cc)
 PRELOAD := $(call objects,preload/*.cc)
 PROF := $(call objects,tools/prof/*.cc)
+ORACLE := $(call objects,tests/oracle/*.cc)
 PROTO := $(BUILD)/proto/profile.pb
 UNIT := $(patsubst tests/unit/%_test.cc,$(BUILD)/unit/%_test,$(wildcard tests/unit/*/*_test.cc))
 PROGRAMS := $(addprefix $(BUILD)/programs/,$(basename $(notdir $(wildcard tests/programs/*.c tests/programs/*.cc tests/programs/*.rs))))
@@ -34,7 +35,7 @@ all: $(BUILD)/libprof.so $(BUILD)/prof $(BUILD)/profrun ## the library, prof and
 deps: $(BUILD)/deps.stamp ## what building and testing need
 $(BUILD)/deps.stamp: tools/deps
 	@mkdir -p $(BUILD) && tools/deps $(BUILD) && touch $@
-$(RECORD) $(REPORT) $(PRELOAD) $(PROF) $(PROTO).cc: | $(BUILD)/deps.stamp
+$(RECORD) $(REPORT) $(PRELOAD) $(PROF) $(ORACLE) $(PROTO).cc: | $(BUILD)/deps.stamp
 
 $(BUILD)/libprof.so: $(RECORD) $(REPORT) $(PRELOAD) preload/exports.map preload/wrapped.txt Makefile
 	@echo "  $@"; $(CXX) $(LINK) -o $@ $(RECORD) $(REPORT) $(PRELOAD) $(ARCHIVES)
@@ -46,7 +47,7 @@ $(RECORD) $(BUILD)/obj/preload/cpu_sampling.o $(BUILD)/obj/preload/thread_clock.
 # The program's cancellation unwinds through these: they say nothing to it, not even that they do not throw.
 $(addprefix $(BUILD)/obj/preload/interpose_,mutex.o rwlock.o cond.o sem.o join.o): EXTRA = $(RECORD_FLAGS)
 $(REPORT) $(PRELOAD): EXTRA ?= $(LIBRARY_FLAGS)
-$(PROF): EXTRA = $(FLAGS)
+$(PROF) $(ORACLE): EXTRA = $(FLAGS)
 $(PROF): $(PROTO).cc
 $(BUILD)/obj/%.o: %.cc
 	@mkdir -p $(@D)
@@ -60,6 +61,8 @@ $(PROTO).o: $(PROTO).cc
 $(BUILD)/unit/%_test: tests/unit/%_test.cc $(RECORD) $(REPORT) $(PROTO).o $(filter-out %/prof_main.o,$(PROF))
 	@mkdir -p $(@D)
 	@echo "  $@"; $(CXX) $(FLAGS) -o $@ $(filter %.cc %.o,$^) $(ARCHIVES) -lcriterion -lprotobuf -lz
+$(BUILD)/table_rules: $(ORACLE) $(RECORD)
+	@echo "  $@"; $(CXX) -o $@ $^ $(ARCHIVES) -ldw -lelf
 $(BUILD)/programs/%: tests/programs/%.* $(wildcard tests/programs/*.h) tools/build_program | $(BUILD)/deps.stamp
 	@mkdir -p $(@D)
 	@tools/build_program $< $@
@@ -81,7 +84,7 @@ unit: $(UNIT) ## unit tests (Criterion)
 	@for t in $(UNIT); do $$t || exit 1; done; echo "unit: $(words $(UNIT)) test programs passed"
 e2e: all programs $(BUILD)/unwind_fuzz ## end-to-end tests (pytest)
 	/usr/bin/python3 -m pytest -q -p no:cacheprovider tests/e2e
-programs: $(PROGRAMS)
+programs: $(PROGRAMS) $(BUILD)/table_rules
 check: all ## layers, symbols, sizes, style
 	@tools/check $(BUILD)
 $(BUILD)/bench_unwind: tests/bench/bench_unwind.cc $(RECORD) $(REPORT)
