@@ -113,8 +113,9 @@ class RowMachine {
       row_.cfa_expression = block(reader);
       return true;
     }
-    // A register or an offset alone changes what is there, which must be a sum.
-    if (code != kDefCfa && code != kDefCfaSf && row_.cfa_is_expression) return false;
+    // An offset alone changes what is there, which must be a sum. A register alone should, too; where it follows an expression
+    // (libgcrypt), the offset from before that is meant: GCC's unwinder, gdb and readelf read it so.
+    if ((code == kDefCfaOffset || code == kDefCfaOffsetSf) && row_.cfa_is_expression) return false;
     row_.cfa_is_expression = false;
     if (has_register) row_.cfa_register = reader->uleb128();
     if (code == kDefCfa || code == kDefCfaOffset) row_.cfa_offset = static_cast<int64_t>(reader->uleb128());
