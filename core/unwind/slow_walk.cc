@@ -62,9 +62,10 @@ StackEnd slow_walk(const ucontext_t& context, ReadableMemory* memory, FrameVisit
   if (g_stack_space == nullptr || unw_init_remote(&cursor, g_stack_space, &walk) != 0) return StackEnd::no_unwind_info;
   for (;;) {
     walk.access.found_info = false;
-    const bool from_signal = unw_is_signal_frame(&cursor) > 0;
     const int step = unw_step(&cursor);
-    if (!walk.access.found_info && !from_signal) return StackEnd::no_unwind_info;
+    // What it says behind a step is of the frame that it stepped out of.
+    const bool from_signal = unw_is_signal_frame(&cursor) > 0;
+    if (!walk.access.found_info) return StackEnd::no_unwind_info;
     if (step < 0) return walk.unreadable ? StackEnd::unreadable : StackEnd::no_unwind_info;
     unw_word_t ip = 0;
     unw_word_t next_sp = 0;
