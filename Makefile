@@ -63,6 +63,15 @@ $(BUILD)/unit/%_test: tests/unit/%_test.cc $(RECORD) $(REPORT) $(PROTO).o $(filt
 	@echo "  $@"; $(CXX) $(FLAGS) -o $@ $(filter %.cc %.o,$^) $(ARCHIVES) -lcriterion -lprotobuf -lz
 $(BUILD)/table_rules: $(ORACLE) $(RECORD)
 	@echo "  $@"; $(CXX) -o $@ $^ $(ARCHIVES) -ldw -lelf
+# stepped_functions.cc with the flags of each variant; the loader binds their calls when they are made.
+STEPPED := plain:-O0 optimized:-O2 with_frame_pointer:-O2,-fno-omit-frame-pointer small:-Os \
+  fastest:-O3,-fstack-protector-all,-fstack-clash-protection
+STEPPED_OBJECTS := $(foreach v,$(STEPPED),$(BUILD)/obj/tests/stepped_$(firstword $(subst :, ,$(v))).o)
+$(STEPPED_OBJECTS): $(BUILD)/obj/tests/stepped_%.o: tests/unit/unwind/stepped_functions.cc tests/unit/unwind/stepped_functions.h Makefile
+	@mkdir -p $(@D)
+	@$(CXX) $(FLAGS) -DSTEPPED=$* $(subst $(comma), ,$(patsubst $*:%,%,$(filter $*:%,$(STEPPED)))) -c -o $@ $<
+$(BUILD)/unit/unwind/stepping_test: tests/unit/unwind/stepper.cc $(STEPPED_OBJECTS)
+$(BUILD)/unit/unwind/stepping_test: private FLAGS += -Wl,-z,lazy
 $(BUILD)/programs/%: tests/programs/%.* $(wildcard tests/programs/*.h) tools/build_program | $(BUILD)/deps.stamp
 	@mkdir -p $(@D)
 	@tools/build_program $< $@
