@@ -75,6 +75,11 @@ $(BUILD)/unit/unwind/stepping_test: private FLAGS += -Wl,-z,lazy
 $(BUILD)/programs/%: tests/programs/%.* $(wildcard tests/programs/*.h) tools/build_program | $(BUILD)/deps.stamp
 	@mkdir -p $(@D)
 	@tools/build_program $< $@
+# To preload: our stacks beside libunwind's, of programs that run.
+AGREEMENT := $(BUILD)/unwind_agreement.so
+$(AGREEMENT): tests/agreement/unwind_agreement.cc $(call objects,core/base/*.cc core/unwind/*.cc)
+	@echo "  $@"; $(CXX) $(LIBRARY_FLAGS) -shared -static-libstdc++ -static-libgcc -Wl,-Bsymbolic -Wl,-z,now -Wl,--exclude-libs,ALL \
+	  -o $@ $(filter %.cc %.o,$^) $(firstword $(ARCHIVES))
 
 # Everything of core/unwind and core/base is compiled with the sanitizers, and without bytes.cc: they bring a memcpy of their own.
 FUZZ := $(patsubst %.cc,$(BUILD)/fuzz/%.o,$(wildcard tests/fuzz/*.cc core/unwind/*.cc) $(filter-out core/base/bytes.cc,$(wildcard core/base/*.cc)))
@@ -93,7 +98,7 @@ unit: $(UNIT) ## unit tests (Criterion)
 	@for t in $(UNIT); do $$t || exit 1; done; echo "unit: $(words $(UNIT)) test programs passed"
 e2e: all programs $(BUILD)/unwind_fuzz ## end-to-end tests (pytest)
 	/usr/bin/python3 -m pytest -q -p no:cacheprovider tests/e2e
-programs: $(PROGRAMS) $(BUILD)/table_rules
+programs: $(PROGRAMS) $(BUILD)/table_rules $(AGREEMENT)
 check: all ## layers, symbols, sizes, style
 	@tools/check $(BUILD)
 $(BUILD)/bench_unwind: tests/bench/bench_unwind.cc $(RECORD) $(REPORT)
