@@ -107,8 +107,8 @@ $(BUILD)/bench_%: tests/bench/bench_%.cc | $(BUILD)/deps.stamp
 	@echo "  $@"; $(CXX) -std=c++20 -O2 -g -Wall -Wextra -fno-optimize-sibling-calls -o $@ $< -lpthread
 $(BUILD)/pass_through.so: tests/bench/pass_through.c
 	@echo "  $@"; $(CC) -O2 -shared -fPIC -Wl,-Bsymbolic -o $@ $<
-bench: all $(addprefix $(BUILD)/bench_,unwind tick heap snapshot waits) $(BUILD)/pass_through.so ## costs, beside other profilers
-	@for b in cpu heap wait; do /usr/bin/python3 tests/bench/$${b}_bench.py $(BUILD) || exit 1; done
+bench: all programs $(addprefix $(BUILD)/bench_,unwind tick heap snapshot waits) $(BUILD)/pass_through.so ## costs, beside other profilers
+	@for b in cpu heap wait unwind; do /usr/bin/python3 tests/bench/$${b}_bench.py $(BUILD) || exit 1; done
 demo: all ## profiles a real program and shows where its time went
 	@tools/demo $(BUILD)
 format: ## formats the sources

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 
-BUILD = os.path.abspath(sys.argv[1])
+os.environ["PROF_TEST_BUILD"] = os.path.abspath(sys.argv[1])
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "e2e"))
 
 import agreement  # noqa: E402
@@ -21,7 +21,7 @@ import unwind_programs  # noqa: E402
 
 SECONDS = float(os.environ.get("UNWIND_SECONDS", "3"))
 WAYS = ("tables", "libunwind", "frame_pointers")
-# What the outermost frame of a stack is that was followed to its end: where it has no name, the C library's.
+# What the outer frames of a stack are that was followed to its end.
 STARTS = {"_start", "__libc_start_main", "__libc_start_main@@GLIBC_2.34", "__libc_start_call_main", "main", "start_thread",
           "clone3", "__clone3", "clone"}
 
@@ -31,10 +31,10 @@ def perf_command(name, folder):
     if name == "python3":
         return ["/usr/bin/python3", "-c", unwind_programs.PYTHON.format(seconds=SECONDS)]
     if name == "sqlite3":
-        return ["/usr/bin/sqlite3", "-batch", ":memory:", unwind_programs.SQL.format(rows=int(100000 * SECONDS))]
+        return ["/usr/bin/sqlite3", "-batch", ":memory:", unwind_programs.SQL.format(rows=int(200000 * SECONDS))]
     if name == "g++":
         (folder / "in.cc").write_text(unwind_programs.CPP)
-        return ["/usr/bin/g++", "-O2", "-c", "in.cc", "-o", "out.o"]
+        return ["/usr/bin/g++", "-O1", "-c", "in.cc", "-o", "out.o"]
     return None
 
 
@@ -46,12 +46,13 @@ def perf_share(name, folder):
     record = ["perf", "record", "-q", "-F", "100", "-e", "cpu-clock:u", "--call-graph", "dwarf", "-o", "perf.data", "--"]
     if subprocess.run(record + command, cwd=folder, capture_output=True, check=False).returncode != 0:
         return None
-    text = subprocess.run(["perf", "script", "-i", "perf.data", "-F", "comm,ip,sym,dso"], cwd=folder, capture_output=True,
+    text = subprocess.run(["perf", "script", "--no-inline", "-i", "perf.data", "-F", "comm,ip,sym,dso"], cwd=folder, capture_output=True,
                           text=True, check=False).stdout
     ends = collections.Counter()
     for stack in text.strip().split("\n\n"):
-        words = stack.splitlines()[-1].split()
-        ends[len(words) > 1 and words[1].split("+")[0] in STARTS] += 1
+        # Anywhere: the program's own _start has no name where it is stripped.
+        names = {words[1].split("+")[0] for words in map(str.split, stack.splitlines()) if len(words) > 1}
+        ends[bool(names & STARTS)] += 1
     return ends[True] / max(1, sum(ends.values()))
 
 

@@ -6,12 +6,14 @@ UNWIND_SECONDS (default 3) is about how long each program is looked at; it is ru
 Kinds of disagreement:
 
 longer      libunwind's stack is the beginning of ours. Where code has no tables libunwind stops (its own guess is not asked for), and
-            ours goes on by a frame pointer that points up this stack.
-shorter     ours is the beginning of libunwind's. It has no reason to be.
-different   they part. It has no reason to be either, but for a library that was unloaded while it was read.
+            ours goes on by a frame pointer that points up this stack. Met among the exceptions only, 2 of 7 846 samples, where a library
+            is loaded and unloaded all the time: in its _fini (glibc's assembler) and in __do_global_dtors_aux (crtbegin.o), whose
+            caller or caller's caller has a frame pointer. It is a class of its own, and no failure.
+shorter     ours is the beginning of libunwind's. It has no reason to be, and was not met.
+different   they part. It has no reason to be either, but for a library that was unloaded while it was read, and was not met.
 
-None of them was met in a hundred thousand samples of these programs on Debian 12, whose code has tables throughout. The bound leaves
-room for other builds of them.
+The other programs, whose code has tables nearly throughout on Debian 12, disagreed in none of a hundred thousand samples. The bound
+leaves room for other builds of them.
 """
 
 import os
@@ -47,8 +49,9 @@ def test_stacks_agree(counted, perf_clock, name):
     del perf_clock  # a timer has the kernel's tick: too few samples
     found = counted(name)
     assert found.samples >= SAMPLES, found.describe()
-    assert found.share("agree") >= .999, found.describe()
-    assert found.share("agree", "by_memo") >= .999, found.describe()
+    for way in ("kinds", "by_memo"):
+        assert found.share("longer", way) <= .01, found.describe()
+        assert found.share("agree", way) + found.share("longer", way) >= .999, found.describe()
     # Agreement is of no worth where capture() itself had to step by libunwind: openssl's assembler keeps the CFA in other registers.
     # libgcc tells of those.
     assert found.sum("by_libunwind") <= (.2 if name == "openssl speed" else .01) * found.samples, found.describe()
@@ -68,7 +71,11 @@ def test_rules_agree(counted, perf_clock, name):
 
 @pytest.mark.parametrize("name", unwind_programs.PROGRAMS)
 def test_stacks_reach_the_start(counted, perf_clock, name):
-    """Of the program or thread; the others end in a marker that says why."""
+    """Of the program or thread; the others end in a marker that says why.
+
+    Among the exceptions a library is loaded and unloaded all the time, and what crtbegin.o and the C library's _init run then has no
+    tables: 3 samples of 4954 ended there. With such a share more than 20 of 2000 are out of the question."""
     del perf_clock
     found = counted(name)
-    assert found.ends().get("complete", 0) >= .999 * found.samples, f"{found.ends()}\n{found.describe()}"
+    least = .99 if name == "exceptions" else .999
+    assert found.ends().get("complete", 0) >= least * found.samples, f"{found.ends()}\n{found.describe()}"
