@@ -48,6 +48,21 @@ bool parse_seconds(std::string_view text, int64_t* ns) {
   return true;
 }
 
+// As `kill -l` writes the real-time signals: RTMIN, RTMIN+3, RTMAX-2, RTMAX.
+bool parse_realtime_signal(std::string_view text, int* signal) {
+  const bool from_least = text.starts_with("RTMIN");
+  if (!from_least && !text.starts_with("RTMAX")) return false;
+  text.remove_prefix(5);
+  int distance = 0;
+  if (!text.empty()) {
+    if (text.front() != (from_least ? '+' : '-')) return false;
+    text.remove_prefix(1);
+    if (!parse_number(text, 0, SIGRTMAX - SIGRTMIN, &distance)) return false;
+  }
+  *signal = from_least ? SIGRTMIN + distance : SIGRTMAX - distance;
+  return true;
+}
+
 bool parse_signal(std::string_view text, int* signal) {
   struct Name {
     std::string_view name;
@@ -60,7 +75,7 @@ bool parse_signal(std::string_view text, int* signal) {
   for (const Name& name : kNames) {
     if (text == name.name) *signal = name.number;
   }
-  if (*signal != 0) return true;
+  if (*signal != 0 || parse_realtime_signal(text, signal)) return true;
   int number = 0;
   if (!parse_number(text, 1, 64, &number)) return false;
   // What cannot be caught, what means an error of the program, what libprof needs itself, and glibc's own 32 and 33.
@@ -73,9 +88,9 @@ bool parse_signal(std::string_view text, int* signal) {
 }
 
 constexpr std::string_view kSignalsAccepted =
-    "a signal's name such as USR1, or its number; not one that a fault or libprof uses";
+    "a signal's name such as USR1 or RTMIN+3, or its number; not one that a fault or libprof uses";
 constexpr std::string_view kSnapshotSignalsAccepted =
-    "a signal's name such as USR2, or its number, not one that a fault or libprof uses; or 0 for none";
+    "a signal's name such as USR2 or RTMIN+3, or its number, not one that a fault or libprof uses; or 0 for none";
 
 template <ProfileKind kind>
 bool take_file(std::string_view value, Config* config) {

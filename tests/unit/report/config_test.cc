@@ -99,6 +99,25 @@ Test(config, takes_every_heap_setting) {
   cr_assert_eq(folder.heap_rate, 524'288u);
 }
 
+Test(config, takes_real_time_signals_by_name, .init = cr_redirect_stderr) {
+  const struct {
+    const char* name;
+    int signal;
+  } known[] = {{"RTMIN", SIGRTMIN},       {"RTMIN+0", SIGRTMIN},    {"RTMIN+3", SIGRTMIN + 3}, {"SIGRTMIN+1", SIGRTMIN + 1},
+               {"RTMIN+30", SIGRTMAX},    {"RTMAX", SIGRTMAX},      {"RTMAX-2", SIGRTMAX - 2}, {"SIGRTMAX-30", SIGRTMIN}};
+  for (const auto& [name, signal] : known) {
+    const std::string snapshot = std::string("PROF_SIGNAL=") + name;
+    cr_assert_eq(config_of({"PROF_HEAP=h.prof", snapshot.c_str()}).snapshot_signal, signal, "%s", name);
+    const std::string cpu = std::string("PROF_CPU_SIGNAL=") + name;
+    cr_assert_eq(config_of({"PROF_CPU=c.prof", cpu.c_str()}).cpu_signal, signal, "%s", name);
+  }
+  for (const char* bad : {"PROF_SIGNAL=RTMIN-1", "PROF_SIGNAL=RTMAX+1", "PROF_SIGNAL=RTMIN+31", "PROF_SIGNAL=RTMAX-31",
+                          "PROF_SIGNAL=RTMIN+", "PROF_SIGNAL=RTMIN+-1", "PROF_SIGNAL=RTMIN 3", "PROF_SIGNAL=RTMID"}) {
+    log_start(LogLevel::error);
+    cr_assert_not(config_of({"PROF_HEAP=h.prof", bad}).kinds.meets(kHeapKinds), "%s", bad);
+  }
+}
+
 Test(config, a_heap_setting_that_cannot_be_used_leaves_the_cpu_profile, .init = cr_redirect_stderr) {
   for (const char* bad : {"PROF_HEAP_RATE=0", "PROF_HEAP_RATE=1k", "PROF_HEAP_RATE=-5", "PROF_HEAP_RATE=1099511627777",
                           "PROF_HEAP_PEAK=yes", "PROF_HEAP_MMAP=2", "PROF_SIGNAL=KILL", "PROF_SIGNAL=", "PROF_HEAP="}) {
