@@ -6,6 +6,7 @@ A library that does nothing stands in for libprof.so: what is tested is the way 
 import os
 import pathlib
 import pty
+import re
 import shutil
 import signal
 import stat
@@ -189,9 +190,15 @@ def test_profile_named_by_the_environment(profrun):
     ("--cpu", "x", "true"), ("--cpuprofile", "x", "--colour", "true"), ("--", "true"), ("-x",),
 ])
 def test_wrong_usage(profrun, flags):
-    done = profrun(flags=flags)
-    assert done.returncode == 2 and done.stdout == b""
-    assert done.stderr.startswith(b"profrun: ") and b"\nusage: profrun" in done.stderr
+    """One line, which says where the flags are listed."""
+    check_refused(profrun(flags=flags), 2, "(profrun --help lists the flags)")
+
+
+def test_no_profile_is_asked_for(profrun):
+    """Every kind is named that there is."""
+    kinds = set(re.findall(r"^  (--[a-z]+profile) FILE", profrun(flags=("--help",)).stderr.decode(), re.M))
+    assert len(kinds) == 8, kinds
+    check_refused(profrun("true", flags=()), 2, *kinds)
 
 
 def test_help(profrun):
