@@ -30,6 +30,7 @@ enum class StackEnd : uint64_t {
   lost = 5,            // no stack at all: recorded without one
   unknown_register =
       6,  // the next frame follows from a register that is not known: of a sleeping thread, seen from outside
+  no_frame_pointer = 7,  // PROF_UNWIND=fp, where tables are not asked: the code keeps none
 };
 
 }  // namespace prof

@@ -20,6 +20,7 @@ enum class LossCause : unsigned {
   live_block_lost,         // no room for a live block: it counts as allocated and freed
   stack_unknown_register,  // a StackEnd too
   wait_of_unknown_thread,  // a thread that was made past libprof has waited
+  stack_no_frame_pointer,  // a StackEnd too
   count
 };
 inline constexpr unsigned kLossCauses = static_cast<unsigned>(LossCause::count);

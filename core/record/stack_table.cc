@@ -27,6 +27,8 @@ LossCause loss_of(StackEnd end) {
       return LossCause::stack_no_progress;
     case StackEnd::unknown_register:
       return LossCause::stack_unknown_register;
+    case StackEnd::no_frame_pointer:
+      return LossCause::stack_no_frame_pointer;
     default:
       return LossCause::stack_no_unwind_info;
   }

@@ -20,6 +20,8 @@ const char* text_of(StackEnd end) {
       return "[truncated: the stack is deeper than PROF_STACK_DEPTH]";
     case StackEnd::no_unwind_info:
       return "[truncated: code without unwind information]";
+    case StackEnd::no_frame_pointer:
+      return "[truncated: code without a frame pointer]";
     case StackEnd::unreadable:
       return "[truncated: the stack is not readable]";
     case StackEnd::no_progress:

@@ -30,6 +30,8 @@ std::string_view loss_text(LossCause cause) {
       return "stacks of sleeping threads that end where a register is not known";
     case LossCause::wait_of_unknown_thread:
       return "waits of threads that were made past libprof (not in this profile)";
+    case LossCause::stack_no_frame_pointer:
+      return "stacks that end in code without a frame pointer (PROF_UNWIND=fp)";
     case LossCause::count:
       break;
   }

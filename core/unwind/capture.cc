@@ -246,9 +246,9 @@ class Walker {
     const Registers& at = frame_.registers;
     Registers to;
     to.sp = at.bp + 16;
-    if (at.bp < at.sp || at.bp - at.sp > kMaxGuessedFrame || at.bp % 8 != 0) return stop(StackEnd::no_unwind_info);
-    if (!memory_.read(at.bp, &to.bp) || !memory_.read(at.bp + 8, &to.pc)) return stop(StackEnd::no_unwind_info);
-    if (to.pc < kFirstCodeAddress || to.pc > 0x7fff'ffff'ffff) return stop(StackEnd::no_unwind_info);
+    if (at.bp < at.sp || at.bp - at.sp > kMaxGuessedFrame || at.bp % 8 != 0) return stop(end_without_rule());
+    if (!memory_.read(at.bp, &to.bp) || !memory_.read(at.bp + 8, &to.pc)) return stop(end_without_rule());
+    if (to.pc < kFirstCodeAddress || to.pc > 0x7fff'ffff'ffff) return stop(end_without_rule());
     return arrive(to, /*called=*/true);
   }
 
@@ -332,7 +332,7 @@ CaptureResult walk(const ucontext_t& context, const StackBounds& bounds, bool on
 void unwind_start(CodeRange own_code, Unwinder unwinder) {
   Frames::leave_out(own_code);
   code_lookup_start();
-  rule_source_start(unwinder);
+  rule_source_start(own_code, unwinder);
   slow_walk_start();
 }
 

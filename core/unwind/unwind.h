@@ -14,7 +14,7 @@
 //   libunwind       the same tables read by libunwind, which is handed a stack of symbols instead of memory
 //                   (rule_from_libunwind.h): 1.5 us a rule, for one address each. What the tests compare the other with.
 //   frame_pointers  no tables: right only where all code keeps frame pointers (Debian's does not), and without its functions'
-//                   first and last instructions. For code whose tables are wrong.
+//                   first and last instructions. For code whose tables are wrong. libprof's own code is read by its tables.
 //
 // Rejected: unw_backtrace (fast, but reads unchecked memory and allocates 256 KB a thread), unw_step for every frame
 // (400 ns each, most of it blocking signals).

@@ -46,6 +46,7 @@ def RUNS():
     runs["mutex only"] = (["contended", "mutex", 2, .5], waits.settings(EVERY_WAIT, PROF_BLOCK=None, PROF_THREAD=None))
     runs["block only"] = (["contended", "mutex", 2, .5], waits.settings(EVERY_WAIT, PROF_MUTEX=None, PROF_THREAD=None))
     runs["beside cpu"] = (["contended", "mutex", 2, .5], waits.settings(EVERY_WAIT, PROF_CPU="{folder}/cpu.prof"))
+    runs["frame pointers"] = (["fp_waits"], waits.settings(EVERY_WAIT, PROF_UNWIND="fp"))
     return runs
 
 
@@ -317,3 +318,16 @@ def test_go_tool_pprof_agrees(runs):
         assert total == profile.delay, profile.describe()
         for leaf in profile.leaves:
             assert rows.get(leaf, (0, 0))[0] == profile.of_leaf(leaf)[1], (leaf, rows)
+
+
+def test_frame_pointers(runs):
+    """PROF_UNWIND=fp: the waiting call's own caller is the leaf, though libprof keeps no frame pointers. The C library's start keeps
+    none either, which the end of the stack and a comment say."""
+    run = runs["frame pointers"]
+    assert run.result["done"] == 1
+    block = block_of(run)
+    (wait,) = [sample for sample in block.samples if sample.state == "mutex"]
+    assert wait.functions[:3] == ["waits_here", "calls_it", "main"], wait.functions
+    assert wait.functions[3:] == ["__libc_start_call_main", "[truncated: code without a frame pointer]"], wait.functions
+    assert any("without a frame pointer (PROF_UNWIND=fp)" in comment for comment in block.comments), block.comments
+    assert not any("unwind information" in comment for comment in block.comments), block.comments
