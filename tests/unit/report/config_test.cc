@@ -103,8 +103,8 @@ Test(config, takes_real_time_signals_by_name, .init = cr_redirect_stderr) {
   const struct {
     const char* name;
     int signal;
-  } known[] = {{"RTMIN", SIGRTMIN},       {"RTMIN+0", SIGRTMIN},    {"RTMIN+3", SIGRTMIN + 3}, {"SIGRTMIN+1", SIGRTMIN + 1},
-               {"RTMIN+30", SIGRTMAX},    {"RTMAX", SIGRTMAX},      {"RTMAX-2", SIGRTMAX - 2}, {"SIGRTMAX-30", SIGRTMIN}};
+  } known[] = {{"RTMIN", SIGRTMIN},    {"RTMIN+0", SIGRTMIN}, {"RTMIN+3", SIGRTMIN + 3}, {"SIGRTMIN+1", SIGRTMIN + 1},
+               {"RTMIN+30", SIGRTMAX}, {"RTMAX", SIGRTMAX},   {"RTMAX-2", SIGRTMAX - 2}, {"SIGRTMAX-30", SIGRTMIN}};
   for (const auto& [name, signal] : known) {
     const std::string snapshot = std::string("PROF_SIGNAL=") + name;
     cr_assert_eq(config_of({"PROF_HEAP=h.prof", snapshot.c_str()}).snapshot_signal, signal, "%s", name);
