@@ -3,7 +3,6 @@
 // addresses too).
 //
 // A driver of its own, not libFuzzer: what is fed is not bytes but tables with stacks that fit them, and g++ has no libFuzzer.
-#include <sanitizer/common_interface_defs.h>
 #include <signal.h>
 #include <sys/time.h>
 #include <time.h>
@@ -35,8 +34,8 @@ constexpr time_t kHangs = 60;
 uint64_t g_seed;
 uint64_t g_round;
 
-// For the sanitizers' findings too.
-void say_where() {
+// At each finding's end.
+void say_where(int) {
   dprintf(STDERR_FILENO, "unwind_fuzz: seed %llu, round %llu (%s)\n", static_cast<unsigned long long>(g_seed),
           static_cast<unsigned long long>(g_round), kParts[g_round % kPartCount].name);
 }
@@ -54,13 +53,16 @@ void run_round(uint64_t round) {
 
 }  // namespace
 
+// Each sanitizer has a runtime of its own; all of them, and fail(), end in SIGABRT.
+extern "C" const char* __asan_default_options() { return "abort_on_error=1"; }
+extern "C" const char* __ubsan_default_options() { return "abort_on_error=1:print_stacktrace=1"; }
+
 void prof::fuzz::fail(const char* format, ...) {
   va_list arguments;
   va_start(arguments, format);
   fprintf(stderr, "unwind_fuzz: ");
   vfprintf(stderr, format, arguments);
   fprintf(stderr, "\n");
-  say_where();
   abort();
 }
 
@@ -71,7 +73,7 @@ int main(int argc, char** argv) {
   }
   const time_t end = time(nullptr) + atol(argv[1]);
   g_seed = argc > 2 ? strtoull(argv[2], nullptr, 0) : static_cast<uint64_t>(time(nullptr));
-  __sanitizer_set_death_callback(say_where);
+  signal(SIGABRT, say_where);
   signal(SIGPROF, on_hang);
   unwind_start({});
   if (argc > 3) {
