@@ -18,7 +18,8 @@ constexpr uint64_t kAddresses = uint64_t{1} << 47;  // above there is no code of
 //   ┌───────────────────────┬────────────┬───────────┬──────┐
 //   │ block (address >> 8)  │ generation │ changes   │ busy │   a line's key; 0: empty
 //   └───────────────────────┴────────────┴───────────┴──────┘
-// changes: counts them, so that a reader sees that the line was changed under it.
+// changes: counts them, so that a reader sees that the line was changed under it. One that is off the processor meanwhile may miss just
+// 256 of them: the bytes of `first` that are not used count on.
 constexpr uint64_t kBusy = 1;
 constexpr uint64_t kOneChange = 2;
 constexpr unsigned kGenerationShift = 9;
@@ -28,12 +29,13 @@ constexpr uint64_t kChangesMask = 0x1fe;
 constexpr uint64_t kGenerationMask = ((uint64_t{1} << kGenerationBits) - 1) << kGenerationShift;
 
 // first[i] and last[i]: the range of rules[i], as offsets in the block; an unused one ends before it begins.
-constexpr uint64_t kNoFirst = ~uint64_t{0};
+constexpr unsigned kCountShift = 8 * kRanges;
+constexpr uint64_t kNoFirst = (uint64_t{1} << kCountShift) - 1;
 constexpr uint64_t kNoLast = 0;
 struct alignas(64) Line {
   std::atomic<uint64_t> key;
-  std::atomic<uint64_t> first;  // eight bytes, of which kRanges are used
-  std::atomic<uint64_t> last;
+  std::atomic<uint64_t> first;  // kRanges bytes; above them the count of changes
+  std::atomic<uint64_t> last;   // kRanges bytes
   std::atomic<uint64_t> rules[kRanges];
 };
 struct Set {
@@ -80,7 +82,9 @@ UnwindRule rule_cache_find(uint64_t address, uint32_t generation) {
     const uint64_t rule = line.rules[range].load(std::memory_order_relaxed);
     // The line may have been changed between the loads.
     std::atomic_thread_fence(std::memory_order_acquire);
-    return line.key.load(std::memory_order_relaxed) == key && address < kAddresses ? UnwindRule(rule) : UnwindRule();
+    const bool is_same =
+        line.key.load(std::memory_order_relaxed) == key && line.first.load(std::memory_order_relaxed) == first;
+    return is_same && address < kAddresses ? UnwindRule(rule) : UnwindRule();
   }
   return UnwindRule();
 }
@@ -107,11 +111,13 @@ void rule_cache_store(uint64_t address, uint64_t start, uint64_t end, uint32_t g
   // Orders the taking of the line before its new contents for a reader that sees them (its second load of the key).
   std::atomic_thread_fence(std::memory_order_release);
   const bool is_same = (key & ~kChangesMask) == wanted;
-  const uint64_t firsts = is_same ? line->first.load(std::memory_order_relaxed) : kNoFirst;
+  const uint64_t present = line->first.load(std::memory_order_relaxed);
+  const uint64_t count = ((present >> kCountShift) + 1) << kCountShift;
+  const uint64_t firsts = is_same ? present & kNoFirst : kNoFirst;
   const uint64_t lasts = is_same ? line->last.load(std::memory_order_relaxed) : kNoLast;
   const unsigned range = unused_range(firsts, lasts, static_cast<unsigned>(address % kRanges));
   line->rules[range].store(rule.word(), std::memory_order_relaxed);
-  line->first.store(with_byte(firsts, range, first), std::memory_order_relaxed);
+  line->first.store(with_byte(firsts, range, first) | count, std::memory_order_relaxed);
   line->last.store(with_byte(lasts, range, last), std::memory_order_relaxed);
   line->key.store(wanted | ((key + kOneChange) & kChangesMask), std::memory_order_release);
 }
