@@ -84,7 +84,8 @@ RuleOfRange rule_in_object(CodeBytes* bytes, uint64_t pc, uint64_t lookup) {
   CfiRow row;
   if (!find_cfi_row(bytes, entry, lookup, &row)) return {kComplex};
   bool depends_on_pc = false;
-  const UnwindRule rule = rule_of_row(bytes, row, pc, &depends_on_pc);
+  // By the address that is looked up, since rules are kept by it: of a return address it is in the call.
+  const UnwindRule rule = rule_of_row(bytes, row, lookup, &depends_on_pc);
   // An entry's last byte is looked up for the address behind it too, which may be a signal's return: it is in no range.
   const uint64_t end = row.code.end < entry.code.end ? row.code.end : entry.code.end - 1;
   if (depends_on_pc || entry.is_signal_frame || lookup >= end) return {rule};

@@ -136,6 +136,8 @@ Test(rule_from_tables, a_plts_rule_is_for_one_address) {
     cr_assert_eq(found.rule.word(),
                  UnwindRule::make(RuleKind::cfa_sp, pc % 16 >= 11 ? 16 : 8, 0, BpRule::unchanged, 0).word());
     check_range(found, 0, 0);
+    cr_assert_eq(rule_in_object(object->direct(), pc + 1, pc).rule.word(), found.rule.word(),
+                 "as a return address too");
   }
 }
 
