@@ -15,7 +15,7 @@ struct EventBucket {
   Ref stack;
   EventKind kind;
   uint32_t reserved;
-  uint64_t detail;              // thread_created: address of the start routine; block: a WaitKind; wall: wall_detail(); else 0
+  uint64_t detail;  // thread_created: address of the start routine; block: a WaitKind; wall: wall_detail(); else 0
   std::atomic<double> events;   // contentions, threads made, or samples
   std::atomic<uint64_t> total;  // ns; thread_created: threads that have ended since
 };
