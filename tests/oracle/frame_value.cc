@@ -3,6 +3,7 @@
 #include <dwarf.h>
 #include <ucontext.h>
 
+#include <string>
 #include <vector>
 
 #include "tests/oracle/mapped_elf.h"
@@ -81,6 +82,10 @@ class Evaluation {
         return true;
       case DW_OP_dup:
         return !stack_.empty() && push(stack_.back());
+      case DW_OP_drop:
+        if (stack_.empty()) return false;
+        stack_.pop_back();
+        return true;
       case DW_OP_deref:
         if (stack_.empty()) return false;
         stack_.back() = memory_at(stack_.back());
@@ -120,6 +125,9 @@ class Evaluation {
         return true;
       case DW_OP_or:
         left.number = a | b;
+        return true;
+      case DW_OP_xor:
+        left.number = a ^ b;
         return true;
       case DW_OP_shl:
         left.number = b > 63 ? 0 : a << b;
@@ -216,7 +224,10 @@ CallerFrame frame_of_table(Dwarf_Frame* frame, uint64_t pc) {
   CallerFrame caller;
   Dwarf_Op* operations = nullptr;
   size_t count = 0;
-  if (dwarf_frame_cfa(frame, &operations, &count) != 0) fail("libdw: " + std::string(dwarf_errmsg(-1)));
+  if (dwarf_frame_cfa(frame, &operations, &count) != 0) {
+    caller.is_refused = true;
+    return caller;
+  }
   Evaluation evaluation(pc, nullptr);
   if (evaluation.run(operations, count) && !evaluation.is_register()) caller.cfa = evaluation.top();
   caller.bp = caller_register(frame, kBp, pc, caller.cfa);

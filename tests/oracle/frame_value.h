@@ -28,6 +28,7 @@ struct CallerRegister {
 };
 
 struct CallerFrame {
+  bool is_refused = false;  // by libdw, as invalid
   Value cfa;
   CallerRegister bp;
   CallerRegister sp;
