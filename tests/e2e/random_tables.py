@@ -1,5 +1,5 @@
-"""Assembler sources of functions whose unwind tables hold everything that an assembler can be made to write, in any order: what compilers
-do not write, but some program may have. The functions are no code; the tables are valid."""
+"""Assembler sources of functions whose unwind tables hold everything that an assembler can be made to write, in any
+order: what compilers do not write, but some program may have. The functions are no code; the tables are valid."""
 
 import struct
 
@@ -82,15 +82,17 @@ class Function:
         lines = [f"f{self.number}:"]
         if random.random() < .3:
             # What stands before the first code goes into the common entry, and is what is restored.
-            lines += [".cfi_startproc simple", f".cfi_def_cfa %r{random.choice(['sp', 'bp'])}, {random.randrange(8, 800, 8)}",
+            lines += [".cfi_startproc simple", f".cfi_def_cfa {random.choice([RSP, RBP])}, {random.randrange(8, 800, 8)}",
                       ".cfi_offset %rip, -8"]
-            lines += random.choice([[], [".cfi_offset %rbp, -48"], [".cfi_undefined %rbp"], [".cfi_register %rbp, %rbx"]])
+            lines += random.choice([[], [".cfi_offset %rbp, -48"], [".cfi_undefined %rbp"],
+                                    [".cfi_register %rbp, %rbx"]])
         else:
             lines.append(".cfi_startproc")
         lines += random.choice([[], [], [".cfi_signal_frame"], [".cfi_personality 0x1b, f0"],
                                 [".cfi_personality 0x1b, f0", ".cfi_lsda 0x1b, f0"]])
         for _ in range(random.randrange(16)):
-            lines.append(f".skip {random.choice([1, 1, 2, 5, 20, 63, 64, 255, 256, 700]) if random.random() < .995 else 70000}, 0x90")
+            short = random.choice([1, 1, 2, 5, 20, 63, 64, 255, 256, 700])
+            lines.append(f".skip {short if random.random() < .995 else 70000}, 0x90")
             for _ in range(random.randrange(4)):
                 lines.append(self.directive())
         return lines + [f".skip {random.choice([1, 1, 9])}, 0x90", ".cfi_endproc"]
@@ -151,8 +153,8 @@ class Function:
         return ".cfi_restore_state"
 
     def return_address(self):
-        return self.random.choice([".cfi_undefined %rip", ".cfi_restore %rip", ".cfi_restore %rip", ".cfi_offset %rip, -16",
-                                   ".cfi_register %rip, %rcx", ".cfi_val_offset %rsp, 8"])
+        return self.random.choice([".cfi_undefined %rip", ".cfi_restore %rip", ".cfi_restore %rip",
+                                   ".cfi_offset %rip, -16", ".cfi_register %rip, %rcx", ".cfi_val_offset %rsp, 8"])
 
 
 # DWARF gives no meaning to a register alone where the CFA is an expression; unwinders do (core/unwind/cfi_row.cc).
