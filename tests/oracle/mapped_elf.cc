@@ -55,8 +55,10 @@ MappedElf::MappedElf(const std::string& path) : file_(open(path.c_str(), O_RDONL
     end = std::max(end, segment.p_vaddr + segment.p_memsz);
   }
   if (end == 0 || eh_frame_hdr == 0) fail("no unwind tables: " + path);
-  void* span =
-      mmap(nullptr, page_up(end - start), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, /*fd=*/-1, 0);
+  // A program that is linked to run at one address may have that in its tables.
+  const bool is_fixed = header.e_type == ET_EXEC;
+  void* span = mmap(is_fixed ? reinterpret_cast<void*>(start) : nullptr, page_up(end - start), PROT_NONE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (is_fixed ? MAP_FIXED_NOREPLACE : 0), /*fd=*/-1, 0);
   if (span == MAP_FAILED) fail("no memory");
   bias_ = reinterpret_cast<uint64_t>(span) - start;
   for (const Elf64_Phdr& segment : segments) {

@@ -1,5 +1,5 @@
 // An ELF file's segments in memory, at the distances from each other that they have in a process, without running any of it: shared
-// libraries and programs alike. Normal code.
+// libraries and programs alike; those that have fixed addresses, there. Normal code.
 #pragma once
 
 #include <cstdint>
