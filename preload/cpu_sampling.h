@@ -43,7 +43,8 @@ void cpu_sampling_thread_ends(ThreadSlot* slot);
 void cpu_sampling_pause_thread(ThreadSlot* slot);
 void cpu_sampling_resume_thread(ThreadSlot* slot);
 
-// Threads of the process that are not sampled: no slot or no clock. Reads /proc/self/task.
+// Threads of the process that are not sampled because nobody told us of them. Those whose clock the kernel refused are among the
+// losses. Reads /proc/self/task.
 unsigned count_unsampled_threads();
 
 // Whether SIGPROF's handler is ours now.

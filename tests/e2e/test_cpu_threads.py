@@ -10,6 +10,7 @@ RUNS = {
     "renames_perf": (["renames", 30], {"PROF_CPU_CLOCK": "perf", "PROF_CPU_HZ": "1000"}),
     "main_exits": (["main_exits", .5],),
     "raw": (["raw_clone", 1], {}, {"cores": 2}),
+    "raw_stays": (["raw_clone", .2, 1], {}, {"cores": 2}),
     "raw_signal": (["raw_clone", 1], {"PROF_CPU_SIGNAL": "USR1"}, {"cores": 2}),
 }
 
@@ -72,6 +73,12 @@ def test_raw_thread_is_left_in_peace(runs):
     run = runs["raw"]
     result, profile = run.result, run.profile()
     assert abs(profile.count("main_work") - result["main_work"] / profile.period) <= 3, profile.describe()
+
+
+def test_raw_thread_that_is_there_at_the_end_is_mentioned(runs):
+    profile = runs["raw_stays"].profile()
+    assert profile.comment("threads that were not sampled (made past libprof): 1"), profile.comments
+    assert not runs["raw"].profile().comment("threads that were not sampled")
 
 
 def test_raw_thread_is_found_when_sampling_is_switched_on(runs):
