@@ -224,6 +224,12 @@ Config config_from_environment(const char* const* environment) {
       config.cpu_signal != 0) {
     LogLine(LogLevel::error) << "PROF_CPU_SIGNAL: it is PROF_SIGNAL too; choose another for one of them (no snapshots)";
     config.snapshot_signal = 0;
+    config.kinds = config.kinds.without(KindSet(ProfileKind::stacks));
+  }
+  // They are written at its signal and at no other time.
+  if (config.kinds.has(ProfileKind::stacks) && config.snapshot_signal == 0) {
+    LogLine(LogLevel::warn) << "PROF_STACKS: nothing would ever be written, as PROF_SIGNAL=0 leaves it no signal (no stacks)";
+    config.kinds = config.kinds.without(KindSet(ProfileKind::stacks));
   }
   return config;
 }

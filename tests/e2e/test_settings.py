@@ -42,6 +42,7 @@ def RUNS():
     runs |= {f"good {name} {value}": (STEADY, {name: value}) for name, value in GOOD_CASES}
     runs |= {f"unknown {name}": (STEADY, {name: "1"}) for name in UNKNOWN}
     return runs | {
+        "stacks without a signal": (STEADY, {"PROF_STACKS": "{folder}/stacks.prof", "PROF_SIGNAL": "0"}),
         "bad level": (STEADY, {"PROF_LOG": "loud"}),
         "two bad": (STEADY, {"PROF_CPU_HZ": "x", "PROF_STACK_DEPTH": "y"}),
         "nothing asked for": (STEADY, {"PROF_CPU": None}),
@@ -92,6 +93,14 @@ def test_level_that_does_not_exist(runs):
     check_program(run)
     assert len(run.log) == 1 and "PROF_LOG" in run.log[0] and "'loud'" in run.log[0]
     run.profile()
+
+
+def test_stacks_without_a_signal(runs):
+    """They could never be written: one line at the start. The other kinds are."""
+    run = runs["stacks without a signal"]
+    check_program(run)
+    assert len(run.log) == 1 and "PROF_STACKS" in run.log[0] and "PROF_SIGNAL=0" in run.log[0], run.stderr
+    assert run.files() == ["cpu.prof"]
 
 
 def test_a_line_for_each(runs):
