@@ -21,10 +21,7 @@ RECORD := $(call objects,core/base/*.cc core/unwind/*.cc core/record/*.cc)
 REPORT := $(call objects,core/report/*.cc)
 PRELOAD := $(call objects,preload/*.cc)
 PROF := $(call objects,tools/prof/*.cc)
-ORACLE := $(call objects,tests/oracle/*.cc)
 PROTO := $(BUILD)/proto/profile.pb
-UNIT := $(patsubst tests/unit/%_test.cc,$(BUILD)/unit/%_test,$(wildcard tests/unit/*/*_test.cc))
-PROGRAMS := $(addprefix $(BUILD)/programs/,$(basename $(notdir $(wildcard tests/programs/*.c tests/programs/*.cc tests/programs/*.rs))))
 ARCHIVES := $(THIRD)/lib/libunwind-x86_64.a $(THIRD)/lib/libjemalloc_pic.a -l:libz.a -l:libiberty.a
 # -z now: a lazily bound call in a handler would take the loader's lock. The entry makes it the reporter's program too.
 LINK := -shared -static-libstdc++ -static-libgcc -Wl,-soname,libprof.so -Wl,--version-script=preload/exports.map \
@@ -35,7 +32,7 @@ all: $(BUILD)/libprof.so $(BUILD)/prof $(BUILD)/profrun ## the library, prof and
 deps: $(BUILD)/deps.stamp ## what building and testing need
 $(BUILD)/deps.stamp: tools/deps
 	@mkdir -p $(BUILD) && tools/deps $(BUILD) && touch $@
-$(RECORD) $(REPORT) $(PRELOAD) $(PROF) $(ORACLE) $(PROTO).cc: | $(BUILD)/deps.stamp
+$(RECORD) $(REPORT) $(PRELOAD) $(PROF) $(PROTO).cc: | $(BUILD)/deps.stamp
 
 $(BUILD)/libprof.so: $(RECORD) $(REPORT) $(PRELOAD) preload/exports.map preload/wrapped.txt Makefile
 	@echo "  $@"; $(CXX) $(LINK) -o $@ $(RECORD) $(REPORT) $(PRELOAD) $(ARCHIVES)
@@ -47,7 +44,7 @@ $(RECORD) $(BUILD)/obj/preload/cpu_sampling.o $(BUILD)/obj/preload/thread_clock.
 # The program's cancellation unwinds through these: they say nothing to it, not even that they do not throw.
 $(addprefix $(BUILD)/obj/preload/interpose_,mutex.o rwlock.o cond.o sem.o join.o): EXTRA = $(RECORD_FLAGS)
 $(REPORT) $(PRELOAD): EXTRA ?= $(LIBRARY_FLAGS)
-$(PROF) $(ORACLE): EXTRA = $(FLAGS)
+$(PROF): EXTRA = $(FLAGS)
 $(PROF): $(PROTO).cc
 $(BUILD)/obj/%.o: %.cc
 	@mkdir -p $(@D)
@@ -58,56 +55,21 @@ $(PROTO).cc: proto/profile.proto
 $(PROTO).o: $(PROTO).cc
 	@$(CXX) $(FLAGS) -c -o $@ $<
 
-$(BUILD)/unit/%_test: tests/unit/%_test.cc $(RECORD) $(REPORT) $(PROTO).o $(filter-out %/prof_main.o,$(PROF))
-	@mkdir -p $(@D)
-	@echo "  $@"; $(CXX) $(FLAGS) -o $@ $(filter %.cc %.o,$^) $(ARCHIVES) -lcriterion -lprotobuf -lz
-$(BUILD)/table_rules: $(ORACLE) $(RECORD)
-	@echo "  $@"; $(CXX) -o $@ $^ $(ARCHIVES) -ldw -lelf
-# stepped_functions.cc with the flags of each variant; the loader binds their calls when they are made.
-STEPPED := plain:-O0 optimized:-O2 with_frame_pointer:-O2,-fno-omit-frame-pointer small:-Os \
-  fastest:-O3,-fstack-protector-all,-fstack-clash-protection
-STEPPED_OBJECTS := $(foreach v,$(STEPPED),$(BUILD)/obj/tests/stepped_$(firstword $(subst :, ,$(v))).o)
-$(STEPPED_OBJECTS): $(BUILD)/obj/tests/stepped_%.o: tests/unit/unwind/stepped_functions.cc tests/unit/unwind/stepped_functions.h Makefile
-	@mkdir -p $(@D)
-	@$(CXX) $(FLAGS) -DSTEPPED=$* $(subst $(comma), ,$(patsubst $*:%,%,$(filter $*:%,$(STEPPED)))) -c -o $@ $<
-$(BUILD)/unit/unwind/stepping_test: tests/unit/unwind/stepper.cc $(STEPPED_OBJECTS)
-$(BUILD)/unit/unwind/stepping_test: private FLAGS += -Wl,-z,lazy
-$(BUILD)/programs/%: tests/programs/%.* $(wildcard tests/programs/*.h) tools/build_program | $(BUILD)/deps.stamp
-	@mkdir -p $(@D)
-	@tools/build_program $< $@
-# To preload: our stacks beside libunwind's, of programs that run.
-AGREEMENT := $(BUILD)/unwind_agreement.so
-$(AGREEMENT): tests/agreement/unwind_agreement.cc $(call objects,core/base/*.cc core/unwind/*.cc)
-	@echo "  $@"; $(CXX) $(LIBRARY_FLAGS) -shared -static-libstdc++ -static-libgcc -Wl,-Bsymbolic -Wl,-z,now -Wl,--exclude-libs,ALL \
-	  -o $@ $(filter %.cc %.o,$^) $(firstword $(ARCHIVES))
+include tests/rules.mk
 
-# Everything of core/unwind and core/base is compiled with the sanitizers, and without bytes.cc: they bring a memcpy of their own.
-FUZZ := $(patsubst %.cc,$(BUILD)/fuzz/%.o,$(wildcard tests/fuzz/*.cc core/unwind/*.cc) $(filter-out core/base/bytes.cc,$(wildcard core/base/*.cc)))
-FUZZ_SECONDS ?= 3600
-$(BUILD)/fuzz/%.o: %.cc | $(BUILD)/deps.stamp
-	@mkdir -p $(@D)
-	@echo "  $< (fuzz)"; $(CXX) $(FLAGS) -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all -c -o $@ $<
-$(BUILD)/unwind_fuzz: $(FUZZ)
-	@echo "  $@"; $(CXX) -fsanitize=address,undefined -o $@ $(FUZZ) $(THIRD)/lib/libunwind-x86_64.a
-fuzz: $(BUILD)/unwind_fuzz ## feeds core/unwind random tables and stacks for FUZZ_SECONDS (3600)
-	$(BUILD)/unwind_fuzz $(FUZZ_SECONDS)
-
-test: all $(UNIT) programs $(BUILD)/unwind_fuzz ## everything that is tested: check, unit and e2e, one after the other
+test: all $(UNIT) programs ## everything that is tested: check, unit and e2e, one after the other
 	@$(MAKE) check && $(MAKE) unit && $(MAKE) e2e
 unit: $(UNIT) ## unit tests (Criterion)
 	@for t in $(UNIT); do $$t || exit 1; done; echo "unit: $(words $(UNIT)) test programs passed"
-e2e: all programs $(BUILD)/unwind_fuzz ## end-to-end tests (pytest)
+e2e: all programs ## end-to-end tests (pytest)
 	/usr/bin/python3 -m pytest -q -p no:cacheprovider tests/e2e
-programs: $(PROGRAMS) $(BUILD)/table_rules $(AGREEMENT)
+programs: $(PROGRAMS) $(TOOLS) aarch64 ## what the end-to-end tests run
+aarch64: $(AARCH64_PROGRAMS) ## the unwinder for aarch64, in programs that try it
+fuzz: $(BUILD)/unwind_fuzz ## feeds core/unwind random tables and stacks for FUZZ_SECONDS (3600)
+	$(BUILD)/unwind_fuzz $(FUZZ_SECONDS)
 check: all ## layers, symbols, sizes, style
 	@tools/check $(BUILD)
-$(BUILD)/bench_unwind: tests/bench/bench_unwind.cc $(RECORD) $(REPORT)
-	@echo "  $@"; $(CXX) $(FLAGS) -o $@ $< $(RECORD) $(REPORT) $(ARCHIVES)
-$(BUILD)/bench_%: tests/bench/bench_%.cc | $(BUILD)/deps.stamp
-	@echo "  $@"; $(CXX) -std=c++20 -O2 -g -Wall -Wextra -fno-optimize-sibling-calls -o $@ $< -lpthread
-$(BUILD)/pass_through.so: tests/bench/pass_through.c
-	@echo "  $@"; $(CC) -O2 -shared -fPIC -Wl,-Bsymbolic -o $@ $<
-bench: all programs $(addprefix $(BUILD)/bench_,unwind tick heap snapshot waits) $(BUILD)/pass_through.so ## costs, beside other profilers
+bench: all $(PROGRAMS) $(TOOLS) $(BENCHES) ## costs, beside other profilers
 	@for b in cpu heap wait unwind; do /usr/bin/python3 tests/bench/$${b}_bench.py $(BUILD) || exit 1; done
 demo: all ## profiles a real program and shows where its time went
 	@tools/demo $(BUILD)
@@ -124,5 +86,5 @@ clean: ## removes the build, but for what deps made
 help: ## this list
 	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 14
 
-.PHONY: all deps test unit e2e programs check fuzz bench demo format install uninstall clean help
--include $(shell find $(BUILD)/obj $(BUILD)/unit $(BUILD)/fuzz -name '*.d' 2>/dev/null)
+.PHONY: all deps test unit e2e programs aarch64 check fuzz bench demo format install uninstall clean help
+-include $(shell find $(BUILD)/obj $(BUILD)/unit $(BUILD)/fuzz $(BUILD)/aarch64 -name '*.d' 2>/dev/null)

@@ -22,8 +22,18 @@ inline long raw_syscall(long number, Args... args) {
                : "a"(number), "D"(a[0]), "S"(a[1]), "d"(a[2]), "r"(r10), "r"(r8), "r"(r9)
                : "rcx", "r11", "memory");
   return result;
+#elif defined(__aarch64__)
+  register long x8 asm("x8") = number;
+  register long x0 asm("x0") = a[0];
+  register long x1 asm("x1") = a[1];
+  register long x2 asm("x2") = a[2];
+  register long x3 asm("x3") = a[3];
+  register long x4 asm("x4") = a[4];
+  register long x5 asm("x5") = a[5];
+  asm volatile("svc #0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5) : "memory");
+  return x0;
 #else
-#error "libprof knows x86-64 only"
+#error "libprof knows system calls of x86-64 and aarch64 only"
 #endif
 }
 

@@ -1,6 +1,7 @@
 #include <cstddef>
 
 #include "core/unwind/code_lookup.h"
+#include "core/unwind/machine.h"
 #include "core/unwind/readable_memory.h"
 #include "core/unwind/rule_cache.h"
 #include "core/unwind/rule_source.h"
@@ -10,11 +11,6 @@
 
 namespace prof {
 namespace {
-
-// Where rt_sigreturn's stack pointer points to: a ucontext (kernel: struct rt_sigframe behind its return address).
-constexpr uint64_t kContextBp = offsetof(ucontext_t, uc_mcontext.gregs) + REG_RBP * sizeof(greg_t);
-constexpr uint64_t kContextSp = offsetof(ucontext_t, uc_mcontext.gregs) + REG_RSP * sizeof(greg_t);
-constexpr uint64_t kContextPc = offsetof(ucontext_t, uc_mcontext.gregs) + REG_RIP * sizeof(greg_t);
 
 // A frame pointer further up than this is not believed: no unwind information vouches for it.
 constexpr uint64_t kMaxGuessedFrame = 1 << 20;
@@ -65,10 +61,11 @@ enum class Along { differs, full, end };
 
 class Walker {
  public:
-  // memo: null for none. Where there is one, bp is known.
-  Walker(const Registers& registers, bool knows_bp, const ReadableMemory& memory, WalkMemo* memo)
+  // link: of the link register, 0 where there is none or it is not known. memo: null for none. Where there is one, bp is known.
+  Walker(const Registers& registers, uint64_t link, bool knows_bp, const ReadableMemory& memory, WalkMemo* memo)
       : memory_(memory), generation_(rule_cache_generation()), knows_bp_(knows_bp), memo_(memo) {
     frame_.registers = registers;
+    set_link(link);
     if (memo_ != nullptr) memo_->begin(generation_);
   }
 
@@ -78,7 +75,7 @@ class Walker {
 
   // Follows the last walk while this one is the same. Ends at a frame that is not in `frames` yet, or with the walk.
   Along go_along_memo(Frames* frames) {
-    if (memo_ == nullptr) return Along::differs;
+    if (memo_ == nullptr || !knows_sp()) return Along::differs;
     const Registers& at = frame_.registers;
     if ((at.pc & WalkedFrame::kCalled) != 0) [[unlikely]]
       return Along::differs;
@@ -93,7 +90,8 @@ class Walker {
       if (!frames->add(walked->lookup())) return Along::full;
       if (is_last) return Along::end;
       Registers to = {0, caller->sp, walked->bp};
-      if (!memory_.read(to.sp - 8, &to.pc) || (bp_at != WalkedFrame::kBpUnchanged && !memory_.read(bp_at, &to.bp))) {
+      if (!read_return(walked->return_place.address(to.sp), &to.pc) ||
+          (bp_at != WalkedFrame::kBpUnchanged && !memory_.read(bp_at, &to.bp))) {
         stop(StackEnd::unreadable);
         return Along::end;
       }
@@ -126,7 +124,7 @@ class Walker {
     caller_bp_at_ = WalkedFrame::kByOtherMeans;
     const Step step = step_by_rule();
     if (memo_ != nullptr && step != Step::complex) {
-      memo_->add({pc, before.sp, before.bp, caller_bp_at_});
+      memo_->add({pc, before.sp, before.bp, caller_bp_at_, return_place_});
     }
     return step;
   }
@@ -141,6 +139,7 @@ class Walker {
   Along go_apart(const WalkedFrame& from) {
     frame_.registers = {from.pc & ~WalkedFrame::kCalled, from.sp, from.bp};
     frame_.called = (from.pc & WalkedFrame::kCalled) != 0;
+    if (frame_.called) set_link(0);  // else it is the frame that the walk was at
     memo_->add_since(same_);
     same_ = 0;
     return Along::differs;
@@ -154,8 +153,10 @@ class Walker {
     if (!knows_bp_ && needs_bp(rule)) return stop(StackEnd::unknown_register);
     switch (rule.kind()) {
       case RuleKind::cfa_sp:
+        if (!knows_sp()) return step_by_record(rule);
         return step_to_known(at.sp + offset, rule);
       case RuleKind::cfa_bp:
+        if (!knows_sp()) return step_to(at.bp + offset, rule);
         return step_to_known(at.bp + offset, rule);
       case RuleKind::cfa_deref_sp:
         if (!memory_.read(at.sp + static_cast<uint64_t>(rule.deref_offset()), &base)) return stop(StackEnd::unreadable);
@@ -200,11 +201,30 @@ class Walker {
     return rule;
   }
 
+  // The link register: only in the frame that was interrupted is it the return address.
+  void set_link(uint64_t link) {
+    if constexpr (kHasLinkRegister) link_ = without_signature(link);
+  }
+  static bool is_by_link(UnwindRule rule) { return kHasLinkRegister && rule.returns_by_link(); }
+
+  // False after a frame whose end is not known; sp is then only below the real one.
+  bool knows_sp() const { return kRecordAboveFrame || knows_sp_; }
+  void set_knows_sp(bool knows) {
+    if constexpr (!kRecordAboveFrame) knows_sp_ = knows;
+  }
+
+  bool read_return(uint64_t address, uint64_t* pc) {
+    if (!memory_.read(address, pc)) return false;
+    *pc = without_signature(*pc);
+    return true;
+  }
+
   // cfa follows from the registers.
   Step step_to_known(uint64_t cfa, UnwindRule rule) {
     const uint64_t bp = frame_.registers.bp;
     const Step step = step_to(cfa, rule);
-    if (step == Step::end) return step;
+    if (step == Step::end || is_by_link(rule)) return step;
+    return_place_ = ReturnPlace::of(cfa, rule.return_offset());
     const auto offset = static_cast<uint64_t>(rule.bp_offset());
     caller_bp_at_ = WalkedFrame::kBpUnchanged;
     if (rule.bp() == BpRule::at_cfa) caller_bp_at_ = cfa + offset;
@@ -213,9 +233,17 @@ class Walker {
   }
 
   Step step_to(uint64_t cfa, UnwindRule rule) {
-    if (cfa <= frame_.registers.sp) return stop(StackEnd::no_progress);
     uint64_t pc;
-    if (!memory_.read(cfa - 8, &pc)) return stop(StackEnd::unreadable);
+    if (is_by_link(rule)) {
+      // Such a frame may be empty. It goes on all the same: the next one has no link register.
+      if (cfa < frame_.registers.sp) return stop(StackEnd::no_progress);
+      if (link_ == 0) return stop(StackEnd::unknown_register);
+      pc = link_;
+    } else {
+      if (cfa <= frame_.registers.sp) return stop(StackEnd::no_progress);
+      const ReturnPlace place = ReturnPlace::of(cfa, rule.return_offset());
+      if (!read_return(place.address(cfa), &pc)) return stop(StackEnd::unreadable);
+    }
     uint64_t bp = frame_.registers.bp;
     if (rule.bp() == BpRule::at_cfa && !memory_.read(cfa + static_cast<uint64_t>(rule.bp_offset()), &bp)) {
       return stop(StackEnd::unreadable);
@@ -225,19 +253,34 @@ class Walker {
         !memory_.read(frame_.registers.bp + static_cast<uint64_t>(rule.bp_offset()), &bp)) {
       return stop(StackEnd::unreadable);
     }
+    set_knows_sp(true);
     return arrive({pc, cfa, bp}, /*called=*/true);
   }
 
+  // The rule counts from an sp that is not known. But where a function saves bp beside the return address, bp points there.
+  Step step_by_record(UnwindRule rule) {
+    if (!knows_bp_) return stop(StackEnd::unknown_register);
+    if (rule.bp() != BpRule::at_cfa || rule.return_offset() != rule.bp_offset() + 8) {
+      return stop(StackEnd::no_unwind_info);
+    }
+    return step_to(frame_.registers.bp - static_cast<uint64_t>(rule.bp_offset()), rule);
+  }
+
   Step step_over_signal() {
-    const uint64_t context = frame_.registers.sp;
+    if (!knows_sp()) return stop(StackEnd::no_unwind_info);
+    const uint64_t context = frame_.registers.sp + kSignalContext;
     Registers to;
+    uint64_t link = 0;
     if (!memory_.read(context + kContextPc, &to.pc) || !memory_.read(context + kContextSp, &to.sp) ||
-        !memory_.read(context + kContextBp, &to.bp)) {
+        !memory_.read(context + kContextBp, &to.bp) ||
+        (kHasLinkRegister && !memory_.read(context + kContextLink, &link))) {
       return stop(StackEnd::unreadable);
     }
     knows_bp_ = true;
     memory_.move_to(to.sp);  // the handler may have run on an alternate stack
-    return arrive(to, /*called=*/false);
+    const Step step = arrive(to, /*called=*/false);
+    set_link(link);
+    return step;
   }
 
   // Code without unwind information (JIT, hand-written): believed only if it reads like a frame further up this stack whose
@@ -247,8 +290,9 @@ class Walker {
     Registers to;
     to.sp = at.bp + 16;
     if (at.bp < at.sp || at.bp - at.sp > kMaxGuessedFrame || at.bp % 8 != 0) return stop(end_without_rule());
-    if (!memory_.read(at.bp, &to.bp) || !memory_.read(at.bp + 8, &to.pc)) return stop(end_without_rule());
-    if (to.pc < kFirstCodeAddress || to.pc > 0x7fff'ffff'ffff) return stop(end_without_rule());
+    if (!memory_.read(at.bp, &to.bp) || !read_return(at.bp + 8, &to.pc)) return stop(end_without_rule());
+    if (to.pc < kFirstCodeAddress || to.pc >> kAddressBits != 0) return stop(end_without_rule());
+    set_knows_sp(kRecordAboveFrame);
     return arrive(to, /*called=*/true);
   }
 
@@ -256,6 +300,7 @@ class Walker {
     if (to.pc == 0) return stop(StackEnd::complete);
     frame_.registers = to;
     frame_.called = called;
+    if (called) set_link(0);
     return Step::caller;
   }
 
@@ -265,6 +310,9 @@ class Walker {
   WalkMemo* const memo_;
   unsigned same_ = 0;  // while it goes along the memo, and at its end: how many of the memo's frames it shares
   uint64_t caller_bp_at_ = WalkedFrame::kByOtherMeans;
+  [[no_unique_address]] ReturnPlace return_place_;
+  uint64_t link_ = 0;  // 0: not known
+  bool knows_sp_ = true;
   Frame frame_;
   UnwindRule rule_;
   StackEnd end_ = StackEnd::complete;
@@ -282,12 +330,19 @@ bool visit_slow(void* self, uint64_t pc, bool is_return_address) {
 }
 
 // From the leaf again, since the rules that were used so far kept sp and bp only.
-StackEnd walk_slowly(const ucontext_t& context, const StackBounds& bounds, bool on_stack, Frames* frames) {
+CaptureResult walk_slowly(const ucontext_t& context, ReadableMemory memory, Frames* frames) {
   frames->clear();
-  ReadableMemory memory(context, bounds, on_stack);
   SlowVisit visit{frames};
   const StackEnd end = slow_walk(context, &memory, visit_slow, &visit);
-  return visit.full ? StackEnd::too_deep : end;
+  return {frames->count(), visit.full ? StackEnd::too_deep : end};
+}
+
+// Apart, for the context's size.
+__attribute__((noinline)) CaptureResult walk_slowly(const CalleeSaved& here, const StackBounds& bounds,
+                                                    Frames* frames) {
+  ucontext_t context;
+  make_context(here, &context);
+  return walk_slowly(context, ReadableMemory(here.sp, bounds), frames);
 }
 
 enum class Walked { to_its_end, until_full, until_complex };
@@ -314,17 +369,33 @@ bool walk(Walker* walker, Frames* frames, CaptureResult* result) {
   return false;
 }
 
-CaptureResult walk(const ucontext_t& context, const StackBounds& bounds, bool on_stack, WalkMemo* memo, uint64_t* out,
+CaptureResult walk(const ucontext_t& context, const StackBounds& bounds, WalkMemo* memo, uint64_t* out,
                    unsigned capacity) {
   Frames frames(out, capacity);
-  const auto& registers = context.uc_mcontext.gregs;
-  Walker walker({static_cast<uint64_t>(registers[REG_RIP]), static_cast<uint64_t>(registers[REG_RSP]),
-                 static_cast<uint64_t>(registers[REG_RBP])},
-                /*knows_bp=*/true, ReadableMemory(context, bounds, on_stack), memo);
+  const ReadableMemory memory(context, bounds);
+  Walker walker({word_of_context(context, kContextPc), word_of_context(context, kContextSp),
+                 word_of_context(context, kContextBp)},
+                kHasLinkRegister ? word_of_context(context, kContextLink) : 0, /*knows_bp=*/true, memory, memo);
   CaptureResult result;
   if (!walk(&walker, &frames, &result)) return result;
-  const StackEnd end = walk_slowly(context, bounds, on_stack, &frames);
-  return {frames.count(), end};
+  if constexpr (kHasLibunwind) {
+    return walk_slowly(context, memory, &frames);
+  } else {
+    return {frames.count(), StackEnd::unknown_register};
+  }
+}
+
+CaptureResult walk(const CalleeSaved& here, const StackBounds& bounds, WalkMemo* memo, uint64_t* out,
+                   unsigned capacity) {
+  Frames frames(out, capacity);
+  Walker walker({here.pc, here.sp, here.bp}, link_of(here), /*knows_bp=*/true, ReadableMemory(here.sp, bounds), memo);
+  CaptureResult result;
+  if (!walk(&walker, &frames, &result)) return result;
+  if constexpr (kHasLibunwind) {
+    return walk_slowly(here, bounds, &frames);
+  } else {
+    return {frames.count(), StackEnd::unknown_register};
+  }
 }
 
 }  // namespace
@@ -333,37 +404,25 @@ void unwind_start(CodeRange own_code, Unwinder unwinder) {
   Frames::leave_out(own_code);
   code_lookup_start();
   rule_source_start(own_code, unwinder);
-  slow_walk_start();
+  if constexpr (kHasLibunwind) slow_walk_start();
 }
 
 CaptureResult capture(const ucontext_t& context, const StackBounds& bounds, uint64_t* out, unsigned capacity) {
-  return walk(context, bounds, /*on_stack=*/false, /*memo=*/nullptr, out, capacity);
+  return walk(context, bounds, /*memo=*/nullptr, out, capacity);
 }
 
 CaptureResult capture(const ucontext_t& context, const StackBounds& bounds, unsigned thread, uint64_t* out,
                       unsigned capacity) {
   WalkMemo* memo = take_walk_memo(thread);
-  const CaptureResult result = walk(context, bounds, /*on_stack=*/false, memo, out, capacity);
+  const CaptureResult result = walk(context, bounds, memo, out, capacity);
   if (memo != nullptr) give_back_walk_memo(memo);
   return result;
 }
 
 CaptureResult capture(const CalleeSaved& here, const StackBounds& bounds, unsigned thread, uint64_t* out,
                       unsigned capacity) {
-  ucontext_t context;  // only these are read
-  context.uc_stack.ss_flags = SS_DISABLE;
-  auto& registers = context.uc_mcontext.gregs;
-  for (auto& value : registers) value = 0;
-  registers[REG_RIP] = static_cast<greg_t>(here.pc);
-  registers[REG_RSP] = static_cast<greg_t>(here.sp);
-  registers[REG_RBP] = static_cast<greg_t>(here.bp);
-  registers[REG_RBX] = static_cast<greg_t>(here.bx);
-  registers[REG_R12] = static_cast<greg_t>(here.r12);
-  registers[REG_R13] = static_cast<greg_t>(here.r13);
-  registers[REG_R14] = static_cast<greg_t>(here.r14);
-  registers[REG_R15] = static_cast<greg_t>(here.r15);
   WalkMemo* memo = take_walk_memo(thread);
-  const CaptureResult result = walk(context, bounds, /*on_stack=*/true, memo, out, capacity);
+  const CaptureResult result = walk(here, bounds, memo, out, capacity);
   if (memo != nullptr) give_back_walk_memo(memo);
   return result;
 }
@@ -371,7 +430,8 @@ CaptureResult capture(const CalleeSaved& here, const StackBounds& bounds, unsign
 CaptureResult capture(const SleepingAt& at, const StackBounds& bounds, StackCopy* copy, uint64_t* out,
                       unsigned capacity) {
   Frames frames(out, capacity);
-  Walker walker({at.pc, at.sp, 0}, /*knows_bp=*/false, ReadableMemory(at.sp, bounds, copy), /*memo=*/nullptr);
+  Walker walker({at.pc, at.sp, 0}, /*link=*/0, /*knows_bp=*/false, ReadableMemory(at.sp, bounds, copy),
+                /*memo=*/nullptr);
   CaptureResult result;
   if (walk(&walker, &frames, &result)) result = {frames.count(), StackEnd::unknown_register};
   return result;

@@ -1,7 +1,7 @@
 #include "core/unwind/cfi_row.h"
 
 #include "core/unwind/dwarf_reader.h"
-#include "core/unwind/dwarf_registers.h"
+#include "core/unwind/machine.h"
 
 namespace prof {
 namespace {
@@ -36,6 +36,8 @@ enum Instruction : uint8_t {
   kValOffset,
   kValOffsetSf,
   kValExpression,
+  kNegateRaStateWithPc = 0x2c,  // these two of aarch64: return addresses are signed from here on, or no longer
+  kNegateRaState,
   kGnuArgsSize = 0x2e,
   kGnuNegativeOffsetExtended,
 };
@@ -97,6 +99,9 @@ class RowMachine {
       case kGnuArgsSize:
         reader->uleb128();
         return true;
+      case kNegateRaState:
+      case kNegateRaStateWithPc:
+        return kHasNegateRaState;
       default:
         return is_cfa_instruction(code) ? define_cfa(code, reader) : define_register(code, reader);
     }

@@ -25,7 +25,8 @@ class CodeBytes {
     return true;
   }
 
-  // The same by the kernel's copying in any case, at most kLineBytes.
+  // The same by the kernel's copying in any case, at most kLineBytes. Where the kernel does not copy for us, what it says is readable is
+  // read in place, unless `direct` forbids it.
   bool read_copy(uint64_t address, void* to, uint64_t bytes);
   static constexpr uint64_t kLineBytes = 64;
 

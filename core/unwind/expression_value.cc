@@ -3,7 +3,7 @@
 #include <optional>
 
 #include "core/unwind/dwarf_reader.h"
-#include "core/unwind/dwarf_registers.h"
+#include "core/unwind/machine.h"
 
 namespace prof {
 namespace {

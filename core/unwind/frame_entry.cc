@@ -95,7 +95,8 @@ bool read_cie(CodeBytes* bytes, uint64_t at, FrameEntry* entry, bool* has_data) 
       case 'S':
         entry->is_signal_frame = true;
         break;
-      case 'B':  // of aarch64
+      case 'B':  // of aarch64: which key signs return addresses, and that the stack's memory is tagged
+      case 'G':
         break;
       default:
         return false;

@@ -5,6 +5,7 @@
 #include <cerrno>
 
 #include "core/base/raw_syscall.h"
+#include "core/unwind/machine.h"
 
 namespace prof {
 namespace {
@@ -28,16 +29,24 @@ bool probe_readable(uint64_t address) {
   return raw_syscall(SYS_rt_sigprocmask, kNoSuchHow, address, nullptr, kWord) != -EFAULT;
 }
 
-ReadableMemory::ReadableMemory(const ucontext_t& context, const StackBounds& bounds, bool on_stack) : own_(bounds) {
+ReadableMemory::ReadableMemory(const ucontext_t& context, const StackBounds& bounds) : own_(bounds) {
   if ((context.uc_stack.ss_flags & SS_DISABLE) == 0 && context.uc_stack.ss_size != 0) {
     alternate_.low = reinterpret_cast<uint64_t>(context.uc_stack.ss_sp);
     alternate_.high = alternate_.low + context.uc_stack.ss_size;
   }
-  const auto sp = static_cast<uint64_t>(context.uc_mcontext.gregs[REG_RSP]);
+  const uint64_t sp = word_of_context(context, kContextSp);
   const auto frame = reinterpret_cast<uint64_t>(&context);
   // The kernel has just written the signal's frame right below: this stack is there. (Else a system call, 100 ns, tells.)
-  const bool is_below = within(bounds, sp) && (on_stack || (within(bounds, frame) && frame < sp));
+  const bool is_below = within(bounds, sp) && within(bounds, frame) && frame < sp;
   if (is_below) {
+    take(sp, bounds.high);
+  } else {
+    move_to(sp);
+  }
+}
+
+ReadableMemory::ReadableMemory(uint64_t sp, const StackBounds& bounds) : own_(bounds) {
+  if (within(bounds, sp)) {
     take(sp, bounds.high);
   } else {
     move_to(sp);
@@ -74,7 +83,7 @@ void ReadableMemory::move_to(uint64_t sp) {
 }
 
 bool ReadableMemory::read_elsewhere(uint64_t address, uint64_t* value) {
-  if (address < kFirstCodeAddress || address > 0x7fff'ffff'fff8 || address % kWord != 0) return false;
+  if (address < kFirstCodeAddress || address > kLastWord || address % kWord != 0) return false;
   if (is_copy_) return copy_out(address, value, kWord) == static_cast<long>(kWord);
   if (!probe_readable(address)) return false;
   // The rest of this page, for the frames to come. 8-byte alignment: no read crosses into the next one.

@@ -16,8 +16,10 @@ namespace prof {
 
 class ReadableMemory {
  public:
-  // on_stack: the stack pointer's own page is in use, and need not be asked for.
-  ReadableMemory(const ucontext_t& context, const StackBounds& bounds, bool on_stack = false);
+  ReadableMemory(const ucontext_t& context, const StackBounds& bounds);
+
+  // Of the stack that the caller runs on: the stack pointer's own page is in use, and need not be asked for.
+  ReadableMemory(uint64_t sp, const StackBounds& bounds);
 
   // Of another thread's stack, from sp on: what could be copied of it, and the rest word by word, never read in place.
   ReadableMemory(uint64_t sp, const StackBounds& bounds, StackCopy* copy);

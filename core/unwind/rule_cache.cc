@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <atomic>
 
+#include "core/unwind/machine.h"
+
 namespace prof {
 namespace {
 
@@ -12,7 +14,7 @@ constexpr unsigned kSetBits = 10;
 constexpr unsigned kWays = 2;
 constexpr unsigned kBlockBits = 8;
 constexpr unsigned kRanges = 5;
-constexpr uint64_t kAddresses = uint64_t{1} << 47;  // above there is no code of a process
+constexpr uint64_t kAddresses = uint64_t{1} << kAddressBits;  // above there is no code of a process
 
 //   63                    25 24         9 8         1   0
 //   ┌───────────────────────┬────────────┬───────────┬──────┐
@@ -20,11 +22,12 @@ constexpr uint64_t kAddresses = uint64_t{1} << 47;  // above there is no code of
 //   └───────────────────────┴────────────┴───────────┴──────┘
 // changes: counts them, so that a reader sees that the line was changed under it. One that is off the processor meanwhile may miss just
 // 256 of them: the bytes of `first` that are not used count on.
+// Of x86-64: where addresses have a bit more, the generation has one less.
 constexpr uint64_t kBusy = 1;
 constexpr uint64_t kOneChange = 2;
 constexpr unsigned kGenerationShift = 9;
-constexpr unsigned kGenerationBits = 16;
-constexpr unsigned kBlockShift = kGenerationShift + kGenerationBits;
+constexpr unsigned kBlockShift = 64 - (kAddressBits - kBlockBits);
+constexpr unsigned kGenerationBits = kBlockShift - kGenerationShift;
 constexpr uint64_t kChangesMask = 0x1fe;
 constexpr uint64_t kGenerationMask = ((uint64_t{1} << kGenerationBits) - 1) << kGenerationShift;
 

@@ -4,8 +4,8 @@
 
 #include <cstring>
 
-#include "core/unwind/dwarf_registers.h"
 #include "core/unwind/libunwind_access.h"
+#include "core/unwind/machine.h"
 #include "core/unwind/signal_return.h"
 
 namespace prof {

@@ -1,5 +1,5 @@
 // Works out the rule of one code address, by libunwind. Signal-safe: libunwind runs without its caches (they lock) and
-// with unwind_object_pool.cc in the place of its own pool (which locks); about 2 us.
+// with unwind_object_pool.cc in the place of its own pool (which locks); about 2 us. x86-64 only (machine.h: kHasLibunwind).
 //
 // libunwind's public interface gives no rules, only the next frame. So it is asked for the next frame of a stack of
 // symbols: sp and bp hold values that cannot be addresses, each read of the stack answers with a fresh symbol that

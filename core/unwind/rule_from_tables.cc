@@ -1,9 +1,10 @@
 #include "core/unwind/rule_from_tables.h"
 
 #include "core/unwind/cfi_row.h"
-#include "core/unwind/dwarf_registers.h"
 #include "core/unwind/expression_value.h"
 #include "core/unwind/frame_entry.h"
+#include "core/unwind/linkage_stub.h"
+#include "core/unwind/machine.h"
 #include "core/unwind/signal_return.h"
 
 namespace prof {
@@ -41,12 +42,21 @@ Sum cfa_of(CodeBytes* bytes, const CfiRow& row, uint64_t pc, bool* depends_on_pc
   }
 }
 
+// Adds to the rule where the return address is. False: in a place that no rule names.
+bool add_return(const RegisterRule& returns, Sum* cfa) {
+  if constexpr (!kHasLinkRegister) return returns.how == How::at_cfa && returns.offset == kReturnAddressAtCfa;
+  if (cfa->kind != RuleKind::cfa_sp && cfa->kind != RuleKind::cfa_bp) return false;
+  cfa->deref_offset = UnwindRule::kInLink;
+  if (returns.how == How::unchanged) return true;
+  cfa->deref_offset = returns.offset;
+  return returns.how == How::at_cfa && returns.offset != UnwindRule::kInLink;
+}
+
 UnwindRule rule_of_row(CodeBytes* bytes, const CfiRow& row, uint64_t pc, bool* depends_on_pc) {
   if (row.return_address.how == How::undefined) return UnwindRule(RuleKind::outermost);
-  if (row.return_address.how != How::at_cfa || row.return_address.offset != kReturnAddressAtCfa) return kComplex;
   if (row.sp.how != How::unchanged) return kComplex;
-  const Sum cfa = cfa_of(bytes, row, pc, depends_on_pc);
-  if (cfa.kind == RuleKind::complex) return kComplex;
+  Sum cfa = cfa_of(bytes, row, pc, depends_on_pc);
+  if (cfa.kind == RuleKind::complex || !add_return(row.return_address, &cfa)) return kComplex;
   BpRule bp = BpRule::unchanged;
   int64_t bp_offset = 0;
   switch (row.bp.how) {
@@ -80,7 +90,10 @@ RuleOfRange rule_in_object(CodeBytes* bytes, uint64_t pc, uint64_t lookup) {
   // A signal's return is said to be one (glibc's), or follows other code, or has no entry (musl's).
   const bool may_be_signal_return = !is_found || entry.is_signal_frame || pc == entry.code.end;
   if (may_be_signal_return && is_signal_return(bytes, pc)) return {UnwindRule(RuleKind::signal_frame)};
-  if (!is_found) return {UnwindRule(RuleKind::no_info)};
+  if (!is_found) {
+    const bool may_be_stub = kHasLinkRegister && pc == lookup;
+    return {may_be_stub ? rule_in_linkage_stub(bytes, pc) : UnwindRule(RuleKind::no_info)};
+  }
   CfiRow row;
   if (!find_cfi_row(bytes, entry, lookup, &row)) return {kComplex};
   bool depends_on_pc = false;
@@ -96,7 +109,10 @@ RuleOfRange rule_from_tables(uint64_t pc, uint64_t lookup) {
   const CodeReader reader;
   CodeBytes bytes(reader.may_read_directly());
   CodeObject object;
-  if (!find_code_object(lookup, &object)) return {UnwindRule(RuleKind::no_info)};
+  if (!find_code_object(lookup, &object)) {
+    const bool is_signal = is_signal_return_anywhere(&bytes, pc);
+    return {UnwindRule(is_signal ? RuleKind::signal_frame : RuleKind::no_info)};
+  }
   bytes.set_object(object);
   return rule_in_object(&bytes, pc, lookup);
 }

@@ -43,6 +43,20 @@ unw_addr_space_t g_stack_space = nullptr;
 
 }  // namespace
 
+void make_context(const CalleeSaved& here, ucontext_t* context) {
+  context->uc_stack.ss_flags = SS_DISABLE;
+  auto& registers = context->uc_mcontext.gregs;
+  for (auto& value : registers) value = 0;
+  registers[REG_RIP] = static_cast<greg_t>(here.pc);
+  registers[REG_RSP] = static_cast<greg_t>(here.sp);
+  registers[REG_RBP] = static_cast<greg_t>(here.bp);
+  registers[REG_RBX] = static_cast<greg_t>(here.bx);
+  registers[REG_R12] = static_cast<greg_t>(here.r12);
+  registers[REG_R13] = static_cast<greg_t>(here.r13);
+  registers[REG_R14] = static_cast<greg_t>(here.r14);
+  registers[REG_R15] = static_cast<greg_t>(here.r15);
+}
+
 void slow_walk_start() {
   unw_accessors_t accessors = common_accessors();
   accessors.access_mem = access_mem;

@@ -6,13 +6,14 @@
 // How: a frame's caller follows from a rule (unwind_rule.h: the CFA, where rbp is saved). Rules are cached by ranges of
 // addresses (rule_cache.h), so a warm frame is one look-up and two loads; outer frames that a thread's last walk had too are two loads
 // and a comparison (walk_memo.h). Frames whose rule is no such simple thing are stepped by libunwind on the real stack with all
-// registers (slow_walk.h). Code without unwind information: the frame pointer, if it points up this stack, else the stack ends with a
-// marker.
+// registers (slow_walk.h); on aarch64, which has no libunwind here, the stack ends there with a marker. Code without unwind
+// information: the frame pointer, if it points up this stack, else the stack ends with a marker.
 //
 // Where a rule that is missing comes from (Unwinder, PROF_UNWIND):
 //   tables          .eh_frame, read by rule_from_tables.h: 0.5 us a rule, and each is known for a whole range of addresses.
 //   libunwind       the same tables read by libunwind, which is handed a stack of symbols instead of memory
 //                   (rule_from_libunwind.h): 1.5 us a rule, for one address each. What the tests compare the other with.
+//                   On aarch64 the same as tables.
 //   frame_pointers  no tables: right only where all code keeps frame pointers (Debian's does not), and without its functions'
 //                   first and last instructions. For code whose tables are wrong. libprof's own code is read by its tables.
 //
@@ -25,6 +26,7 @@
 #include <cstdint>
 
 #include "core/base/address.h"
+#include "core/unwind/machine.h"
 
 namespace prof {
 
@@ -58,12 +60,8 @@ enum class Unwinder { tables, libunwind, frame_pointers };
 // Once, before any capture, in normal code.
 void unwind_start(CodeRange own_code, Unwinder unwinder = Unwinder::tables);
 
-// What a function's caller may rely on, and where the function is: enough to walk on from it.
-struct CalleeSaved {
-  uint64_t pc, sp, bp, bx, r12, r13, r14, r15;
-};
-
-// The stack of the calling thread from a point in one of its own functions, which must not have returned yet. thread: its tid, or any
+// The stack of the calling thread from a point in one of its own functions, which must not have returned yet (CalleeSaved: machine.h).
+// thread: its tid, or any
 // number that it has mostly to itself. As below otherwise.
 CaptureResult capture(const CalleeSaved& here, const StackBounds& bounds, unsigned thread, uint64_t* frames,
                       unsigned capacity);

@@ -3,7 +3,8 @@
 //
 // A frame's registers (pc, sp, bp) and the memory above it decide what its caller is. Where a walk arrives at registers that the last
 // walk had too, its rule is the same, and the caller's sp with it: only the return address and the saved bp are read again, and
-// compared. What differs ends the comparison there, and the walk goes on by rules. So a memo makes a walk shorter and never another one.
+// compared. What differs ends the comparison there, and the walk goes on by rules; so it does at each frame whose caller follows from
+// something else (a signal's frame, a link register). So a memo makes a walk shorter and never another one.
 //
 // One memo serves the threads whose number is the same but for a multiple of kWalkMemos, one at a time; who finds it taken, or
 // another thread's walk in it, walks by rules. In a child of fork no memo is valid: another thread may have been in the middle of
@@ -14,6 +15,7 @@
 #include <cstdint>
 
 #include "core/base/address.h"
+#include "core/unwind/machine.h"
 
 namespace prof {
 
@@ -23,7 +25,8 @@ struct WalkedFrame {
   uint64_t pc;  // as pc_word() has it
   uint64_t sp;
   uint64_t bp;
-  uint64_t caller_bp_at;  // where the caller's bp was read; or one of the words below
+  uint64_t caller_bp_at;                           // where the caller's bp was read; or one of the words below
+  [[no_unique_address]] ReturnPlace return_place;  // of x86-64 it takes no room
 
   // Whether it is a return address stands in the top bit. Addresses that have this bit themselves, of broken stacks, are one word: no
   // code is there, and the caller of such a frame is found by other means.

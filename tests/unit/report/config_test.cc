@@ -160,7 +160,8 @@ Test(config, stacks_need_a_signal, .init = cr_redirect_stderr) {
   const Config c = config_of({"PROF_CPU=cpu.prof", "PROF_STACKS=s.prof", "PROF_SIGNAL=0"});
   cr_assert(c.kinds == KindSet(ProfileKind::cpu));
   cr_assert(config_of({"PROF_STACKS=s.prof"}).kinds.has(ProfileKind::stacks));
-  cr_assert_not(config_of({"PROF_CPU=c.prof", "PROF_STACKS=s.prof", "PROF_CPU_SIGNAL=USR2"}).kinds.has(ProfileKind::stacks));
+  cr_assert_not(
+      config_of({"PROF_CPU=c.prof", "PROF_STACKS=s.prof", "PROF_CPU_SIGNAL=USR2"}).kinds.has(ProfileKind::stacks));
 }
 
 Test(config, one_signal_cannot_mean_two_things, .init = cr_redirect_stderr) {

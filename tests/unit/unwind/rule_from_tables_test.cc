@@ -10,7 +10,7 @@ using namespace prof;
 namespace {
 
 constexpr uint64_t kFirst = TableWriter::kCodeAt;
-const TableBytes kSignalReturn = {0x48, 0xc7, 0xc0, 0x0f, 0x00, 0x00, 0x00, 0x0f, 0x05};
+const TableBytes kReturnFromSignal = {0x48, 0xc7, 0xc0, 0x0f, 0x00, 0x00, 0x00, 0x0f, 0x05};
 
 TableWriter one_function(const TableBytes& program, uint64_t bytes = 0x40) {
   TableWriter writer;
@@ -143,7 +143,7 @@ Test(rule_from_tables, a_plts_rule_is_for_one_address) {
 
 Test(rule_from_tables, a_signals_return_by_its_code) {
   TableWriter writer = one_function({}, 16);
-  writer.code = kSignalReturn;
+  writer.code = kReturnFromSignal;
   // Within an entry of usual code it is not looked for.
   cr_assert(rule_at(writer, kFirst, kFirst).rule.kind() == RuleKind::cfa_sp);
   writer.cie = {1, 'z', 'R', 'S', 0, 1, 0x78, 16, 1, 0x1b};
@@ -152,7 +152,7 @@ Test(rule_from_tables, a_signals_return_by_its_code) {
   check_range(said, 0, 0);
   // Behind other code, or without any entry.
   writer = one_function({}, 16);
-  writer.code = nops(16).append(kSignalReturn);
+  writer.code = nops(16).append(kReturnFromSignal);
   cr_assert(rule_at(writer, kFirst + 16, kFirst + 15).rule.kind() == RuleKind::signal_frame);
   cr_assert(rule_at(writer, kFirst + 16, kFirst + 16).rule.kind() == RuleKind::signal_frame);
   cr_assert(rule_at(writer, kFirst + 15, kFirst + 15).rule.kind() == RuleKind::cfa_sp);
