@@ -286,6 +286,8 @@ bool begin() {
   if (g_output.is_child && !g_config.follow) return false;
   g_config.kinds = g_output.kinds();
   if (g_config.kinds.empty()) return false;
+  // Its children would say the same again.
+  if (!g_output.is_child) output_check_folders(g_config, g_output);
   unwind_start({reinterpret_cast<uint64_t>(__ehdr_start), reinterpret_cast<uint64_t>(etext)}, chosen_unwinder());
   reporter_prepare();
   cpu_sampling_on_stretch_over(on_stretch_over);

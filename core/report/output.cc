@@ -1,8 +1,10 @@
 #include "core/report/output.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <string>
 
@@ -85,6 +87,35 @@ void prepare_kind(const Config& config, ProfileKind kind, Output* output) {
                            << "' cannot be used; the name is longer than the kernel allows";
 }
 
+std::string_view folder_of(const char* path) {
+  const std::string_view whole(path);
+  return whole.substr(0, std::max<size_t>(whole.rfind('/'), 1));
+}
+
+// 0: a file may be made in this folder. Else why not.
+int error_of_folder(const std::string& folder, const char* path) {
+  if (access(folder.c_str(), W_OK | X_OK) == 0) return 0;
+  const int error = errno;
+  // What is no file is written to as it is: /dev/null, /dev/stderr, a pipe.
+  struct stat st;
+  const bool is_special = stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
+  return is_special && access(path, W_OK) == 0 ? 0 : error;
+}
+
+void say_folder(const Config& config, const Output& output, std::string_view folder, int error) {
+  LogLine line(LogLevel::warn);
+  std::string_view said;
+  for (unsigned i = 0; i < kProfileKinds; ++i) {
+    if (output.paths[i][0] == '\0' || folder_of(output.paths[i]) != folder) continue;
+    const std::string_view variable = variable_of(config, static_cast<ProfileKind>(i));
+    if (variable == said) continue;  // PROF_DIR: it has many kinds
+    line << (said.empty() ? "" : ", ") << variable;
+    said = variable;
+  }
+  const char* reason = strerrordesc_np(error);
+  line << ": nothing can be written to '" << folder << "' as it is now: " << (reason == nullptr ? "error" : reason);
+}
+
 }  // namespace
 
 void output_prepare(const Config& config, Output* output) {
@@ -93,6 +124,19 @@ void output_prepare(const Config& config, Output* output) {
   for (unsigned i = 0; i < kProfileKinds; ++i) {
     const auto kind = static_cast<ProfileKind>(i);
     if (config.kinds.has(kind)) prepare_kind(config, kind, output);
+  }
+}
+
+void output_check_folders(const Config& config, const Output& output) {
+  std::string_view checked[kProfileKinds];
+  unsigned count = 0;
+  for (const auto& path : output.paths) {
+    if (path[0] == '\0') continue;
+    const std::string_view folder = folder_of(path);
+    if (std::find(checked, checked + count, folder) != checked + count) continue;
+    checked[count++] = folder;
+    const int error = error_of_folder(std::string(folder), path);
+    if (error != 0) say_folder(config, output, folder, error);
   }
 }
 

@@ -26,6 +26,10 @@ struct Output {
 // Fills it from the settings, for the kinds that are on. Normal code. A kind whose name cannot be used is off (one line said).
 void output_prepare(const Config& config, Output* output);
 
+// A line for each folder that cannot be written now, with the variables that name it: a typing error is to be seen at the start, not
+// when the work is done. Nothing is turned off, since the folder may come into being. One system call for each folder. Normal code.
+void output_check_folders(const Config& config, const Output& output);
+
 // In a child of fork: the same with its own pid. Normal code.
 void output_for_child(Output* output);
 

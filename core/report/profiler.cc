@@ -42,7 +42,21 @@ class Writer {
         modules_(ModuleMap::of_process(snapshot.pid)),
         symbolizer_(snapshot.pid) {}
 
+  // False: something is not written; one line has said what.
   bool write(const ReportTask& task) {
+    const bool done = write_kinds(task);
+    if (!failures_.empty()) say_failures();
+    return done;
+  }
+
+ private:
+  struct Failure {
+    std::string title;
+    std::string reason;  // the folder, and why: the same for the next kind
+    std::string text;
+  };
+
+  bool write_kinds(const ReportTask& task) {
     bool done = true;
     const bool cpu_empty = snapshot_.cpu.samples.empty() && snapshot_.losses.empty();
     if (snapshot_.cpu.present && is_wanted(ProfileKind::cpu, cpu_empty)) {
@@ -69,8 +83,6 @@ class Writer {
     if (snapshot_.heap.has_peak && is_wanted(ProfileKind::heap, heap_empty)) done &= write_peak();
     return done;
   }
-
- private:
   bool is_wanted(ProfileKind kind, bool empty) const {
     return output_.path_of(kind)[0] != '\0' && !(output_.is_child && empty);
   }
@@ -106,20 +118,32 @@ class Writer {
   }
   bool check(const WriteResult& result, std::string_view title, const std::string& path) {
     if (result.ok) return true;
-    // A folder that is not there is not there for the next kind either: once.
-    if (result.error != said_error_) {
-      LogLine(LogLevel::error) << "the " << title << " profile is not written: " << result.step << " '" << path
-                               << "': " << result.error_text();
-    }
-    said_error_ = result.error;
+    const std::string why = "': " + result.error_text();
+    failures_.push_back(
+        {std::string(title), path.substr(0, path.rfind('/')) + why, std::string(result.step) + " '" + path + why});
     return false;
+  }
+  // Every kind by its name; why, once for a folder.
+  void say_failures() const {
+    LogLine line(LogLevel::error);
+    line << "the ";
+    for (size_t i = 0; i < failures_.size(); ++i) {
+      if (i != 0) line << (i + 1 == failures_.size() ? " and " : ", ");
+      line << failures_[i].title;
+    }
+    line << (failures_.size() == 1 ? " profile is" : " profiles are") << " not written";
+    for (auto failure = failures_.begin(); failure != failures_.end(); ++failure) {
+      const bool is_said = std::any_of(failures_.begin(), failure,
+                                       [&](const Failure& earlier) { return earlier.reason == failure->reason; });
+      if (!is_said) line << (failure == failures_.begin() ? ": " : "; ") << failure->text;
+    }
   }
 
   const Snapshot& snapshot_;
   const Output& output_;
   const ModuleMap modules_;
   Symbolizer symbolizer_;
-  int said_error_ = 0;
+  std::vector<Failure> failures_;
 };
 
 SnapshotParts parts_of(const ReportTask& task) { return {task.stretch, task.cumulative, task.snapshot}; }

@@ -18,7 +18,7 @@ struct ReportTask {
   uint32_t snapshot = 0;    // the number in their names; 0: those at exit, which have none
 };
 
-// Of this process, at exit. notes: further comments of the CPU profile. Failures are said on stderr, one line each. False: something is not written.
+// Of this process, at exit. notes: further comments of the CPU profile. What is not written is said on stderr, in one line. False: something is not written.
 bool write_own_profiles(const RegionHeader* region, const ReportTask& task, const Output& output,
                         const std::vector<std::string>& notes);
 

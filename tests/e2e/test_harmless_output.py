@@ -1,4 +1,4 @@
-"""Output that cannot be written: one line on stderr, nothing left behind, the program's result unchanged."""
+"""Output that cannot be written: one line on stderr at the end, and one at the start where a folder is to blame; nothing left behind, the program's result unchanged."""
 
 import os
 import pathlib
@@ -19,17 +19,32 @@ RUNS = {
     "path_too_long": (STEADY, {"PROF_CPU": "{folder}/" + "n/" * 3000 + "cpu.prof"}),
     "proc": (STEADY, {"PROF_CPU": "/proc/cpu.prof"}),
     "missing_switched": (["switches", "{folder}"], {"PROF_CPU": "{folder}/none/cpu.prof", "PROF_CPU_SIGNAL": "USR1"}),
+    "many": (STEADY, {"PROF_CPU": "{folder}/none/cpu.prof", "PROF_HEAP": "{folder}/none/heap.prof",
+                      "PROF_BLOCK": "{folder}/nowhere/block.prof", "PROF_MUTEX": "{folder}/mutex.prof"}),
+    "comes_later": (["/usr/bin/python3", "-c", "import os; os.mkdir('later'); sum(range(3000000))"],
+                    {"PROF_CPU": "{folder}/later/cpu.prof"}),
+    "with_children": (["/usr/bin/python3", "-c", "import subprocess\nfor _ in range(3): subprocess.run(['/bin/true'])"],
+                      {"PROF_CPU": "{folder}/none/cpu.prof"}),
+    "null": (STEADY, {"PROF_CPU": "/dev/null"}),
     "relative": (["perl", "-e", "chdir '/'; $i += $_ for 1 .. 3e6; exit 6"], {"PROF_CPU": "cpu.prof"}),
     "umask": (STEADY, {}, {"limits": lambda: os.umask(0o777)}),
 }
-BAD = ["missing", "missing_directory", "below_a_file", "is_a_directory", "name_too_long", "path_too_long", "proc"]
+BAD = ["is_a_directory", "name_too_long", "path_too_long", "proc"]
+BAD_FOLDER = ["missing", "missing_directory", "below_a_file"]
+AS_IT_IS_NOW = "as it is now: "
 
 
-def check_refused(run):
+def check_refused(run, lines=1):
     assert run.returncode == 6 and not run.stuck, run.stderr
     assert run.stdout.startswith(b'{"steady_work"')
-    assert len(run.log) == 1 and run.stderr.count(b"\n") == 1, run.stderr
+    assert len(run.log) == lines and run.stderr.count(b"\n") == lines, run.stderr
     assert run.files() == []
+
+
+def check_folder_refused(run):
+    """A line at the start, and one at the end."""
+    check_refused(run, lines=2)
+    assert AS_IT_IS_NOW in run.log[0] and "not written: cannot create" in run.log[1], run.stderr
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -37,11 +52,50 @@ def test_cannot_be_written(runs, name):
     check_refused(runs[name])
 
 
+@pytest.mark.parametrize("name", BAD_FOLDER)
+def test_folder_cannot_be_written(runs, name):
+    run = runs[name]
+    check_folder_refused(run)
+    variable = "PROF_DIR" if name == "missing_directory" else "PROF_CPU"
+    folder = run.folder / ("stdout" if name == "below_a_file" else "none")
+    assert run.log[0].startswith(f"libprof: {variable}: nothing can be written to '{folder}' {AS_IT_IS_NOW}"), run.log
+
+
+def test_every_kind_that_is_not_written_is_named(runs):
+    """At the start by its variable, a line a folder; at the end in one line. What can be written is."""
+    run = runs["many"]
+    assert run.returncode == 6 and run.files() == ["mutex.prof"], run.files()
+    none, nowhere = run.folder / "none", run.folder / "nowhere"
+    why = "No such file or directory"
+    assert run.log[:2] == [f"libprof: PROF_CPU, PROF_HEAP: nothing can be written to '{none}' {AS_IT_IS_NOW}{why}",
+                           f"libprof: PROF_BLOCK: nothing can be written to '{nowhere}' {AS_IT_IS_NOW}{why}"]
+    assert run.log[2:] == [f"libprof: the CPU, block and heap profiles are not written: cannot create "
+                           f"'{none}/cpu.prof': {why}; cannot create '{nowhere}/block.prof': {why}"]
+    assert runs["missing_directory"].log[1].startswith(
+        "libprof: the CPU, block, mutex, threadcreate, heap and allocs profiles are not written: cannot create ")
+
+
+def test_folder_that_comes_later(runs):
+    run = runs["comes_later"]
+    assert run.returncode == 0 and len(run.log) == 1 and AS_IT_IS_NOW in run.log[0], run.stderr
+    assert run.profile("later/cpu.prof").total > 0
+
+
+def test_folder_is_mentioned_once_for_all_children(runs):
+    run = runs["with_children"]
+    run.check_unharmed()
+    assert len([line for line in run.log if AS_IT_IS_NOW in line]) == 1, run.stderr
+
+
+def test_a_device_needs_no_folder(runs):
+    assert runs["null"].returncode == 6 and runs["null"].stderr == b""
+
+
 def test_cannot_be_written_while_the_program_runs(runs):
-    """A line for a stretch at most."""
+    """A line at the start, and one for a stretch at most."""
     run = runs["missing_switched"]
     run.check_unharmed()
-    assert 1 <= len(run.log) <= 2, run.stderr
+    assert 2 <= len(run.log) <= 3, run.stderr
     assert run.stderr.count(b"\n") == len(run.log)
 
 
@@ -101,7 +155,7 @@ def test_full_keeps_what_was_there(runner, tmpfs):
 
 
 def test_read_only(runner, tmpfs):
-    check_refused(runner.run(STEADY, {"PROF_CPU": f"{tmpfs('read_only', 'ro')}/cpu.prof"}))
+    check_folder_refused(runner.run(STEADY, {"PROF_CPU": f"{tmpfs('read_only', 'ro')}/cpu.prof"}))
 
 
 def test_not_permitted(runner, tmp_path):
@@ -118,7 +172,9 @@ def test_not_permitted(runner, tmp_path):
     reachable = subprocess.run(["cat", conftest.LIBRARY], preexec_fn=become_nobody, capture_output=True).returncode == 0
     if not reachable:
         pytest.skip("the library lies where another user cannot read it")
-    check_refused(runner.run(STEADY, {"PROF_CPU": "/usr/cpu.prof"}, limits=become_nobody))
+    check_folder_refused(runner.run(STEADY, {"PROF_CPU": "/usr/cpu.prof"}, limits=become_nobody))
+    null = runner.run(STEADY, {"PROF_CPU": "/dev/null"}, limits=become_nobody)
+    assert null.returncode == 6 and null.stderr == b"", null.stderr
 
 
 def test_device_is_not_replaced(runner, tmp_path):
