@@ -1,8 +1,10 @@
 #include "preload/wall_sampling.h"
 
 #include <linux/futex.h>
+#include <sys/stat.h>
 #include <time.h>
 
+#include <algorithm>
 #include <atomic>
 
 #include "core/base/clocks.h"
@@ -113,38 +115,82 @@ bool sample(int tid, uint64_t weight_ns) {
   return true;
 }
 
-unsigned list_threads() {
-  unsigned count = 0;
-  for_each_task([&](int tid) {
-    if (count < kMostThreads) g_tids[count++] = tid;
-  });
-  return count;
+// What the kernel says of the number of threads: the links of their folder, two or more than there are threads.
+int64_t task_links() {
+  struct stat st;
+  return raw_syscall(SYS_stat, "/proc/self/task", &st) == 0 ? static_cast<int64_t>(st.st_nlink) : 0;
 }
 
-// One after the other, a period apart. What was missed is made up for at once; where that is more than a turn (a machine that was asleep,
+// The threads at one moment, in the kernel's order; and how many there are later, for the price of one system call.
+struct Listed {
+  unsigned count = 0;  // of those in g_tids
+  int64_t all = 0;
+  int64_t links = 0;
+
+  int64_t present() const { return std::max<int64_t>(all + task_links() - links, 1); }
+  // Of the one after `tid`: who looks from there on has looked at all alike, however often the list is made. Where that one has
+  // ended, by number, as threads are numbered and listed in the order of their beginnings.
+  unsigned place_after(int tid) const {
+    for (unsigned i = 0; i < count; ++i) {
+      if (g_tids[i] == tid) return i + 1;
+    }
+    for (unsigned i = 0; i < count; ++i) {
+      if (g_tids[i] > tid) return i;
+    }
+    return 0;
+  }
+};
+
+Listed list_threads() {
+  Listed listed;
+  for_each_task([&](int tid) {
+    if (listed.count < kMostThreads) g_tids[listed.count++] = tid;
+    ++listed.all;
+  });
+  listed.links = task_links();
+  return listed;
+}
+
+void note_threads(int64_t present) {
+  std::atomic<uint32_t>& most = region_root<EventRecord>(Root::events)->wall_most_threads;
+  if (present > most.load(std::memory_order_relaxed)) {
+    most.store(static_cast<uint32_t>(present), std::memory_order_relaxed);
+  }
+}
+
+// One after the other, a period apart. A look stands for a period of all threads that there are at that moment, so that the sum is
+// right in the middle of a turn too. What was missed is made up for at once; where that is more than a turn (a machine that was asleep,
 // more looks than there is time for), each look of the next turn stands for its part of it.
 void run() {
   int64_t next = clock_ns(CLOCK_MONOTONIC);
+  int last = 0;
   while (is_on()) {
-    const unsigned threads = list_threads();
-    const int64_t turn_ns = threads * g_period_ns;
+    const Listed threads = list_threads();
+    const unsigned start = threads.place_after(last);
     const int64_t late_ns = clock_ns(CLOCK_MONOTONIC) - next;
-    const int64_t missed_ns = late_ns > turn_ns ? late_ns : 0;
+    const int64_t missed_ns = late_ns > threads.all * g_period_ns ? late_ns : 0;
     next += missed_ns;
     unsigned seen = 0;
-    for (unsigned i = 0; i < threads && is_on(); ++i) {
+    // Threads that began meanwhile have their turn in the next list; where they are many, at once.
+    bool is_outgrown = false;
+    for (unsigned i = 0; i < threads.count && is_on() && !is_outgrown; ++i) {
       next += g_period_ns;
       sleep_until(next);
       if (!is_on()) break;
       take_answers();
-      if (sample(g_tids[i], static_cast<uint64_t>(turn_ns + missed_ns))) {
+      const int64_t present = threads.present();
+      note_threads(present);
+      last = g_tids[(start + i) % threads.count];
+      if (sample(last, static_cast<uint64_t>(present * g_period_ns + missed_ns))) {
         ++seen;
       } else {
         next -= g_period_ns;
       }
+      is_outgrown = present > threads.all + threads.all / 4;
+      if (is_outgrown) next -= missed_ns / threads.count * (threads.count - i - 1);
     }
     // The others have ended (each by a bare exit, or seccomp's): so does this one, or the process would not. Or they cannot be listed.
-    if (seen == 0) break;
+    if (seen == 0 && !is_outgrown) break;
   }
   // What is still to be answered counts all the same.
   for (unsigned i = 0; i < g_asked_count; ++i) {

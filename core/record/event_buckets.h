@@ -23,8 +23,9 @@ struct EventBucket {
 // Root::events
 struct EventRecord {
   int64_t wall_period_ns;
-  int64_t wall_start_ns;          // CLOCK_MONOTONIC; 0: it is not sampled
-  std::atomic<uint32_t> is_used;  // 0: there is no bucket yet
+  int64_t wall_start_ns;                    // CLOCK_MONOTONIC; 0: it is not sampled
+  std::atomic<uint32_t> wall_most_threads;  // at one moment: the looks were at all in turn
+  std::atomic<uint32_t> is_used;            // 0: there is no bucket yet
   std::atomic<Ref> heads[kEventHeads];
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <cstdio>
 #include <iterator>
 #include <map>
 #include <tuple>
@@ -76,6 +77,24 @@ void leave_out_operator_new(const Profile& profile, std::vector<uint32_t>* frame
     ++leaves;
   }
   frames->erase(frames->begin(), frames->begin() + static_cast<ptrdiff_t>(leaves));
+}
+
+std::string seconds_text(uint64_t ns) {
+  char text[32];
+  snprintf(text, sizeof(text), "%.3g s", static_cast<double>(ns) / 1e9);
+  return text;
+}
+
+// The looks are at all threads in turn: where a turn is long, what the profile says of a single thread rests on a few looks or none.
+std::vector<std::string> wall_comments(const Snapshot& snapshot) {
+  constexpr uint64_t kLongNs = 1'000'000'000;
+  const uint64_t turn_ns = snapshot.wall_most_threads * snapshot.wall_period_ns;
+  const bool is_incomplete = snapshot.wall_most_threads > 1 && turn_ns > snapshot.wall_duration_ns;
+  if (turn_ns <= kLongNs && !is_incomplete) return {};
+  std::string text = "each thread was looked at every " + seconds_text(turn_ns) + ", when there were " +
+                     std::to_string(snapshot.wall_most_threads) + " (PROF_WALL_HZ looks a second at all in turn)";
+  if (is_incomplete) text += "; the profile ends before all were";
+  return {text};
 }
 
 }  // namespace
@@ -253,7 +272,7 @@ Profile build_wall_profile(const Snapshot& snapshot, const ModuleMap& modules, S
     profile.samples.push_back(std::move(sample));
   }
   locations.finish();
-  add_comments(snapshot, ProfileKind::wall, {}, &profile);
+  add_comments(snapshot, ProfileKind::wall, wall_comments(snapshot), &profile);
   return profile;
 }
 

@@ -104,6 +104,7 @@ struct Snapshot {
   std::vector<EventSample> events;
   uint64_t wall_period_ns = 0;  // 0: it is not sampled
   uint64_t wall_duration_ns = 0;
+  uint32_t wall_most_threads = 0;     // at one moment
   std::vector<ThreadSample> threads;  // all, where their stacks were asked for
 };
 

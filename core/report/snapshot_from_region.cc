@@ -137,6 +137,7 @@ void add_events(const RegionView& region, Stacks* stacks, Snapshot* snapshot) {
   if (record == nullptr) return;
   snapshot->wall_period_ns = static_cast<uint64_t>(record->wall_period_ns);
   snapshot->wall_duration_ns = static_cast<uint64_t>(clock_ns(CLOCK_MONOTONIC) - record->wall_start_ns);
+  snapshot->wall_most_threads = record->wall_most_threads.load(std::memory_order_relaxed);
   if (record->is_used.load(std::memory_order_acquire) == 0) return;
   for (const auto& head : record->heads) {
     unsigned chain = 0;

@@ -32,6 +32,8 @@ BAD = {
 }
 BAD_CASES = [(name, value) for name, values in BAD.items() for value in values]
 GOOD_RATES = ["1", "10000"]
+MANY = 1000
+MANY_LINE = Line()
 LINES = {name: Line() for name in ("everywhere", "alone")}
 
 
@@ -63,6 +65,8 @@ def RUNS():
     for name, line in LINES.items():
         runs[name] = (["waits_everywhere"], rate(1000), {"cores": 2, "stdin": line.path, "during": waits_a_while(line),
                                                          "timeout": PATIENCE, "preload": name != "alone"})
+    runs["many"] = (["many_threads", MANY], rate(100), {"cores": 2, "stdin": MANY_LINE.path, "during": waits_a_while(MANY_LINE),
+                                                        "timeout": PATIENCE})
     for name, value in BAD_CASES:
         runs[f"bad {name} {value}"] = (STEADY, {"PROF_CPU": None} | (SETTINGS if name != "PROF_WALL" else {})
                                        | {name: value})
@@ -223,6 +227,21 @@ def test_every_kind_of_call(runs):
         assert count >= 5 and there >= least * wall, (name, profile.describe())
     _, wall = profile.of(thread=MAIN)
     assert profile.of("waits_in_main", thread=MAIN, states=("read",))[1] >= .6 * wall, profile.describe()
+
+
+def test_more_threads_than_looks(runs):
+    """Of 1000 threads that begin one after the other, and are looked at for half a turn: their number stands for all of their
+    time, and the profile says how seldom each was looked at."""
+    run = runs["many"]
+    run.check_unharmed()
+    profile = read(run.folder / "wall.prof", 100)
+    # Half a second is for when they begin and end.
+    assert .8 * MANY * (profile.seconds - .5) <= profile.wall / 1e9 <= 1.05 * (MANY + 1) * profile.seconds, (
+        profile.seconds, profile.wall)
+    (comment,) = [comment for comment in profile.comments if "was looked at every" in comment]
+    assert comment.startswith(f"each thread was looked at every 10 s, when there were {MANY + 1} "), comment
+    assert comment.endswith("the profile ends before all were"), comment
+    assert not [comment for comment in read(runs[100].folder / "wall.prof", 100).comments if "looked at" in comment]
 
 
 def test_default_rate(runs):

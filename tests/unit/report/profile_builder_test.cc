@@ -179,6 +179,25 @@ Profile build_heap(const Snapshot& snapshot, HeapView view = HeapView::heap) {
 
 }  // namespace
 
+Test(profile_builder, a_wall_profile_says_how_seldom_a_thread_was_looked_at) {
+  Snapshot snapshot = heap_snapshot(1);
+  snapshot.wall_period_ns = 10'000'000;
+  Symbolizer symbolizer(getpid());
+  const auto comment_of = [&](uint32_t threads, uint64_t duration_ns) {
+    snapshot.wall_most_threads = threads;
+    snapshot.wall_duration_ns = duration_ns;
+    const auto comments = build_wall_profile(snapshot, ModuleMap::of_process(getpid()), &symbolizer).comments;
+    return comments.size() > 1 ? comments[1] : std::string();
+  };
+  cr_assert_eq(comment_of(100, 60'000'000'000), "");
+  cr_assert_eq(comment_of(1, 1'000'000), "");
+  cr_assert(
+      comment_of(250, 60'000'000'000).starts_with("each thread was looked at every 2.5 s, when there were 250 ("));
+  cr_assert_not(comment_of(250, 60'000'000'000).ends_with("before all were"));
+  cr_assert(comment_of(50, 300'000'000).starts_with("each thread was looked at every 0.5 s, when there were 50 ("));
+  cr_assert(comment_of(50, 300'000'000).ends_with("; the profile ends before all were"));
+}
+
 Test(profile_builder, heap_types_never_change) {
   for (const HeapView view : {HeapView::heap, HeapView::allocs, HeapView::peak}) {
     const Profile p = build_heap(heap_snapshot(524'288), view);
