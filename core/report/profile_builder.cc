@@ -85,6 +85,12 @@ std::string seconds_text(uint64_t ns) {
   return text;
 }
 
+// They are in no value, which would fall when they end, and of which idle pools would be the most.
+std::string waits_now_text(const Snapshot& snapshot) {
+  return "waits still going on, not in the values: " + std::to_string(snapshot.waits_now) + ", the longest for " +
+         seconds_text(static_cast<uint64_t>(snapshot.longest_wait_now_ns));
+}
+
 // The looks are at all threads in turn: where a turn is long, what the profile says of a single thread rests on a few looks or none.
 std::vector<std::string> wall_comments(const Snapshot& snapshot) {
   constexpr uint64_t kLongNs = 1'000'000'000;
@@ -238,6 +244,7 @@ Profile build_event_profile(const Snapshot& snapshot, ProfileKind profile_kind, 
     comments.push_back("threads created: " + std::to_string(all) +
                        ", of which alive: " + std::to_string(all - std::min(ended, all)));
   }
+  if (kind == EventKind::block && snapshot.waits_now != 0) comments.push_back(waits_now_text(snapshot));
   add_comments(snapshot, profile_kind, comments, &profile);
   return profile;
 }

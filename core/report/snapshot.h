@@ -102,6 +102,8 @@ struct Snapshot {
   } heap;
 
   std::vector<EventSample> events;
+  unsigned waits_now = 0;  // that go on
+  int64_t longest_wait_now_ns = 0;
   uint64_t wall_period_ns = 0;  // 0: it is not sampled
   uint64_t wall_duration_ns = 0;
   uint32_t wall_most_threads = 0;     // at one moment

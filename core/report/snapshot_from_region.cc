@@ -178,6 +178,28 @@ void add_threads(const RegionView& region, uint32_t number, Stacks* stacks, Snap
             [](const ThreadSample& a, const ThreadSample& b) { return a.tid < b.tid; });
 }
 
+// A thread may begin or end a wait while its note is read, here or by whoever copied the region: `kind` is written last at the
+// beginning and first at the end, and what is torn all the same is the time of a wait that begins just now.
+void add_waits_now(const RegionView& region, Snapshot* snapshot) {
+  const auto* table = region.root<ThreadTable>(Root::threads);
+  if (table == nullptr) return;
+  const int64_t now = clock_ns(CLOCK_MONOTONIC);
+  unsigned chain = 0;
+  for (Ref ref = table->all.load(std::memory_order_acquire); ref != 0 && ++chain < kMaxChain;) {
+    const auto* slot = region.at<ThreadSlot>(ref);
+    if (slot == nullptr) break;
+    for (const WaitNote& note : slot->notes) {
+      if (note.kind.load(std::memory_order_acquire) == WaitKind::none) continue;
+      const int64_t waited = now - note.since_ns;
+      std::atomic_thread_fence(std::memory_order_acquire);
+      if (note.kind.load(std::memory_order_relaxed) == WaitKind::none) continue;
+      ++snapshot->waits_now;
+      snapshot->longest_wait_now_ns = std::max(snapshot->longest_wait_now_ns, waited);
+    }
+    ref = slot->next;
+  }
+}
+
 void add_unloaded(const RegionView& region, Snapshot* snapshot) {
   const auto* table = region.root<ModuleTable>(Root::modules);
   unsigned chain = 0;
@@ -231,6 +253,7 @@ Snapshot snapshot_from_region(const RegionView& region, const SnapshotParts& par
   if (!parts.cumulative) return snapshot;
   add_heap(region, &stacks, &snapshot);
   add_events(region, &stacks, &snapshot);
+  add_waits_now(region, &snapshot);
   add_threads(region, parts.views, &stacks, &snapshot);
   return snapshot;
 }

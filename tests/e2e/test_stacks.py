@@ -11,6 +11,7 @@ import time
 import pytest
 
 import pprof
+import waits
 
 SETTINGS = {"PROF_CPU": None, "PROF_STACKS": "{folder}/stacks.prof"}
 STEADY = ["steady", .02, 6]
@@ -336,6 +337,10 @@ def test_files(runs):
     assert sorted(path.name for path in run.folder.iterdir()) == ["stderr", "stdout"] and run.stderr == b""
 
 
+def waits_still_going_on(path):
+    return [comment for comment in waits.read(path).comments if comment.startswith("waits still going on")]
+
+
 def test_beside_other_kinds(runs):
     """The signal is for all of them, and each has its own numbers and names."""
     run = runs["beside"]
@@ -343,6 +348,12 @@ def test_beside_other_kinds(runs):
     for number in (1, 2):
         for kind in ("heap", "block", "wall"):
             assert (run.folder / f"{kind}.{number}.prof").exists(), run.files()
+    # What waits at that moment is in no value of the block profile, but its comment counts it. None is left at the end.
+    for name in ("block.1.prof", "block.2.prof"):
+        (comment,) = waits_still_going_on(run.folder / name)
+        count, longest = re.fullmatch(r"waits still going on, not in the values: (\d+), the longest for (\S+) s", comment).groups()
+        assert int(count) >= len(TIMED) and float(longest) > .1, comment
+    assert not waits_still_going_on(run.folder / "block.prof")
     assert not {"stacks.prof", "stacks.txt"} & {path.name for path in run.folder.iterdir()}
 
 

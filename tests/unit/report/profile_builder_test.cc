@@ -179,6 +179,21 @@ Profile build_heap(const Snapshot& snapshot, HeapView view = HeapView::heap) {
 
 }  // namespace
 
+Test(profile_builder, waits_that_go_on_are_a_comment_of_the_block_profile) {
+  Snapshot snapshot = heap_snapshot(1);
+  Symbolizer symbolizer(getpid());
+  const auto comments_of = [&](ProfileKind kind) {
+    return build_event_profile(snapshot, kind, ModuleMap::of_process(getpid()), &symbolizer).comments;
+  };
+  cr_assert_eq(comments_of(ProfileKind::block).size(), 1u, "the program's only");
+  snapshot.waits_now = 3;
+  snapshot.longest_wait_now_ns = 1'900'000'000;
+  const std::vector<std::string> comments = comments_of(ProfileKind::block);
+  cr_assert_eq(comments.size(), 2u);
+  cr_assert_eq(comments[1], "waits still going on, not in the values: 3, the longest for 1.9 s");
+  cr_assert_eq(comments_of(ProfileKind::mutex).size(), 1u);
+}
+
 Test(profile_builder, a_wall_profile_says_how_seldom_a_thread_was_looked_at) {
   Snapshot snapshot = heap_snapshot(1);
   snapshot.wall_period_ns = 10'000'000;
