@@ -109,7 +109,10 @@ def test_rules_are_libdws(compared):
                  if figures["disagreements"]}
     assert not differing
     refused = {path for path, figures in compared.items() if figures["refused"]}
-    assert {os.path.basename(path).split(".so")[0] + ".so" for path in refused} <= REFUSED.keys()
+    print("refused by libdw:", {path: compared[path]["refused"] for path in refused})
+    # Others' binaries under /usr may have more of it: NVIDIA's have CIEs that restore registers, to nothing.
+    assert sum(compared[path]["refused"] for path in refused) < 100
+    assert ALL or {os.path.basename(path).split(".so")[0] + ".so" for path in refused} <= REFUSED.keys()
 
 
 def test_what_a_rule_cannot_hold(compared):

@@ -104,7 +104,10 @@ void LibdwTables::read_entries() {
 
 bool LibdwTables::row_at(uint64_t address, TableRow* row) const {
   Dwarf_Frame* frame = nullptr;
-  if (dwarf_cfi_addrframe(cfi_, address, &frame) != 0) return false;
+  if (dwarf_cfi_addrframe(cfi_, address, &frame) != 0) {
+    row->is_refused = strcmp(dwarf_errmsg(-1), "invalid CFI section") == 0;  // its numbers are not public
+    return false;
+  }
   row->frame = std::shared_ptr<Dwarf_Frame>(frame, free);
   Dwarf_Addr start = 0;
   Dwarf_Addr end = 0;

@@ -19,6 +19,7 @@ struct TableRow {
   uint64_t start = 0;
   uint64_t end = 0;
   bool is_signal_frame = false;
+  bool is_refused = false;
   std::shared_ptr<Dwarf_Frame> frame;
 };
 
@@ -32,7 +33,7 @@ class LibdwTables {
 
   // Every entry that describes code, by address.
   const std::vector<TableEntry>& entries() const { return entries_; }
-  // False: nothing describes the address.
+  // False: nothing describes the address, or what does is invalid to libdw: no frame then, but is_refused is set.
   bool row_at(uint64_t address, TableRow* row) const;
 
  private:
