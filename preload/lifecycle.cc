@@ -325,7 +325,8 @@ __attribute__((destructor)) void stop() {
   std::vector<std::string> notes;
   const bool cpu = g_config.kinds.has(ProfileKind::cpu);
   const unsigned unsampled = cpu ? count_unsampled_threads() : 0;
-  if (unsampled != 0) notes.push_back("threads that were not sampled (made past libprof): " + std::to_string(unsampled));
+  if (unsampled != 0)
+    notes.push_back("threads that were not sampled (made past libprof): " + std::to_string(unsampled));
   const bool was_on = cpu && cpu_sampling_stop();
   cpu_sampling_leave();
   heap_sampling_stop();

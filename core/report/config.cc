@@ -228,7 +228,8 @@ Config config_from_environment(const char* const* environment) {
   }
   // They are written at its signal and at no other time.
   if (config.kinds.has(ProfileKind::stacks) && config.snapshot_signal == 0) {
-    LogLine(LogLevel::warn) << "PROF_STACKS: nothing would ever be written, as PROF_SIGNAL=0 leaves it no signal (no stacks)";
+    LogLine(LogLevel::warn)
+        << "PROF_STACKS: nothing would ever be written, as PROF_SIGNAL=0 leaves it no signal (no stacks)";
     config.kinds = config.kinds.without(KindSet(ProfileKind::stacks));
   }
   return config;

@@ -8,7 +8,8 @@
 namespace prof {
 
 struct CodeObject {
-  uint64_t start = 0;  // of its mapping, or of the segment with the tables: [start, end) is readable as long as it is loaded
+  uint64_t start =
+      0;  // of its mapping, or of the segment with the tables: [start, end) is readable as long as it is loaded
   uint64_t end = 0;
   uint64_t eh_frame_hdr = 0;  // address of PT_GNU_EH_FRAME's contents
 };

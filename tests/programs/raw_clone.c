@@ -42,7 +42,8 @@ int main(int argc, char **argv) {
   raise(SIGUSR1);
   uint64_t second = main_work(wanted_ns / 2);
   int seen;
-  while (!is_left && (seen = __atomic_load_n(&alive, __ATOMIC_ACQUIRE)) != 0) syscall(SYS_futex, &alive, FUTEX_WAIT, seen, NULL);
+  while (!is_left && (seen = __atomic_load_n(&alive, __ATOMIC_ACQUIRE)) != 0)
+    syscall(SYS_futex, &alive, FUTEX_WAIT, seen, NULL);
   printf("{\"untracked_work\": %llu, \"main_work\": %llu}\n", (unsigned long long)untracked_ns,
          (unsigned long long)(first + second));
 }
