@@ -25,7 +25,7 @@ struct WalkedFrame {
   uint64_t pc;  // as pc_word() has it
   uint64_t sp;
   uint64_t bp;
-  uint64_t caller_bp_at;                           // where the caller's bp was read; or one of the words below
+  uint64_t caller_bp_at;                                // where the caller's bp was read; or one of the words below
   [[no_unique_address]] ReturnPlace return_place = {};  // of x86-64 it takes no room
 
   // Whether it is a return address stands in the top bit. Addresses that have this bit themselves, of broken stacks, are one word: no
