@@ -147,7 +147,8 @@ class Comparison {
     const RuleOfRange found = rule_in_object(&bytes_, pc, lookup);
     last_ = found.rule;
     ++rules_;
-    const CallerFrame table = frame_of_table(row.frame.get(), pc);
+    // What depends on the address depends on the one that is looked up, which rules are kept by.
+    const CallerFrame table = frame_of_table(row.frame.get(), lookup);
     const bool may_be_signal_return = row.is_signal_frame || address + pc_distance == entry.end;
     const bool is_signal_return = may_be_signal_return && elf_.is_signal_return(pc);
     if (const char* wrong = rule_problem(found.rule, table, is_signal_return, row.is_signal_frame)) {
@@ -195,18 +196,18 @@ class Comparison {
     return ((table.cfa.registers | table.bp.address.registers) & kPc) != 0;
   }
 
-  // What is said of the neighbouring addresses. An entry's last byte is left out on purpose (core/unwind/rule_from_tables.cc).
+  // What is said of the neighbouring addresses. An entry's last byte is in no range on purpose (core/unwind/rule_from_tables.cc).
   const char* range_problem(const RuleOfRange& found, const TableRow& row, uint64_t lookup, bool has_no_range,
                             bool may_have_none, const TableEntry& entry) const {
     if (found.start == found.end) {
-      if (may_have_none || row.end - row.start == 1) return nullptr;
+      if (may_have_none || row.end - row.start == 1 || lookup + 1 == entry.end + elf_.bias()) return nullptr;
       return "no range";
     }
     if (has_no_range) return "a range where there is none";
     if (found.start != row.start + elf_.bias()) return "another start of the range";
     const uint64_t expected = (row.end == entry.end ? row.end - 1 : row.end) + elf_.bias();
     if (found.end != expected) return "another end of the range";
-    if (lookup >= found.end && lookup + 1 != entry.end + elf_.bias()) return "a range without its address";
+    if (lookup >= found.end) return "a range without its address";
     return nullptr;
   }
 
