@@ -35,7 +35,7 @@ VARIANTS = {
 FILES = {"block": ("block", waits.read), "mutex": ("mutex", waits.read), "threadcreate": ("thread", waits.read_threads),
          "cpu": ("cpu", pprof.read), "heap": ("heap", heap.read),
          "allocs": ("allocs", functools.partial(heap.read, default="alloc_space"))}
-# The last: of redis, whose jemalloc makes its threads by a pthread_create that it has looked up behind us.
+# Past libprof: of redis, whose jemalloc makes its threads by a pthread_create that it has looked up behind us.
 COMMENTS = ("program: ", "threads created: ", "waits of threads that were made past libprof",
             "waits still going on, not in the values")
 
