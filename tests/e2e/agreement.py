@@ -3,6 +3,8 @@
 import contextlib
 import json
 import os
+import pathlib
+import shutil
 import subprocess
 
 import pprof
@@ -68,7 +70,11 @@ def run(folder, command, by, libgcc=True):
 def run_redis(folder, seconds, by):
     """redis-server, kept busy for so long by redis-benchmark, which is not looked at."""
     port = str(servers.free_port())
-    server = subprocess.Popen(["redis-server", "--port", port, "--save", "", "--appendonly", "no"], cwd=folder,
+    # redis-tools brings the server too: what the program is called decides what it is.
+    program = pathlib.Path(folder) / "redis-server"
+    if not program.exists():
+        program.symlink_to(shutil.which("redis-check-rdb"))
+    server = subprocess.Popen([str(program), "--port", port, "--save", "", "--appendonly", "no"], cwd=folder,
                               env=environment(folder, by), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         ask = ["redis-cli", "-p", port]

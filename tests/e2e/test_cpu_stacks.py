@@ -160,7 +160,11 @@ def test_100000_frames(runs, name, frames):
     run = runs[name]
     profile = run.profile()
     assert run.result["reached"] == 1
-    assert profile.count("bottom_work") >= .98 * profile.total, profile.describe()
+    # At its end bottom_work asks for the time: where one frame is all that is kept, the vdso's is it. The descent is over in some
+    # milliseconds: two ticks.
+    in_vdso = sum(s.count for s in profile.samples if s.leaf_file == "[vdso]" and not s.has("bottom_work"))
+    assert profile.count("bottom_work") + in_vdso >= profile.total - 2 - profile.total // 100, profile.describe()
+    assert in_vdso <= .1 * profile.total and (in_vdso == 0 or frames == 1), profile.describe()
     deep = [s for s in profile.samples if s.leaf == "bottom_work"]
     assert deep and all(s.truncated for s in deep), profile.describe()
     assert all(len(s.functions) == frames + 1 for s in deep), {len(s.functions) for s in deep}
