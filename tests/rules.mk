@@ -16,7 +16,7 @@ $(BUILD)/table_rules: $(ORACLE) $(RECORD)
 STEPPED := plain:-O0 optimized:-O2 with_frame_pointer:-O2,-fno-omit-frame-pointer small:-Os \
   fastest:-O3,-fstack-protector-all,-fstack-clash-protection
 STEPPED_OBJECTS := $(foreach v,$(STEPPED),$(BUILD)/obj/tests/stepped_$(firstword $(subst :, ,$(v))).o)
-$(STEPPED_OBJECTS): $(BUILD)/obj/tests/stepped_%.o: tests/unit/unwind/stepped_functions.cc tests/unit/unwind/stepped_functions.h Makefile
+$(STEPPED_OBJECTS): $(BUILD)/obj/tests/stepped_%.o: tests/unit/unwind/stepped_functions.cc tests/unit/unwind/stepped_functions.h tests/rules.mk
 	@mkdir -p $(@D)
 	@$(CXX) $(FLAGS) -DSTEPPED=$* $(subst $(comma), ,$(patsubst $*:%,%,$(filter $*:%,$(STEPPED)))) -c -o $@ $<
 $(BUILD)/unit/unwind/stepping_test: tests/unit/unwind/stepper.cc $(STEPPED_OBJECTS)
