@@ -95,6 +95,9 @@ bool take_note(const ThreadSlot& slot, uint64_t sp, ThreadView* seen) {
 
 bool is_gone(long error) { return error == 0 || error == -ENOENT || error == -ESRCH; }
 
+// A signal of number 0 is not sent, only tried.
+bool has_ended(int tid) { return raw_syscall(SYS_tgkill, raw_syscall(SYS_getpid), tid, 0) == -ESRCH; }
+
 // Where it sleeps, if it still does after its stack was walked.
 Looked look_from_outside(int tid, const ThreadSlot* slot, unsigned depth, LookRoom* room, ThreadView* seen) {
   constexpr int kTries = 3;
@@ -171,7 +174,7 @@ Looked look_at(int tid, ThreadSlot* slot, unsigned depth, LookRoom* room, Thread
   if (result != Looked::asked) return result;
   const bool is_asked_already = slot != nullptr && look_of(slot, *room)->has_timer != 0;
   if (is_asked_already) return Looked::asked;
-  if (slot == nullptr || !ask(tid, slot, *room)) return Looked::unreachable;
+  if (slot == nullptr || !ask(tid, slot, *room)) return has_ended(tid) ? Looked::gone : Looked::unreachable;
   return Looked::asked;
 }
 

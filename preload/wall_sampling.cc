@@ -96,6 +96,8 @@ Asked* asked_of(int tid) {
 // False: it is gone, and its sample is the next one's.
 bool sample(int tid, uint64_t weight_ns) {
   ThreadSlot* slot = find_slot(tid);
+  // First: a thread that ends while it is looked at has no name afterwards.
+  const Ref name = name_of_thread(tid);
   ThreadView view = {0, kStateNotReached, 0};
   const Looked looked = look_at(tid, slot, g_depth, &g_room, &view);
   if (looked == Looked::gone) return false;
@@ -106,12 +108,12 @@ bool sample(int tid, uint64_t weight_ns) {
       return true;
     }
     if (g_asked_count < kMostAsked) {
-      g_asked[g_asked_count++] = {tid, name_of_thread(tid), slot, clock_ns(CLOCK_MONOTONIC), 1, weight_ns};
+      g_asked[g_asked_count++] = {tid, name, slot, clock_ns(CLOCK_MONOTONIC), 1, weight_ns};
       return true;
     }
     look_is_over(slot, g_room);
   }
-  count(name_of_thread(tid), view, 1, weight_ns);
+  count(name, view, 1, weight_ns);
   return true;
 }
 
