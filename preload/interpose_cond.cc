@@ -13,6 +13,7 @@
 #include <threads.h>
 
 #include "preload/lock_words.h"
+#include "preload/normal_mutex.h"
 #include "preload/real_symbols.h"
 #include "preload/wait_sampling.h"
 
@@ -23,13 +24,16 @@ namespace real = prof::real;
 namespace {
 
 const pthread_cond_t* inner(const cnd_t* condition) { return reinterpret_cast<const pthread_cond_t*>(condition); }
+const pthread_mutex_t* inner(const mtx_t* mutex) { return reinterpret_cast<const pthread_mutex_t*>(mutex); }
+const pthread_mutex_t* inner(const pthread_mutex_t* mutex) { return mutex; }
 
 bool did_wait(int result) { return result == 0 || result == ETIMEDOUT || result == EOWNERDEAD; }
 bool did_wait_c11(int result) { return result == thrd_success || result == thrd_timedout; }
 
-template <typename Call, typename DidWait>
-inline int wait_on(const void* condition, const void* mutex, Call call, DidWait counts) {
-  if (prof::may_be_waited_for(mutex)) prof::unlock_is_over(prof::unlock_begins(mutex));
+template <typename Mutex, typename Call, typename DidWait>
+inline int wait_on(const void* condition, const Mutex* mutex, Call call, DidWait counts) {
+  if (prof::may_be_waited_for(mutex) || prof::is_slept_on(inner(mutex)))
+    prof::unlock_is_over(prof::unlock_begins(mutex));
   return prof::waited(prof::WaitKind::condition, condition, call, counts, mutex);
 }
 

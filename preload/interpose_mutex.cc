@@ -1,13 +1,15 @@
 // Mutexes, pthread's and C11's: the real calls, with waits handed over. Callable at any time.
 //
-// A mutex that is free goes straight to the real lock: one look at a word more. One that is held is tried once more first, since
-// the look may mean something else (a recursive lock): what does not come back with EBUSY did not wait.
+// A normal mutex is taken and given free here (normal_mutex.h); the real call comes in where somebody waits. Of the other kinds one that
+// is free goes straight to the real lock: one look at a word more. One that is held is tried once more first, since the look may mean
+// something else (a recursive lock): what does not come back with EBUSY did not wait.
 
 #include <errno.h>
 #include <pthread.h>
 #include <threads.h>
 
 #include "preload/lock_words.h"
+#include "preload/normal_mutex.h"
 #include "preload/real_locks.h"
 #include "preload/real_symbols.h"
 #include "preload/wait_sampling.h"
@@ -38,6 +40,11 @@ __attribute__((noinline)) int lock_held(pthread_mutex_t* mutex, Call call) {
   return prof::waited(WaitKind::mutex, mutex, call, did_wait);
 }
 
+__attribute__((noinline)) int lock_held_normal(pthread_mutex_t* mutex) {
+  return prof::waited(
+      WaitKind::mutex, mutex, [mutex] { return g_real_locks.mutex_lock(mutex); }, did_wait);
+}
+
 template <typename Call>
 __attribute__((noinline)) int lock_held_c11(mtx_t* mutex, Call call) {
   const int result = mtx_trylock(mutex);
@@ -54,9 +61,19 @@ __attribute__((noinline)) int unlock_waited_for(pthread_mutex_t* mutex, Call cal
   return result;
 }
 
+// Who sleeps is woken before anything else.
+__attribute__((noinline)) int normal_is_released(pthread_mutex_t* mutex, bool is_slept_on) {
+  const int64_t now = prof::wait_clock();
+  if (is_slept_on) prof::wake_one(mutex);
+  prof::unlock_is_over(prof::released(mutex, now));
+  return 0;
+}
+
 }  // namespace
 
 EXPORTED int pthread_mutex_lock(pthread_mutex_t* mutex) noexcept {
+  if (prof::is_normal(mutex)) [[likely]]
+    return prof::take_normal(mutex) ? 0 : lock_held_normal(mutex);
   if (is_free(mutex)) [[likely]]
     return g_real_locks.mutex_lock(mutex);
   return lock_held(mutex, [mutex] { return g_real_locks.mutex_lock(mutex); });
@@ -76,6 +93,11 @@ EXPORTED int pthread_mutex_clocklock(pthread_mutex_t* mutex, clockid_t clock, co
 }
 
 EXPORTED int pthread_mutex_unlock(pthread_mutex_t* mutex) noexcept {
+  if (prof::is_normal(mutex)) [[likely]] {
+    const bool is_noted = prof::may_be_waited_for(mutex);  // now: it may be gone afterwards
+    const bool is_slept_on = prof::release_normal(mutex);
+    return !is_slept_on && !is_noted ? 0 : normal_is_released(mutex, is_slept_on);
+  }
   if (!prof::may_be_waited_for(mutex)) [[likely]]
     return g_real_locks.mutex_unlock(mutex);
   return unlock_waited_for(mutex, [mutex] { return g_real_locks.mutex_unlock(mutex); });
@@ -93,5 +115,6 @@ EXPORTED int mtx_timedlock(mtx_t* mutex, const struct timespec* until) {
 
 EXPORTED int mtx_unlock(mtx_t* mutex) {
   const auto call = [mutex] { return real::mtx_unlock()(mutex); };
-  return prof::may_be_waited_for(mutex) ? unlock_waited_for(inner(mutex), call) : call();
+  const bool is_waited_for = prof::may_be_waited_for(mutex) || prof::is_slept_on(inner(mutex));
+  return is_waited_for ? unlock_waited_for(inner(mutex), call) : call();
 }

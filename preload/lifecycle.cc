@@ -37,6 +37,7 @@
 #include "preload/heap_sampling.h"
 #include "preload/helper_thread.h"
 #include "preload/mapped_memory.h"
+#include "preload/normal_mutex.h"
 #include "preload/program_malloc.h"
 #include "preload/real_symbols.h"
 #include "preload/reporter.h"
@@ -302,6 +303,7 @@ bool begin() {
     }
     if (g_config.heap_mmap) mapped_memory_start();
   }
+  if (has_waits()) normal_mutex_start();
   pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
   uint64_t low;
   uint64_t high;

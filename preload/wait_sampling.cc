@@ -7,6 +7,7 @@
 #include "core/record/event_buckets.h"
 #include "core/record/loss_counters.h"
 #include "preload/fork_flag.h"
+#include "preload/normal_mutex.h"
 #include "preload/own_stack.h"
 #include "preload/thread_clock.h"
 
@@ -21,12 +22,11 @@ WaitSettings g_settings;
 
 bool is_on() { return g_on.load(std::memory_order_acquire) && fork_flag_holds(); }
 
-int64_t now_ns() { return clock_ns(CLOCK_MONOTONIC); }
-
 // Uniform in [0, 2^32). xorshift32 (Marsaglia 2003).
 uint32_t next_random(ThreadSlot* slot) {
   uint32_t x = slot->random;
-  if (x == 0) x = static_cast<uint32_t>(signal_value_of(*slot) * 0x9e37'79b1) ^ static_cast<uint32_t>(now_ns()) ^ 1u;
+  if (x == 0)
+    x = static_cast<uint32_t>(signal_value_of(*slot) * 0x9e37'79b1) ^ static_cast<uint32_t>(wait_clock()) ^ 1u;
   x ^= x << 13;
   x ^= x >> 17;
   x ^= x << 5;
@@ -53,8 +53,9 @@ void count_block(ThreadSlot* slot, Ref stack, WaitKind wait, int64_t waited_ns) 
   count(EventKind::block, stack, detail, 1 / chance, static_cast<uint64_t>(rate));
 }
 
-void leave(WaitNote* note) {
-  if (note->entry != 0) wait_ends(note->entry, note->since_ns);
+// has_it_at: when it got its mutex; 0: it gave up, or another kind of lock.
+void leave(WaitNote* note, int64_t has_it_at) {
+  if (note->entry != 0) wait_ends(note->entry, note->since_ns, has_it_at);
   note->entry = 0;
   note->kind.store(WaitKind::none, std::memory_order_release);
 }
@@ -72,7 +73,7 @@ void drop_left_notes(ThreadSlot* slot, uint64_t frame) {
     WaitNote& last = slot->notes[used - 1];
     const bool same_stack = is_on_own_stack(*slot, frame) && is_on_own_stack(*slot, last.frame);
     if (!same_stack || last.frame > frame) return;
-    leave(&last);
+    leave(&last, 0);
     slot->waits.store(--used, std::memory_order_relaxed);
   }
 }
@@ -105,7 +106,7 @@ WaitNote* wait_is_begun(WaitKind kind, const void* object, const void* mutex) {
     return nullptr;
   }
   const ErrnoSaver errno_saver;
-  const int64_t now = now_ns();
+  const int64_t now = wait_clock();
   const uint64_t frame = stack_pointer();
   drop_left_notes(slot, frame);
   const uint32_t used = slot->waits.load(std::memory_order_relaxed);
@@ -120,31 +121,35 @@ WaitNote* wait_is_begun(WaitKind kind, const void* object, const void* mutex) {
   note->stack = g_settings.keeps_stacks ? own_stack(g_settings.stack_depth) : 0;
   const bool has_unlock = kind == WaitKind::mutex || kind == WaitKind::read_lock || kind == WaitKind::write_lock ||
                           kind == WaitKind::condition;
-  note->entry = has_unlock && g_settings.mutex_fraction != 0 ? wait_begins(object, mutex, now) : 0;
+  const bool shows_itself = kind == WaitKind::mutex && is_normal(static_cast<const pthread_mutex_t*>(object));
+  note->entry = has_unlock && g_settings.mutex_fraction != 0 ? wait_begins(object, mutex, now, shows_itself) : 0;
   note->kind.store(kind, std::memory_order_release);
   return note;
 }
 
-void wait_is_over(WaitNote* note, bool counts) {
+void wait_is_over(WaitNote* note, bool counts, bool succeeded) {
   if (!fork_flag_holds()) return;
   const ErrnoSaver errno_saver;
   ThreadSlot* slot = slot_of_this_thread();
-  const int64_t now = now_ns();
+  const int64_t now = wait_clock();
   const int64_t waited = now - note->since_ns;
   const WaitKind kind = note->kind.load(std::memory_order_relaxed);
-  leave(note);
+  const bool has_mutex = kind == WaitKind::mutex ? succeeded : kind == WaitKind::condition && counts;
+  leave(note, has_mutex ? now : 0);
   slot->waits.store(static_cast<uint32_t>(note - slot->notes), std::memory_order_relaxed);
   if (counts && is_on()) count_block(slot, note->stack, kind, waited);
 }
 
 void waits_of_thread_end(ThreadSlot* slot) {
-  for (uint32_t used = slot->waits.exchange(0); used > 0; --used) leave(&slot->notes[used - 1]);
+  for (uint32_t used = slot->waits.exchange(0); used > 0; --used) leave(&slot->notes[used - 1], 0);
 }
 
-Release unlock_begins(const void* lock) {
+Release unlock_begins(const void* lock) { return released(lock, wait_clock()); }
+
+Release released(const void* lock, int64_t now) {
   if (!is_on()) return {};
   const ErrnoSaver errno_saver;
-  Release release = lock_is_released(lock, now_ns());
+  Release release = lock_is_released(lock, now);
   const uint32_t fraction = g_settings.mutex_fraction;
   if (release.waiters == 0 || fraction <= 1) return release;
   ThreadSlot* slot = slot_of_this_thread();
@@ -163,7 +168,7 @@ void unlock_is_over(const Release& release) {
 void signal_begins(const void* condition, uint32_t most, uint32_t present) {
   if (!is_on()) return;
   const ErrnoSaver errno_saver;
-  if (present != 0) condition_is_signalled(condition, most, present, now_ns());
+  if (present != 0) condition_is_signalled(condition, most, present, wait_clock());
 }
 
 }  // namespace prof

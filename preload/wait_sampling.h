@@ -9,6 +9,7 @@
 
 #include <cstdint>
 
+#include "core/base/clocks.h"
 #include "core/record/thread_table.h"
 #include "core/record/wait_table.h"
 
@@ -37,17 +38,20 @@ int wait_thread();
 // Called before a wait. mutex: of a condition, the one that the waiter gives up; else null. Null: the wait is not recorded.
 // errno stays, as everywhere here.
 WaitNote* wait_is_begun(WaitKind kind, const void* object, const void* mutex = nullptr);
-// After it. counts: it was a wait, and not an error. A wait that is left otherwise (cancellation, a jump out of a handler) is not
-// counted, and its note goes with the next wait or the thread's end.
-void wait_is_over(WaitNote* note, bool counts);
+// After it. counts: it was a wait, and not an error. succeeded: it got what it waited for. A wait that is left otherwise (cancellation, a
+// jump out of a handler) is not counted, and its note goes with the next wait or the thread's end.
+void wait_is_over(WaitNote* note, bool counts, bool succeeded);
 
 // A thread has ended: waits that it was cancelled in.
 void waits_of_thread_end(ThreadSlot* slot);
 
 // Before a lock is given free that may be waited for. Answers how long the others have waited in all.
 Release unlock_begins(const void* lock);
-// After it. The lock itself may be gone by now.
+// Instead: after it was given free, at `now` (by wait_clock()). The lock itself may be gone by now.
+Release released(const void* lock, int64_t now);
+// After either. The lock itself may be gone by now.
 void unlock_is_over(const Release& release);
+inline int64_t wait_clock() { return clock_ns(CLOCK_MONOTONIC); }
 
 // Before a condition is signalled that may be waited for. most: of its waiters; present: how many there are by its own account.
 void signal_begins(const void* condition, uint32_t most, uint32_t present);
@@ -59,7 +63,7 @@ inline auto waited(WaitKind kind, const void* object, Call call, DidWait did_wai
   WaitNote* note = wait_is_begun(kind, object, mutex);
   const auto result = call();
   // A handler may have forked meanwhile, and its child come back here: the note is its parent's.
-  if (note != nullptr && recording == g_wait_recording) wait_is_over(note, did_wait(result));
+  if (note != nullptr && recording == g_wait_recording) wait_is_over(note, did_wait(result), result == 0);
   return result;
 }
 

@@ -15,6 +15,18 @@ constexpr uint64_t kTaken = ~uint64_t{0};  // high, while an entry's owner chang
 
 uint64_t waiters_of(Words state) { return state.high >> kSumBits; }
 uint64_t sum_of(Words state) { return state.high & kSumMask; }
+// Of a lock: the same as a signed number.
+int64_t clock_sum_of(Words state) {
+  constexpr unsigned kUnused = 64 - kSumBits;
+  return static_cast<int64_t>(state.high << kUnused) >> kUnused;
+}
+constexpr int64_t kMostSum = static_cast<int64_t>(kSumMask >> 1);
+// Kept small rather than running into the waiters.
+uint64_t packed(int64_t clock_sum) {
+  return static_cast<uint64_t>(std::clamp(clock_sum, -kMostSum, kMostSum)) & kSumMask;
+}
+// In the answer of wait_begins: of one that the filter does not know.
+constexpr uint32_t kShowsItself = 1u << 31;
 // Of a condition.
 constexpr unsigned kSignalledBits = 16;
 uint32_t signalled_of(Words state) { return static_cast<uint32_t>(sum_of(state) & 0xffff); }
@@ -62,13 +74,18 @@ bool join(WaitEntry* entry, const void* object, const void* mutex, int64_t now, 
     const auto time = static_cast<uint64_t>(now);
     if (waiters == 0) {
       joined = true;
-      // Later than before in any case: what was begun with the state of an earlier wait fails.
-      return make(std::max(time, state.low + 1), count, 0);
+      // Later than before in any case: what was begun with the state of an earlier wait fails. What was left for a release stays.
+      return make(std::max(time, state.low + 1), count, mutex == nullptr ? sum_of(state) : 0);
     }
-    const uint64_t after = mutex == nullptr && time > state.low ? (time - state.low) * count : 0;
-    if (waiters + count > kMostWaiters || sum_of(state) + after > kSumMask) return state;
+    if (waiters + count > kMostWaiters) return state;
+    if (mutex != nullptr) {
+      joined = true;
+      return make(state.low, waiters + count, sum_of(state));
+    }
+    const uint64_t after = time > state.low ? (time - state.low) * count : 0;
+    if (after > kSumMask || clock_sum_of(state) + static_cast<int64_t>(after) > kMostSum) return state;
     joined = true;
-    return make(state.low, waiters + count, sum_of(state) + after);
+    return make(state.low, waiters + count, packed(clock_sum_of(state) + static_cast<int64_t>(after)));
   });
   return own && joined;
 }
@@ -90,9 +107,9 @@ std::atomic<uint32_t>& filter_of(const void* object) { return g_wait_filter[wait
 
 uint32_t index_of(const WaitEntry* entry) { return static_cast<uint32_t>(entry - table()->entries) + 1; }
 
-uint32_t enter(const void* object, const void* mutex, int64_t now, uint32_t count) {
+uint32_t enter(const void* object, const void* mutex, int64_t now, uint32_t count, bool is_filtered = true) {
   // Before the entry: an unlock that comes in between finds none, and one that comes later must look.
-  filter_of(object).fetch_add(count, std::memory_order_seq_cst);
+  if (is_filtered) filter_of(object).fetch_add(count, std::memory_order_seq_cst);
   WaitEntry* entry = find(object);
   if (entry != nullptr && join(entry, object, mutex, now, count)) return index_of(entry);
   entry = first_entry_of(object);
@@ -101,7 +118,7 @@ uint32_t enter(const void* object, const void* mutex, int64_t now, uint32_t coun
   for (unsigned i = 0; i < kWaitProbes; ++i, ++entry) {
     if (take(entry, object, mutex, now, count)) return index_of(entry);
   }
-  filter_of(object).fetch_sub(count, std::memory_order_relaxed);
+  if (is_filtered) filter_of(object).fetch_sub(count, std::memory_order_relaxed);
   return 0;
 }
 
@@ -113,18 +130,20 @@ uint32_t enter_again(uint32_t index, const void* object, int64_t now, uint32_t c
   return 0;
 }
 
-// Waiters of a lock go, and with them what they have waited since the last release.
-void leave(WaitEntry* entry, int64_t since, uint32_t count) {
+// Waiters of a lock go, and with them what they have waited since the last release; unless one has the lock, and no release was
+// reported since it began to wait.
+void leave(WaitEntry* entry, int64_t since, uint32_t count, int64_t has_it_at = 0, bool is_filtered = true) {
   const auto* object = reinterpret_cast<const void*>(entry->object.load(std::memory_order_relaxed));
   bool left = false;
   change(entry, object, [&](Words state) {
     left = waiters_of(state) >= count;
     if (!left) return state;
-    const auto began = static_cast<uint64_t>(since);
-    const uint64_t part = began > state.low ? (began - state.low) * count : 0;
-    return make(state.low, waiters_of(state) - count, sum_of(state) - std::min(sum_of(state), part));
+    const auto low = static_cast<int64_t>(state.low);
+    const bool is_to_be_charged = has_it_at != 0 && since >= low;
+    const int64_t part = is_to_be_charged ? has_it_at - low : since > low ? (since - low) * count : 0;
+    return make(state.low, waiters_of(state) - count, packed(clock_sum_of(state) - part));
   });
-  if (left) filter_of(object).fetch_sub(count, std::memory_order_relaxed);
+  if (left && is_filtered) filter_of(object).fetch_sub(count, std::memory_order_relaxed);
 }
 
 }  // namespace
@@ -140,12 +159,17 @@ bool wait_table_create() {
   return true;
 }
 
-uint32_t wait_begins(const void* object, const void* mutex, int64_t now) { return enter(object, mutex, now, 1); }
+uint32_t wait_begins(const void* object, const void* mutex, int64_t now, bool shows_itself) {
+  const uint32_t index = enter(object, mutex, now, 1, !shows_itself);
+  return index != 0 && shows_itself ? index | kShowsItself : index;
+}
 
-void wait_ends(uint32_t index, int64_t since) {
-  WaitEntry* entry = &table()->entries[index - 1];
+void wait_ends(uint32_t index, int64_t since, int64_t has_it_at) {
+  WaitEntry* entry = &table()->entries[(index & ~kShowsItself) - 1];
   // It is a waiter's: it cannot become another's until the last of them has left.
-  if (entry->mutex.load(std::memory_order_relaxed) == 0) return leave(entry, since, 1);
+  if (entry->mutex.load(std::memory_order_relaxed) == 0) {
+    return leave(entry, since, 1, has_it_at, (index & kShowsItself) == 0);
+  }
   const auto* condition = reinterpret_cast<const void*>(entry->object.load(std::memory_order_relaxed));
   bool was_signalled = false;
   int64_t signalled_at = 0;
@@ -158,7 +182,7 @@ void wait_ends(uint32_t index, int64_t since) {
     return make(state.low, waiters_of(state) - 1, sum_of(state) - (was_signalled ? 1 : 0));
   });
   filter_of(condition).fetch_sub(1, std::memory_order_relaxed);
-  if (was_signalled) leave(&table()->entries[of_mutex - 1], signalled_at, 1);
+  if (was_signalled) leave(&table()->entries[of_mutex - 1], signalled_at, 1, has_it_at);
 }
 
 Release lock_is_released(const void* object, int64_t now) {
@@ -169,10 +193,11 @@ Release lock_is_released(const void* object, int64_t now) {
     const uint64_t waiters = waiters_of(state);
     const auto time = static_cast<uint64_t>(now);
     release = {};
-    if (waiters == 0 || time <= state.low) return state;
-    release.waiters = static_cast<uint32_t>(waiters);
-    const uint64_t all = waiters * (time - state.low);
-    release.waited_ns = static_cast<int64_t>(all - std::min(all, sum_of(state)));
+    const int64_t sum = clock_sum_of(state);
+    if ((waiters == 0 && sum == 0) || time <= state.low) return state;
+    const int64_t all = static_cast<int64_t>(waiters * (time - state.low));
+    release.waiters = static_cast<uint32_t>(std::max<uint64_t>(waiters, 1));
+    release.waited_ns = std::max<int64_t>(all - sum, 0);
     return make(time, waiters, 0);
   });
   return release;

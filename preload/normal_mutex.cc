@@ -1,0 +1,77 @@
+#include "preload/normal_mutex.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <gnu/libc-version.h>
+#include <link.h>
+
+#include <cstdlib>
+#include <cstring>
+
+#include "preload/real_symbols.h"
+
+namespace prof {
+
+int g_normal_kind = kNoMutexKind;
+
+namespace {
+
+// Another library behind us that interposes on locks is to see them.
+bool is_the_c_library_s(int (*lock)(pthread_mutex_t*)) {
+  Dl_info of_lock = {};
+  Dl_info of_library = {};
+  return dladdr(reinterpret_cast<void*>(lock), &of_lock) != 0 &&
+         dladdr(reinterpret_cast<void*>(gnu_get_libc_version), &of_library) != 0 &&
+         of_lock.dli_fbase == of_library.dli_fbase;
+}
+
+// valgrind's tools watch the C library's calls.
+bool is_watched() {
+  return dl_iterate_phdr([](struct dl_phdr_info* object, size_t,
+                            void*) { return strstr(object->dlpi_name, "/vgpreload_") != nullptr ? 1 : 0; },
+                         nullptr) != 0;
+}
+
+// Locks are then given another kind when they are first taken.
+bool may_be_elided() {
+  const char* const tunables = getenv("GLIBC_TUNABLES");
+  return tunables != nullptr && strstr(tunables, "glibc.elision") != nullptr;
+}
+
+bool is_as(const pthread_mutex_t& mutex, int lock, int owner, unsigned users) {
+  const auto& data = mutex.__data;
+  return data.__lock == lock && data.__owner == owner && data.__nusers == users && data.__count == 0 &&
+         data.__kind == PTHREAD_MUTEX_TIMED_NP;
+}
+
+// Each side takes and gives free what the other one did.
+bool keeps_the_protocol() {
+  const auto lock = real::pthread_mutex_lock();
+  const auto unlock = real::pthread_mutex_unlock();
+  const int tid = static_cast<int>(raw_syscall(SYS_gettid));
+  if (tid_in_descriptor() != tid) return false;
+  static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+  if (!is_as(mutex, 0, 0, 0)) return false;
+  if (lock(&mutex) != 0 || !is_as(mutex, 1, tid, 1)) return false;
+  if (take_normal(&mutex) || release_normal(&mutex) || !is_as(mutex, 0, 0, 0)) return false;
+  if (!take_normal(&mutex) || !is_as(mutex, 1, tid, 1)) return false;
+  if (pthread_mutex_trylock(&mutex) != EBUSY) return false;
+  if (unlock(&mutex) != 0 || !is_as(mutex, 0, 0, 0)) return false;
+  // As if somebody slept on it.
+  if (!take_normal(&mutex)) return false;
+  mutex.__data.__lock = 2;
+  return unlock(&mutex) == 0 && is_as(mutex, 0, 0, 0);
+}
+
+}  // namespace
+
+bool normal_mutex_start() {
+  if (!is_the_c_library_s(real::pthread_mutex_lock()) || !is_the_c_library_s(real::pthread_mutex_unlock()) ||
+      may_be_elided() || is_watched() || !keeps_the_protocol()) {
+    return false;
+  }
+  g_normal_kind = PTHREAD_MUTEX_TIMED_NP;
+  return true;
+}
+
+}  // namespace prof
