@@ -13,6 +13,7 @@
 #include "core/record/thread_names.h"
 #include "core/record/unloaded_modules.h"
 #include "core/unwind/unwind.h"
+#include "preload/normal_mutex.h"
 #include "preload/real_symbols.h"
 #include "preload/tasks.h"
 #include "preload/thread_look.h"
@@ -170,7 +171,7 @@ bool cpu_sampling_stop() {
 void cpu_sampling_on_stretch_over(StretchOver over) { g_stretch_over = over; }
 
 void cpu_sampling_thread_begins(ThreadSlot* slot) {
-  const int tid = raw_gettid();
+  const int tid = tid_of_this_thread();
   // A switching on that met the slot's last thread at its very end may have left it a clock.
   stop_thread_clock(slot);
   this_thread_is(slot);

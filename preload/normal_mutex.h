@@ -37,6 +37,9 @@ inline int tid_in_descriptor() {
   return tid;
 }
 
+// Without a system call, where it is known how.
+inline int tid_of_this_thread() { return g_normal_kind != kNoMutexKind ? tid_in_descriptor() : raw_gettid(); }
+
 // Of a normal one. False: it is held.
 inline bool take_normal(pthread_mutex_t* mutex) {
   auto& data = mutex->__data;
