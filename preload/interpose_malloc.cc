@@ -51,9 +51,14 @@ __attribute__((noinline)) void* looked_at(size_t bytes, Call call, Arguments... 
   return heap_allocated(call(arguments...), bytes);
 }
 
+// With the real call in it: malloc() would load it before it is known to be wanted.
+__attribute__((noinline)) void* looked_at_malloc(size_t size) {
+  return heap_allocated(g_real_allocator.malloc(size), size);
+}
+
 EXPORTED void* malloc(size_t size) {
   if (count_bytes(size)) [[unlikely]]
-    return looked_at(size, g_real_allocator.malloc, size);
+    return looked_at_malloc(size);
   return g_real_allocator.malloc(size);
 }
 

@@ -20,7 +20,7 @@ namespace prof {
 
 // The __kind of the mutexes that are taken here; one that no mutex has, where none are.
 inline constexpr int kNoMutexKind = -1;
-extern int g_normal_kind;
+extern __attribute__((visibility("hidden"))) int g_normal_kind;
 
 // Tries the C library, and switches this on. Normal code, in libprof's constructor; before it, and where it answers false, is_normal() is
 // false for every mutex.

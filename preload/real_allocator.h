@@ -20,7 +20,7 @@ struct RealAllocator {
   void* (*valloc)(size_t);
   void* (*pvalloc)(size_t);
 };
-extern RealAllocator g_real_allocator;
+extern __attribute__((visibility("hidden"))) RealAllocator g_real_allocator;
 
 // Whether a block is of the arena: freeing it does nothing, and its size is not known to the allocator.
 bool is_of_arena(const void* block);

@@ -13,6 +13,6 @@ struct RealLocks {
   int (*rwlock_wrlock)(pthread_rwlock_t*) noexcept;
   int (*rwlock_unlock)(pthread_rwlock_t*) noexcept;
 };
-extern RealLocks g_real_locks;
+extern __attribute__((visibility("hidden"))) RealLocks g_real_locks;
 
 }  // namespace prof

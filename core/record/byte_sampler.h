@@ -11,7 +11,7 @@
 namespace prof {
 
 // Bytes that the thread may still allocate unsampled. 0 in a new thread, so that its first allocation asks.
-extern constinit thread_local uint64_t t_bytes_left;
+extern __attribute__((visibility("hidden"))) constinit thread_local uint64_t t_bytes_left;
 // How many times next_sample() was asked in this thread; with t_bytes_left it tells whether an allocation was counted in between.
 extern constinit thread_local uint32_t t_sampler_calls;
 
@@ -21,7 +21,10 @@ constexpr uint64_t sampled_bytes(uint64_t size) { return size + (size == 0 ? 1 :
 // To be called for each allocation, before it is made. True: there were not as many left, so that this one may be sampled, and
 // next_sample() is to be asked after it (or uncount_bytes()). Unsigned: no size, possible or not, makes more of what is left.
 inline bool count_bytes(size_t size) {
-  return __builtin_sub_overflow(t_bytes_left, sampled_bytes(size), &t_bytes_left);
+  // One instruction for the load, the difference and the store, which the compiler does not find.
+  bool is_less;
+  asm("subq %2, %1" : "=@ccc"(is_less), "+m"(t_bytes_left) : "r"(sampled_bytes(size)));
+  return is_less;
 }
 
 // After count_bytes() was true: the allocation failed, and shall not count.

@@ -43,7 +43,7 @@ struct WaitTable {
 };
 
 // How many entries of this class of addresses are waited for: what an unlock looks at. Of this process.
-extern std::atomic<uint32_t> g_wait_filter[kWaitFilters];
+extern __attribute__((visibility("hidden"))) std::atomic<uint32_t> g_wait_filter[kWaitFilters];
 
 inline unsigned wait_filter_of(const void* object) {
   const auto address = reinterpret_cast<uint64_t>(object);
