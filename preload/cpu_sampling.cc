@@ -25,8 +25,10 @@ constexpr int64_t kKeepNameNs = 100'000'000;  // of a thread's CPU time
 
 CpuSettings g_settings;
 uint64_t g_keep_name_ticks = 1;
-std::atomic<bool> g_on{false};
-std::atomic<bool> g_switching{false};
+// Threads have clocks while one of the two wants them.
+std::atomic<bool> g_in_stretch{false};
+std::atomic<bool> g_counting{false};
+std::atomic<int> g_switching{0};  // the thread that is at the switch
 std::atomic<bool> g_has_sigprof{false};
 std::atomic<int64_t> g_begin_ns{0};  // CLOCK_MONOTONIC: ticks before are dropped
 std::atomic<int64_t> g_end_ns{0};    // the first tick from here on ends the stretch
@@ -34,11 +36,14 @@ StretchOver g_stretch_over = nullptr;
 
 CpuRecord* record() { return region_root<CpuRecord>(Root::cpu); }
 
+bool is_on() { return g_in_stretch.load(std::memory_order_seq_cst) || g_counting.load(std::memory_order_seq_cst); }
+
 struct Tick {
   ThreadSlot* slot;
   const ucontext_t* context;
   Scratch* scratch;
   uint64_t ticks;
+  uint32_t stretch;  // 0: none
 };
 
 // On the scratch stack.
@@ -52,10 +57,68 @@ void record_tick(void* argument) {
       capture(*tick.context, bounds, static_cast<unsigned>(tick.slot->tid.load(std::memory_order_relaxed)), frames,
               g_settings.stack_depth);
   const Ref stack = intern_stack(frames, end_stack(frames, result.frames, result.end), generation);
-  const uint32_t stretch = record()->stretch.load(std::memory_order_relaxed);
-  if (stack == 0 || !count_cpu_ticks(stack, name, stretch, tick.ticks)) {
+  if (stack == 0 || !count_cpu_ticks(stack, name, tick.stretch, tick.ticks)) {
     count_loss(LossCause::region_full, tick.ticks);
   }
+}
+
+void start_clock_if_on(ThreadSlot* slot, int tid) {
+  if (!is_on()) return;
+  ClockSettings settings = g_settings.clock;
+  settings.keeps_no_descriptor = g_counting.load(std::memory_order_relaxed);
+  start_thread_clock(slot, tid, settings);
+  // A switching off that passed this slot before its clock started has not stopped it.
+  if (!is_on()) stop_thread_clock(slot);
+}
+
+bool is_exiting_slot(const ThreadSlot& slot) { return slot.tid.load(std::memory_order_relaxed) == 0; }
+
+// Those that have one keep it.
+void start_clocks() {
+  for_each_thread_slot([](ThreadSlot* slot) {
+    const int tid = slot->tid.load(std::memory_order_acquire);
+    if (tid != 0) start_clock_if_on(slot, tid);
+  });
+  for_each_task([](int tid) {
+    if (find_slot(tid) != nullptr) return;
+    ThreadSlot* slot = adopt_thread(tid);
+    if (slot == nullptr) return count_loss(LossCause::thread_untracked);
+    start_clock_if_on(slot, tid);
+  });
+}
+
+void stop_clocks() {
+  for_each_thread_slot([](ThreadSlot* slot) {
+    if (!is_exiting_slot(*slot)) stop_thread_clock(slot);
+  });
+}
+
+// Another thread that is at it is waited for: it will be done in a moment. False: it was not to be had; a handler has interrupted it.
+bool take_switch(bool waits = true) {
+  constexpr int kMostMilliseconds = 100;
+  const int self = raw_gettid();
+  for (int i = 0;; ++i) {
+    int other = 0;
+    if (g_switching.compare_exchange_strong(other, self, std::memory_order_acquire)) return true;
+    if (!waits || other == self || i == kMostMilliseconds) return false;
+    const struct timespec pause = timespec_of(1'000'000);
+    raw_syscall(SYS_nanosleep, &pause, nullptr);
+  }
+}
+
+void give_back_switch() { g_switching.store(0, std::memory_order_release); }
+
+bool stop_stretch(bool waits) {
+  if (!take_switch(waits)) return false;
+  const bool was_on = g_in_stretch.exchange(false, std::memory_order_seq_cst);
+  if (was_on) {
+    if (!g_counting.load()) stop_clocks();
+    CpuRecord* cpu = record();
+    cpu->stretches[cpu->stretch.load() & 1].end_monotonic_ns.store(clock_ns(CLOCK_MONOTONIC),
+                                                                   std::memory_order_release);
+  }
+  give_back_switch();
+  return was_on;
 }
 
 void on_sigprof(int, siginfo_t* info, void* context) {
@@ -63,33 +126,23 @@ void on_sigprof(int, siginfo_t* info, void* context) {
   if (g_region == nullptr) return;
   if (answer_look(*info, *static_cast<const ucontext_t*>(context))) return;
   ThreadSlot* slot = slot_of_signal(*info);
-  if (slot == nullptr || !g_on.load(std::memory_order_acquire)) return;
+  if (slot == nullptr || !is_on()) return;
   const uint64_t ticks = take_due_ticks(slot, *info, g_settings.clock);
-  if (g_settings.delay_ns != 0 || g_settings.duration_ns != 0) {
+  uint32_t stretch =
+      g_in_stretch.load(std::memory_order_acquire) ? record()->stretch.load(std::memory_order_relaxed) : 0;
+  if (stretch != 0 && (g_settings.delay_ns != 0 || g_settings.duration_ns != 0)) {
     const int64_t now = clock_ns(CLOCK_MONOTONIC);
-    if (now < g_begin_ns.load(std::memory_order_relaxed)) return;
-    if (g_settings.duration_ns != 0 && now >= g_end_ns.load(std::memory_order_relaxed)) {
-      const uint32_t stretch = record()->stretch.load(std::memory_order_relaxed);
-      if (cpu_sampling_stop() && g_stretch_over != nullptr) g_stretch_over(stretch);
-      return;
-    }
+    const bool is_over = g_settings.duration_ns != 0 && now >= g_end_ns.load(std::memory_order_relaxed);
+    if (is_over && stop_stretch(/*waits=*/false) && g_stretch_over != nullptr) g_stretch_over(stretch);
+    if (is_over || now < g_begin_ns.load(std::memory_order_relaxed)) stretch = 0;
   }
-  if (ticks == 0) return;
+  if (ticks == 0 || (stretch == 0 && !g_counting.load(std::memory_order_relaxed))) return;
   Scratch* scratch = take_scratch();
   if (scratch == nullptr) return count_loss(LossCause::no_scratch, ticks);
-  Tick tick = {slot, static_cast<const ucontext_t*>(context), scratch, ticks};
+  Tick tick = {slot, static_cast<const ucontext_t*>(context), scratch, ticks, stretch};
   prof_call_on_stack(scratch->stack_top(), record_tick, &tick);
   give_back_scratch(scratch);
 }
-
-void start_clock_if_on(ThreadSlot* slot, int tid) {
-  if (!g_on.load(std::memory_order_seq_cst)) return;
-  start_thread_clock(slot, tid, g_settings.clock);
-  // A switching off that passed this slot before its clock started has not stopped it.
-  if (!g_on.load(std::memory_order_seq_cst)) stop_thread_clock(slot);
-}
-
-bool is_exiting_slot(const ThreadSlot& slot) { return slot.tid.load(std::memory_order_relaxed) == 0; }
 
 }  // namespace
 
@@ -116,8 +169,9 @@ bool sigprof_take() {
 bool cpu_sampling_prepare(const CpuSettings& settings) {
   g_settings = settings;
   g_keep_name_ticks = static_cast<uint64_t>(std::max<int64_t>(kKeepNameNs / settings.clock.period_ns, 1));
-  g_on.store(false);
-  g_switching.store(false);
+  g_in_stretch.store(false);
+  g_counting.store(false);
+  g_switching.store(0);
   CpuRecord* cpu = record();
   cpu->period_ns = settings.clock.period_ns;
   cpu->clock = settings.clock.clock;
@@ -125,7 +179,11 @@ bool cpu_sampling_prepare(const CpuSettings& settings) {
 }
 
 uint32_t cpu_sampling_start() {
-  if (!g_has_sigprof.load() || g_switching.exchange(true, std::memory_order_acquire)) return 0;
+  if (!g_has_sigprof.load() || !take_switch()) return 0;
+  if (g_in_stretch.load()) {
+    give_back_switch();
+    return 0;
+  }
   CpuRecord* cpu = record();
   const uint32_t number = cpu->stretch.load(std::memory_order_relaxed) + 1;
   CpuStretch& stretch = cpu->stretches[number & 1];
@@ -138,35 +196,31 @@ uint32_t cpu_sampling_start() {
   g_begin_ns.store(now + g_settings.delay_ns, std::memory_order_relaxed);
   g_end_ns.store(now + g_settings.delay_ns + g_settings.duration_ns, std::memory_order_relaxed);
   cpu->stretch.store(number, std::memory_order_release);
-  g_on.store(true, std::memory_order_seq_cst);
-  for_each_thread_slot([](ThreadSlot* slot) {
-    const int tid = slot->tid.load(std::memory_order_acquire);
-    if (tid != 0) start_clock_if_on(slot, tid);
-  });
-  for_each_task([](int tid) {
-    if (find_slot(tid) != nullptr) return;
-    ThreadSlot* slot = adopt_thread(tid);
-    if (slot == nullptr) return count_loss(LossCause::thread_untracked);
-    start_clock_if_on(slot, tid);
-  });
-  g_switching.store(false, std::memory_order_release);
+  g_in_stretch.store(true, std::memory_order_seq_cst);
+  start_clocks();
+  give_back_switch();
   return number;
 }
 
-bool cpu_sampling_stop() {
-  if (g_switching.exchange(true, std::memory_order_acquire)) return false;
-  const bool was_on = g_on.exchange(false, std::memory_order_seq_cst);
-  if (was_on) {
-    for_each_thread_slot([](ThreadSlot* slot) {
-      if (!is_exiting_slot(*slot)) stop_thread_clock(slot);
-    });
-    CpuRecord* cpu = record();
-    cpu->stretches[cpu->stretch.load() & 1].end_monotonic_ns.store(clock_ns(CLOCK_MONOTONIC),
-                                                                   std::memory_order_release);
+bool cpu_sampling_stop() { return stop_stretch(/*waits=*/true); }
+
+bool cpu_counting_start() {
+  if (!g_has_sigprof.load() || !take_switch()) return false;
+  if (!g_counting.exchange(true, std::memory_order_seq_cst)) {
+    start_clocks();
   }
-  g_switching.store(false, std::memory_order_release);
-  return was_on;
+  give_back_switch();
+  return true;
 }
+
+bool cpu_counting_stop() {
+  if (!take_switch()) return false;
+  if (g_counting.exchange(false, std::memory_order_seq_cst) && !g_in_stretch.load()) stop_clocks();
+  give_back_switch();
+  return true;
+}
+
+void cpu_counting_forget() { g_counting.store(false, std::memory_order_seq_cst); }
 
 void cpu_sampling_on_stretch_over(StretchOver over) { g_stretch_over = over; }
 
@@ -214,6 +268,7 @@ bool cpu_sampling_has_sigprof() { return g_has_sigprof.load(std::memory_order_re
 void cpu_sampling_give_up() {
   g_has_sigprof.store(false);
   cpu_sampling_stop();
+  cpu_counting_stop();
 }
 
 void cpu_sampling_leave() {

@@ -30,6 +30,13 @@ uint32_t cpu_sampling_start();
 // Ends the stretch and stops every clock. False: it was off already, or somebody else is at it.
 bool cpu_sampling_stop();
 
+// Ticks are counted, in a stretch or not, from the first of these calls to the second: for who subtracts (CpuBucket::total). From a
+// helper thread. False: SIGPROF is not to be had, or somebody else is at the switch for long.
+bool cpu_counting_start();
+bool cpu_counting_stop();
+// In a child of fork, and at exit: nobody counts any more.
+void cpu_counting_forget();
+
 // Called in the handler that finds PROF_CPU_DURATION over, after the stretch ended.
 using StretchOver = void (*)(uint32_t stretch);
 void cpu_sampling_on_stretch_over(StretchOver over);

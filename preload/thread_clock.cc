@@ -70,7 +70,7 @@ bool is_perf_event(int fd, uint64_t id) {
 
 // The event is held by a mapping of its one control page, not by the descriptor: the host may close every descriptor it
 // finds (daemons do), and ours is closed by ourselves at the first tick.
-bool start_perf(ThreadSlot* slot, int tid) {
+bool start_perf(ThreadSlot* slot, int tid, bool keeps_no_descriptor) {
   const long low = open_perf_event(tid, std::max<int64_t>(slot->phase_ns, 10'000));  // the kernel's least period
   if (low < 0) return false;
   // To a high number in the meantime, which a host that counts on the lowest free one does not meet.
@@ -90,9 +90,10 @@ bool start_perf(ThreadSlot* slot, int tid) {
     raw_syscall(SYS_close, fd);
     return false;
   }
-  slot->perf_fd = fd;
+  slot->perf_fd = keeps_no_descriptor ? -1 : fd;
   slot->perf_page = static_cast<uint64_t>(page);
   raw_syscall(SYS_ioctl, fd, PERF_EVENT_IOC_ENABLE, 0);
+  if (keeps_no_descriptor) raw_syscall(SYS_close, fd);
   return true;
 }
 
@@ -164,7 +165,9 @@ bool start_thread_clock(ThreadSlot* slot, int tid, const ClockSettings& settings
   slot->clock_start_ns = clock_ns(thread_cpu_clock(tid));
   slot->phase_ns = draw_phase(*slot, tid, settings.period_ns);
   if (settings.clock == CpuClock::perf && slot->registered != 0) {
-    if (start_perf(slot, tid)) return true;
+    // The thread could not change the period of an event whose descriptor it has not: it is the final one at once.
+    if (settings.keeps_no_descriptor) slot->phase_ns = settings.period_ns;
+    if (start_perf(slot, tid, settings.keeps_no_descriptor)) return true;
     count_loss(LossCause::perf_refused);
   }
   if (start_timer(slot, tid, settings)) return true;

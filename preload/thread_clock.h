@@ -26,6 +26,8 @@ struct ClockSettings {
   int64_t period_ns = 10'000'000;
   int64_t kernel_tick_ns = 4'000'000;
   CpuClock clock = CpuClock::timer;
+  bool keeps_no_descriptor =
+      false;  // who starts it, or will stop it, is a helper thread: its descriptors are not the thread's
 };
 
 // Starts the clock of a thread of this process, the calling one or another. False: refused (counted).

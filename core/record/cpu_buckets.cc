@@ -6,6 +6,8 @@ namespace prof {
 namespace {
 
 void add(CpuBucket* bucket, uint32_t stretch, uint64_t ticks) {
+  bucket->total.fetch_add(ticks, std::memory_order_relaxed);
+  if (stretch == 0) return;
   std::atomic<uint64_t>& word = bucket->words[stretch & 1];
   uint64_t present = word.load(std::memory_order_relaxed);
   uint64_t next;

@@ -7,6 +7,9 @@
 //   ┌───────────────┬───────────────────────┐
 //   │ stretch number│ ticks                 │   a word of an older stretch counts as 0
 //   └───────────────┴───────────────────────┘
+//
+// and one for all ticks that there ever were, in a stretch or not: who wants those of a time of its own subtracts what it was
+// before from what it is after, however many do so at once.
 #pragma once
 
 #include "core/base/region.h"
@@ -40,9 +43,10 @@ struct CpuBucket {
   Ref next;
   Ref thread_name;                 // 0: not known
   std::atomic<uint64_t> words[2];  // by stretch number & 1
+  std::atomic<uint64_t> total;
 };
 
-// Counts ticks of a stack. False: no room. The stretch is the number's low 16 bits.
+// Counts ticks of a stack. False: no room. stretch: 0: of none; in the word it is the number's low 16 bits.
 bool count_cpu_ticks(Ref stack, Ref thread_name, uint32_t stretch, uint64_t ticks);
 
 // The ticks that a word holds for a stretch.

@@ -146,7 +146,7 @@ class Writer {
   std::vector<Failure> failures_;
 };
 
-SnapshotParts parts_of(const ReportTask& task) { return {task.stretch, task.cumulative, task.snapshot}; }
+SnapshotParts parts_of(const ReportTask& task) { return {task.stretch, task.cumulative, task.snapshot, false}; }
 
 // Writes a value into the owner's region, at a place that the view shows.
 template <typename Value>

@@ -25,6 +25,7 @@ struct CpuSample {
   uint32_t stack = 0;  // index into Snapshot::stacks
   std::string thread_name;
   uint64_t ticks = 0;  // each stands for Snapshot::Cpu::period_ns of CPU time
+  Ref bucket = 0;      // which it is, for as long as the process lives
 };
 
 // Sampled blocks of one stack and size. Counts of samples: Snapshot::Heap::rate tells what each stands for.
@@ -44,6 +45,7 @@ struct EventSample {
   double events = 0;
   uint64_t total = 0;       // ns; thread_created: threads that have ended
   std::string thread_name;  // wall: of the sampled thread; `detail` is its state
+  Ref bucket = 0;           // which it is, for as long as the process lives
 };
 
 // What a thread did when all were looked at.

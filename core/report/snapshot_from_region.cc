@@ -59,27 +59,33 @@ void add_cpu_samples(const RegionView& region, const StackEntry& entry, Ref ref,
   for (Ref at = entry.buckets.load(std::memory_order_acquire); at != 0 && ++chain < kMaxChain;) {
     const auto* bucket = region.at<CpuBucket>(at);
     if (bucket == nullptr) return;
-    const uint64_t ticks = ticks_of_word(bucket->words[stretch & 1].load(std::memory_order_relaxed), stretch);
+    const uint64_t ticks = stretch == 0
+                               ? bucket->total.load(std::memory_order_relaxed)
+                               : ticks_of_word(bucket->words[stretch & 1].load(std::memory_order_relaxed), stretch);
     const int64_t stack = ticks == 0 ? -1 : stacks->index_of(ref);
     if (stack >= 0) {
-      snapshot->cpu.samples.push_back({static_cast<uint32_t>(stack), thread_name(region, bucket->thread_name), ticks});
+      snapshot->cpu.samples.push_back(
+          {static_cast<uint32_t>(stack), thread_name(region, bucket->thread_name), ticks, at});
     }
     at = bucket->next;
   }
 }
 
+// stretch 0: all that was ever counted; the time that it is of is its reader's.
 void add_cpu(const RegionView& region, uint32_t stretch, Stacks* stacks, Snapshot* snapshot) {
   const auto* cpu = region.root<CpuRecord>(Root::cpu);
   const auto* table = region.root<StackTable>(Root::stacks);
-  if (cpu == nullptr || table == nullptr || stretch == 0) return;
-  const CpuStretch& times = cpu->stretches[stretch & 1];
+  if (cpu == nullptr || table == nullptr) return;
   snapshot->cpu.present = true;
   snapshot->cpu.period_ns = static_cast<uint64_t>(cpu->period_ns);
   snapshot->cpu.clock = cpu->clock == CpuClock::perf ? "perf" : "timer";
-  snapshot->cpu.start_unix_ns = times.start_unix_ns;
-  const int64_t ended = times.end_monotonic_ns.load(std::memory_order_acquire);
-  const int64_t end = ended != 0 ? ended : clock_ns(CLOCK_MONOTONIC);
-  snapshot->cpu.duration_ns = static_cast<uint64_t>(std::max<int64_t>(end - times.start_monotonic_ns, 0));
+  if (stretch != 0) {
+    const CpuStretch& times = cpu->stretches[stretch & 1];
+    snapshot->cpu.start_unix_ns = times.start_unix_ns;
+    const int64_t ended = times.end_monotonic_ns.load(std::memory_order_acquire);
+    const int64_t end = ended != 0 ? ended : clock_ns(CLOCK_MONOTONIC);
+    snapshot->cpu.duration_ns = static_cast<uint64_t>(std::max<int64_t>(end - times.start_monotonic_ns, 0));
+  }
   if (table->is_used.load(std::memory_order_acquire) == 0) return;
   for (const auto& head : table->heads) {
     unsigned chain = 0;
@@ -148,7 +154,7 @@ void add_events(const RegionView& region, Stacks* stacks, Snapshot* snapshot) {
       const int64_t stack = events > 0 ? stacks->index_of(bucket->stack) : -1;
       if (stack >= 0) {
         const uint64_t total = bucket->total.load(std::memory_order_relaxed);
-        EventSample sample = {bucket->kind, static_cast<uint32_t>(stack), bucket->detail, events, total, {}};
+        EventSample sample = {bucket->kind, static_cast<uint32_t>(stack), bucket->detail, events, total, {}, ref};
         if (bucket->kind == EventKind::wall) {
           sample.thread_name = thread_name(region, static_cast<Ref>(bucket->detail >> 32));
           sample.detail = bucket->detail & 0xffff'ffff;
@@ -249,7 +255,7 @@ Snapshot snapshot_from_region(const RegionView& region, const SnapshotParts& par
   add_losses(region, &snapshot);
   add_unloaded(region, &snapshot);
   Stacks stacks(region, &snapshot);
-  add_cpu(region, parts.stretch, &stacks, &snapshot);
+  if (parts.stretch != 0 || parts.cpu_total) add_cpu(region, parts.stretch, &stacks, &snapshot);
   if (!parts.cumulative) return snapshot;
   add_heap(region, &stacks, &snapshot);
   add_events(region, &stacks, &snapshot);

@@ -10,6 +10,7 @@ struct SnapshotParts {
   uint32_t stretch = 0;     // of CPU sampling; 0: none
   bool cumulative = false;  // every other kind
   uint32_t views = 0;       // the number of a snapshot of all threads; 0: none
+  bool cpu_total = false;   // all CPU ticks that there ever were, where stretch is 0
 };
 
 // What the region holds of these parts. The view may be of a process that goes on recording: what comes while it is read may or
