@@ -38,6 +38,7 @@
 #include "preload/helper_thread.h"
 #include "preload/mapped_memory.h"
 #include "preload/normal_mutex.h"
+#include "preload/program_launch.h"
 #include "preload/program_malloc.h"
 #include "preload/real_symbols.h"
 #include "preload/reporter.h"
@@ -290,7 +291,7 @@ bool begin() {
   // Its children would say the same again.
   if (!g_output.is_child) output_check_folders(g_config, g_output);
   unwind_start({reinterpret_cast<uint64_t>(__ehdr_start), reinterpret_cast<uint64_t>(etext)}, chosen_unwinder());
-  reporter_prepare();
+  launch_prepare();
   cpu_sampling_on_stretch_over(on_stretch_over);
   if (g_config.kinds.has(ProfileKind::cpu)) install_switch_signal();
   if (g_config.kinds.meets(kCumulativeKinds)) snapshot_signal_start(g_config.snapshot_signal, on_snapshot_wanted);

@@ -1,12 +1,8 @@
 // The reporter: a process of its own that writes a finished stretch's profile while the program runs on.
 //
 // Why a process: a signal handler can neither allocate nor create a thread, and a second thread would cost a single-threaded
-// program glibc's single-thread paths. It is libprof.so itself, executed as a program (libprof_program.cc), started by raw
-// clone and execve; it shares no descriptor with the host, and reads the region by process_vm_readv.
-//
-// It is a grandchild: execve makes any child one whose end the host is told of by SIGCHLD and wait(). The child between the two
-// executes nothing, has no exit signal, and is reaped at once. (A host that is process 1 of its container, or has asked to be
-// given orphans, gets the reporter's end all the same.)
+// program glibc's single-thread paths. It is libprof.so itself, executed as a program (program_launch.h); it shares
+// no descriptor with the host, and reads the region by process_vm_readv.
 //
 // Signal-safe where not said otherwise. At most one for the odd and one for the even stretches at a time, and one for a snapshot.
 #pragma once
@@ -19,9 +15,6 @@ namespace prof {
 
 // Whether this process was started as a reporter, or otherwise as libprof.so itself: nothing is to be profiled in it.
 bool reporter_is_this_process();
-
-// Finds libprof.so's path. Normal code, once.
-void reporter_prepare();
 
 // Starts one for a stretch that has ended, or for a snapshot. What fails of a stretch is made good at exit.
 void reporter_launch(const ReportTask& task, const Output& output);

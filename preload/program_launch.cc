@@ -1,0 +1,129 @@
+#include "preload/program_launch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+#include <charconv>
+#include <cstring>
+
+#include "core/base/raw_syscall.h"
+
+extern "C" const char __ehdr_start[] __attribute__((visibility("hidden")));
+
+namespace prof {
+namespace {
+
+char g_own_path[4096];  // of libprof.so; empty: not known, and nothing can be launched
+
+// clone with a stack of the child's own, the host's memory shared, and no exit signal: the child calls main(launch), which does
+// not return.
+long clone_with_memory(unsigned char* stack_top, void (*main)(ProgramLaunch*), ProgramLaunch* launch) {
+  long result;
+  register void* stack_argument asm("rsi") = stack_top;
+  asm volatile(
+      "mov %[launch], %%r12\n\t"
+      "xor %%edx, %%edx\n\t"
+      "xor %%r10d, %%r10d\n\t"
+      "xor %%r8d, %%r8d\n\t"
+      "syscall\n\t"
+      "test %%rax, %%rax\n\t"
+      "jnz 1f\n\t"
+      "xor %%ebp, %%ebp\n\t"
+      "mov %%r12, %%rdi\n\t"
+      "call *%[main]\n\t"
+      "hlt\n"
+      "1:"
+      : "=a"(result)
+      : "a"(static_cast<long>(SYS_clone)), "D"(static_cast<long>(CLONE_VM)),
+        "r"(stack_argument), [launch] "r"(launch), [main] "r"(main)
+      : "rcx", "r11", "rdx", "r10", "r8", "r12", "memory");
+  return result;
+}
+
+// These two run in the children: raw system calls only, each on its own stack.
+void program_main(ProgramLaunch* launch) {
+  unsigned first_closed = kLaunchedDescriptor;
+  if (launch->descriptor != 0) {
+    // Where it has that number already, only what would close it at the execve is taken off.
+    if (launch->descriptor == kLaunchedDescriptor) raw_syscall(SYS_fcntl, kLaunchedDescriptor, F_SETFD, 0);
+    if (launch->descriptor != kLaunchedDescriptor) raw_syscall(SYS_dup2, launch->descriptor, kLaunchedDescriptor);
+    ++first_closed;
+  }
+  raw_syscall(SYS_close_range, first_closed, ~0u, 0);
+  const long null = raw_syscall(SYS_open, "/dev/null", O_RDWR | O_CLOEXEC);
+  if (null >= 0) {
+    raw_syscall(SYS_dup2, null, 0);
+    raw_syscall(SYS_dup2, null, 1);
+  }
+  char* const no_environment[] = {nullptr};
+  raw_syscall(SYS_execve, g_own_path, launch->arguments, no_environment);
+  raw_syscall(SYS_exit, 127);
+}
+
+void child_main(ProgramLaunch* launch) {
+  const long pid = clone_with_memory(launch->program_stack + sizeof(launch->program_stack), program_main, launch);
+  launch->pid.store(pid > 0 ? static_cast<int>(pid) : 0, std::memory_order_release);
+  raw_syscall(SYS_exit, 0);
+}
+
+}  // namespace
+
+void launch_prepare() {
+  // From the kernel's list of mappings: LD_PRELOAD may be relative, and the program may change its directory.
+  const long fd = raw_syscall(SYS_open, "/proc/self/maps", O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return;
+  char wanted[20];
+  const size_t digits = static_cast<size_t>(
+      std::to_chars(wanted, wanted + 18, reinterpret_cast<uint64_t>(__ehdr_start), 16).ptr - wanted);
+  wanted[digits] = '-';
+  char line[4096 + 128];
+  size_t length = 0;
+  char buffer[4096];
+  long bytes;
+  while ((bytes = raw_syscall(SYS_read, fd, buffer, sizeof(buffer))) > 0 && g_own_path[0] == '\0') {
+    for (long i = 0; i < bytes; ++i) {
+      if (buffer[i] != '\n') {
+        if (length < sizeof(line)) line[length++] = buffer[i];
+        continue;
+      }
+      const auto* path = static_cast<const char*>(memchr(line, '/', length));
+      if (length > digits && memcmp(line, wanted, digits + 1) == 0 && path != nullptr) {
+        const size_t path_bytes = length - static_cast<size_t>(path - line);
+        if (path_bytes < sizeof(g_own_path)) memcpy(g_own_path, path, path_bytes);
+        break;
+      }
+      length = 0;
+    }
+  }
+  raw_syscall(SYS_close, fd);
+}
+
+bool launch_program(ProgramLaunch* launch) {
+  launch->pid.store(0, std::memory_order_relaxed);
+  if (g_own_path[0] == '\0') return false;
+  // The children must not run the host's handlers; the program keeps the mask, so that a ^C for the host leaves it alone.
+  uint64_t all = ~uint64_t{0};
+  uint64_t before = 0;
+  raw_syscall(SYS_rt_sigprocmask, SIG_BLOCK, &all, &before, sizeof(all));
+  const long child = clone_with_memory(launch->child_stack + sizeof(launch->child_stack), child_main, launch);
+  if (child > 0) {
+    while (raw_syscall(SYS_wait4, child, nullptr, __WCLONE, nullptr) == -EINTR) {
+    }
+  }
+  raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, nullptr, sizeof(before));
+  const int pid = launch->pid.load(std::memory_order_acquire);
+  if (pid != 0) let_read(pid);
+  return pid != 0;
+}
+
+void let_read(int pid) {
+#ifdef PR_SET_PTRACER
+  raw_syscall(SYS_prctl, PR_SET_PTRACER, pid);  // without Yama: EINVAL
+#endif
+}
+
+}  // namespace prof

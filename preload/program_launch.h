@@ -1,0 +1,33 @@
+// Starts libprof.so as a program of its own (libprof_program.cc), by raw clone and execve, in a way that the host does not see.
+//
+// It is a grandchild: execve makes any child one whose end the host is told of by SIGCHLD and wait(). The child between the two
+// executes nothing, has no exit signal, and is reaped at once. (A host that is process 1 of its container, or has asked to be
+// given orphans, gets the program's end all the same.)
+//
+// Signal-safe where not said otherwise.
+#pragma once
+
+#include <atomic>
+
+namespace prof {
+
+// What a launch needs; static, because both children read it when who launched may have returned.
+struct ProgramLaunch {
+  std::atomic<int> pid;  // the program's; 0: none
+  char** arguments;      // null-terminated
+  int descriptor;  // one of the caller's that the program has as kLaunchedDescriptor, 0: none; no other but stderr
+  alignas(16) unsigned char child_stack[4096];
+  alignas(16) unsigned char program_stack[4096];
+};
+inline constexpr int kLaunchedDescriptor = 3;
+
+// Finds libprof.so's path. Normal code, once.
+void launch_prepare();
+
+// False: it could not be started. What it is to read of this process is open to it.
+bool launch_program(ProgramLaunch* launch);
+
+// Where Yama restricts it, a process's memory may be read by the one whom it named last.
+void let_read(int pid);
+
+}  // namespace prof
