@@ -2,16 +2,11 @@
 
 #include <cstdio>
 
+#include "core/report/frame_text.h"
 #include "core/report/thread_state.h"
 
 namespace prof {
 namespace {
-
-std::string hex(uint64_t number) {
-  char text[24];
-  snprintf(text, sizeof(text), "0x%lx", static_cast<unsigned long>(number));
-  return text;
-}
 
 std::string head_of(const ThreadSample& thread) {
   std::string line =
@@ -25,22 +20,8 @@ std::string head_of(const ThreadSample& thread) {
 }
 
 std::string line_of(const Profile& profile, const ProfileLocation& location, Symbolizer* symbolizer) {
-  const ProfileMapping& mapping = profile.mappings[location.mapping];
-  std::string line = "\t";
-  const uint64_t offset = location.address - mapping.start + mapping.file_offset;
-  if (!location.has_function) {
-    // As `prof top` calls it: the file, and the place in it.
-    const std::string& file = mapping.filename;
-    line += (file.starts_with('[') ? file : "[" + file.substr(file.rfind('/') + 1) + "]") + "+" + hex(offset);
-  } else {
-    const ProfileFunction& function = profile.functions[location.function];
-    line += function.name;
-    // Not of a text that stands for no code.
-    const uint64_t start = symbolizer->start_in_file(mapping.filename, offset);
-    if (start != 0) line += "+" + hex(offset - start);
-  }
-  if (!mapping.filename.starts_with("[libprof")) line += "  " + mapping.filename;
-  return line + "\n";
+  const std::string file = frame_file(profile, location);
+  return "\t" + frame_text(profile, location, symbolizer) + (file.empty() ? "" : "  ") + file + "\n";
 }
 
 }  // namespace
