@@ -19,6 +19,7 @@ RECORD_FLAGS := $(LIBRARY_FLAGS) -fno-exceptions -fno-rtti -Wframe-larger-than=2
 objects = $(patsubst %.cc,$(BUILD)/obj/%.o,$(wildcard $(1)))
 RECORD := $(call objects,core/base/*.cc core/unwind/*.cc core/record/*.cc)
 REPORT := $(call objects,core/report/*.cc)
+SERVE := $(call objects,core/serve/*.cc)
 PRELOAD := $(call objects,preload/*.cc)
 PROF := $(call objects,tools/prof/*.cc)
 PROTO := $(BUILD)/proto/profile.pb
@@ -32,10 +33,10 @@ all: $(BUILD)/libprof.so $(BUILD)/prof $(BUILD)/profrun ## the library, prof and
 deps: $(BUILD)/deps.stamp ## what building and testing need
 $(BUILD)/deps.stamp: tools/deps
 	@mkdir -p $(BUILD) && tools/deps $(BUILD) && touch $@
-$(RECORD) $(REPORT) $(PRELOAD) $(PROF) $(PROTO).cc: | $(BUILD)/deps.stamp
+$(RECORD) $(REPORT) $(SERVE) $(PRELOAD) $(PROF) $(PROTO).cc: | $(BUILD)/deps.stamp
 
-$(BUILD)/libprof.so: $(RECORD) $(REPORT) $(PRELOAD) preload/exports.map preload/wrapped.txt Makefile
-	@echo "  $@"; $(CXX) $(LINK) -o $@ $(RECORD) $(REPORT) $(PRELOAD) $(ARCHIVES)
+$(BUILD)/libprof.so: $(RECORD) $(REPORT) $(SERVE) $(PRELOAD) preload/exports.map preload/wrapped.txt Makefile
+	@echo "  $@"; $(CXX) $(LINK) -o $@ $(RECORD) $(REPORT) $(SERVE) $(PRELOAD) $(ARCHIVES)
 $(BUILD)/prof: $(PROF) $(PROTO).o
 	@echo "  $@"; $(CXX) -o $@ $^ -lprotobuf -lz
 $(BUILD)/profrun: tools/profrun
@@ -43,7 +44,7 @@ $(BUILD)/profrun: tools/profrun
 $(RECORD) $(BUILD)/obj/preload/cpu_sampling.o $(BUILD)/obj/preload/thread_clock.o: EXTRA = $(RECORD_FLAGS)
 # The program's cancellation unwinds through these: they say nothing to it, not even that they do not throw.
 $(addprefix $(BUILD)/obj/preload/interpose_,mutex.o rwlock.o cond.o sem.o join.o): EXTRA = $(RECORD_FLAGS)
-$(REPORT) $(PRELOAD): EXTRA ?= $(LIBRARY_FLAGS)
+$(REPORT) $(SERVE) $(PRELOAD): EXTRA ?= $(LIBRARY_FLAGS)
 $(PROF): EXTRA = $(FLAGS)
 $(PROF): $(PROTO).cc
 $(BUILD)/obj/%.o: %.cc

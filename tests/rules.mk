@@ -5,7 +5,7 @@ ORACLE := $(call objects,tests/oracle/*.cc)
 TOOLS := $(BUILD)/table_rules $(BUILD)/unwind_agreement.so $(BUILD)/unwind_fuzz
 BENCHES := $(addprefix $(BUILD)/bench_,unwind tick heap snapshot waits) $(BUILD)/pass_through.so
 
-$(BUILD)/unit/%_test: tests/unit/%_test.cc $(RECORD) $(REPORT) $(PROTO).o $(filter-out %/prof_main.o,$(PROF))
+$(BUILD)/unit/%_test: tests/unit/%_test.cc $(RECORD) $(REPORT) $(SERVE) $(PROTO).o $(filter-out %/prof_main.o,$(PROF))
 	@mkdir -p $(@D)
 	@echo "  $@"; $(CXX) $(FLAGS) -o $@ $(filter %.cc %.o,$^) $(ARCHIVES) -lcriterion -lprotobuf -lz
 $(ORACLE): EXTRA = $(FLAGS)
