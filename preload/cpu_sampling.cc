@@ -159,6 +159,7 @@ bool sigprof_take() {
       before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN && before.sa_sigaction != on_sigprof;
   if (is_taken) {
     LogLine(LogLevel::warn) << "another library handles SIGPROF already: no CPU profile";
+    count_loss(LossCause::sigprof_taken);
     return false;
   }
   real::sigaction()(SIGPROF, &action, nullptr);
@@ -266,7 +267,7 @@ unsigned count_unsampled_threads() {
 bool cpu_sampling_has_sigprof() { return g_has_sigprof.load(std::memory_order_relaxed); }
 
 void cpu_sampling_give_up() {
-  g_has_sigprof.store(false);
+  if (g_has_sigprof.exchange(false)) count_loss(LossCause::sigprof_taken);
   cpu_sampling_stop();
   cpu_counting_stop();
 }

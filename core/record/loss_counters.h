@@ -21,6 +21,7 @@ enum class LossCause : unsigned {
   stack_unknown_register,  // a StackEnd too
   wait_of_unknown_thread,  // a thread that was made past libprof has waited
   stack_no_frame_pointer,  // a StackEnd too
+  sigprof_taken,           // the program, or another library, handles SIGPROF: nothing is sampled by it
   count
 };
 inline constexpr unsigned kLossCauses = static_cast<unsigned>(LossCause::count);

@@ -1,5 +1,7 @@
 #include "core/report/loss_text.h"
 
+#include <iterator>
+
 namespace prof {
 
 std::string_view loss_text(LossCause cause) {
@@ -32,10 +34,51 @@ std::string_view loss_text(LossCause cause) {
       return "waits of threads that were made past libprof (not in this profile)";
     case LossCause::stack_no_frame_pointer:
       return "stacks that end in code without a frame pointer (PROF_UNWIND=fp)";
+    case LossCause::sigprof_taken:
+      return "SIGPROF is handled by the program itself (nothing is sampled by it from then on)";
     case LossCause::count:
       break;
   }
   return "unknown";
 }
+
+std::string_view loss_name(LossCause cause) {
+  static constexpr std::string_view kNames[] = {"region_full",
+                                                "no_scratch",
+                                                "timer_refused",
+                                                "perf_refused",
+                                                "thread_untracked",
+                                                "stack_too_deep",
+                                                "stack_no_unwind_info",
+                                                "stack_unreadable",
+                                                "stack_no_progress",
+                                                "free_unseen",
+                                                "live_block_lost",
+                                                "stack_unknown_register",
+                                                "wait_of_unknown_thread",
+                                                "stack_no_frame_pointer",
+                                                "sigprof_taken"};
+  static_assert(std::size(kNames) == kLossCauses);
+  return cause < LossCause::count ? kNames[static_cast<unsigned>(cause)] : "unknown";
+}
+
+bool loss_concerns(LossCause cause, ProfileKind kind) {
+  switch (cause) {
+    case LossCause::timer_refused:
+    case LossCause::perf_refused:
+      return kind == ProfileKind::cpu;
+    case LossCause::free_unseen:
+    case LossCause::live_block_lost:
+      return kHeapKinds.has(kind);
+    case LossCause::wait_of_unknown_thread:
+      return kind == ProfileKind::block || kind == ProfileKind::mutex;
+    case LossCause::sigprof_taken:
+      return kind == ProfileKind::cpu || kind == ProfileKind::wall || kind == ProfileKind::stacks;
+    default:
+      return true;
+  }
+}
+
+bool is_truncation(LossCause cause) { return loss_name(cause).starts_with("stack_"); }
 
 }  // namespace prof

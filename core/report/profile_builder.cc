@@ -19,27 +19,11 @@
 namespace prof {
 namespace {
 
-// Whether a cause has to do with a kind of profile.
-bool concerns(LossCause cause, ProfileKind kind) {
-  switch (cause) {
-    case LossCause::timer_refused:
-    case LossCause::perf_refused:
-      return kind == ProfileKind::cpu;
-    case LossCause::free_unseen:
-    case LossCause::live_block_lost:
-      return kHeapKinds.has(kind);
-    case LossCause::wait_of_unknown_thread:
-      return kind == ProfileKind::block || kind == ProfileKind::mutex;
-    default:
-      return true;
-  }
-}
-
 void add_comments(const Snapshot& snapshot, ProfileKind kind, const std::vector<std::string>& first, Profile* profile) {
   profile->comments.push_back("program: " + snapshot.executable + ", pid " + std::to_string(snapshot.pid));
   for (const std::string& comment : first) profile->comments.push_back(comment);
   for (const Loss& loss : snapshot.losses) {
-    if (concerns(loss.cause, kind)) {
+    if (loss_concerns(loss.cause, kind)) {
       profile->comments.push_back(std::string(loss_text(loss.cause)) + ": " + std::to_string(loss.count));
     }
   }

@@ -82,6 +82,10 @@ struct Snapshot {
   std::vector<StackSnapshot> stacks;
   std::vector<UnloadedModule> unloaded;
   std::vector<Loss> losses;
+  std::vector<int> tids;         // the program's threads that are known; libprof's own are not among them
+  uint64_t region_bytes = 0;     // memory that recording has taken
+  uint64_t region_used = 0;      // of these, that hold something
+  uint32_t region_refusals = 0;  // it could not have more, so many times
 
   struct Cpu {
     bool present = false;

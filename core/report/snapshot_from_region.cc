@@ -237,6 +237,22 @@ void add_losses(const RegionView& region, Snapshot* snapshot) {
   }
 }
 
+void add_region(const RegionView& region, Snapshot* snapshot) {
+  const RegionHeader& header = region.header();
+  snapshot->region_bytes = header.segments.load(std::memory_order_acquire) * kSegmentBytes;
+  snapshot->region_used = header.used.load(std::memory_order_relaxed);
+  snapshot->region_refusals = header.grow_failures.load(std::memory_order_relaxed);
+  const auto* table = region.root<ThreadTable>(Root::threads);
+  unsigned chain = 0;
+  for (Ref ref = table == nullptr ? 0 : table->all.load(std::memory_order_acquire); ref != 0 && ++chain < kMaxChain;) {
+    const auto* slot = region.at<ThreadSlot>(ref);
+    if (slot == nullptr) break;
+    const int tid = slot->tid.load(std::memory_order_relaxed);
+    if (tid != 0) snapshot->tids.push_back(tid);
+    ref = slot->next;
+  }
+}
+
 std::string executable_of(int pid) {
   char path[4096];
   const ssize_t bytes = readlink((proc_folder(pid) + "exe").c_str(), path, sizeof(path));
@@ -253,6 +269,7 @@ Snapshot snapshot_from_region(const RegionView& region, const SnapshotParts& par
   snapshot.start_unix_ns = header.start_unix_ns;
   snapshot.executable = executable_of(header.pid);
   add_losses(region, &snapshot);
+  add_region(region, &snapshot);
   add_unloaded(region, &snapshot);
   Stacks stacks(region, &snapshot);
   if (parts.stretch != 0 || parts.cpu_total) add_cpu(region, parts.stretch, &stacks, &snapshot);
