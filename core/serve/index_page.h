@@ -7,18 +7,12 @@
 #include <string_view>
 #include <vector>
 
+#include "core/serve/recording_state.h"
+
 namespace prof {
 
 // Sent with the page: what runs or is loaded in it is what stands in it here.
 extern const std::string_view kIndexContentSecurityPolicy;
-
-enum class Recording {
-  always,        // what it shows is of the moment of the request: stacks
-  on,            // since IndexProfile::since_unix_ns
-  at_request,    // a request switches it on, for as long as it takes
-  from_request,  // the first request switches it on, for good
-  off            // it cannot be had; IndexProfile::note says why
-};
 
 // One profile; what it is is known by its name.
 struct IndexProfile {
@@ -27,7 +21,7 @@ struct IndexProfile {
   int64_t count = -1;  // records; negative: not counted
   Recording recording = Recording::on;
   int64_t since_unix_ns = 0;  // where it is on
-  std::string note;           // a sentence that explains: why it is off, or may be empty
+  std::string note;           // a sentence that explains: why it is off, or may have nothing in it (why_empty.h)
 };
 
 struct IndexPage {
