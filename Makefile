@@ -41,7 +41,7 @@ $(BUILD)/prof: $(PROF) $(PROTO).o
 	@echo "  $@"; $(CXX) -o $@ $^ -lprotobuf -lz
 $(BUILD)/profrun: tools/profrun
 	@install -D -m 755 $< $@
-$(RECORD) $(BUILD)/obj/preload/cpu_sampling.o $(BUILD)/obj/preload/thread_clock.o: EXTRA = $(RECORD_FLAGS)
+$(RECORD) $(addprefix $(BUILD)/obj/preload/,cpu_sampling.o thread_clock.o api_labels.o): EXTRA = $(RECORD_FLAGS)
 # The program's cancellation unwinds through these: they say nothing to it, not even that they do not throw.
 $(addprefix $(BUILD)/obj/preload/interpose_,mutex.o rwlock.o cond.o sem.o join.o): EXTRA = $(RECORD_FLAGS)
 $(REPORT) $(SERVE) $(PRELOAD): EXTRA ?= $(LIBRARY_FLAGS)
@@ -80,8 +80,9 @@ install: all ## to $(DESTDIR)$(PREFIX)
 	install -D -m 755 $(BUILD)/libprof.so $(DESTDIR)$(PREFIX)/lib/libprof.so
 	install -D -m 755 $(BUILD)/prof $(DESTDIR)$(PREFIX)/bin/prof
 	install -D -m 755 $(BUILD)/profrun $(DESTDIR)$(PREFIX)/bin/profrun
+	install -D -m 644 preload/prof.h $(DESTDIR)$(PREFIX)/include/prof.h
 uninstall: ## removes what install put there
-	rm -f $(DESTDIR)$(PREFIX)/lib/libprof.so $(DESTDIR)$(PREFIX)/bin/prof $(DESTDIR)$(PREFIX)/bin/profrun
+	rm -f $(DESTDIR)$(PREFIX)/lib/libprof.so $(DESTDIR)$(PREFIX)/include/prof.h $(DESTDIR)$(PREFIX)/bin/prof $(DESTDIR)$(PREFIX)/bin/profrun
 clean: ## removes the build, but for what deps made
 	rm -rf $(filter-out $(THIRD) $(BUILD)/deps.stamp,$(wildcard $(BUILD)/*))
 help: ## this list

@@ -39,7 +39,7 @@ void view_all_threads(uint32_t number, unsigned stack_depth) {
   for_each_task([&](int tid) {
     ThreadSlot* slot = slot_of(tid);
     if (slot == nullptr) return;
-    ThreadView view = {0, kStateNotReached, 0};
+    ThreadView view = {0, kStateNotReached, 0, 0};
     const Looked looked = look_at(tid, slot, stack_depth, &g_room, &view);
     if (looked == Looked::gone) return;
     publish(slot, tid, number, view);
@@ -52,7 +52,7 @@ void view_all_threads(uint32_t number, unsigned stack_depth) {
     raw_syscall(SYS_nanosleep, &pause, nullptr);
     for_each_thread_slot([&](ThreadSlot* slot) {
       if (slot->view_number.load(std::memory_order_relaxed) != number || slot->view.state != kStateAsked) return;
-      ThreadView view = {0, kStateNotReached, 0};
+      ThreadView view = {0, kStateNotReached, 0, 0};
       const Looked looked = look_again(slot->tid.load(), slot, stack_depth, &g_room, &view);
       if (looked == Looked::asked) return;
       slot->view = view;

@@ -57,7 +57,8 @@ void record_tick(void* argument) {
       capture(*tick.context, bounds, static_cast<unsigned>(tick.slot->tid.load(std::memory_order_relaxed)), frames,
               g_settings.stack_depth);
   const Ref stack = intern_stack(frames, end_stack(frames, result.frames, result.end), generation);
-  if (stack == 0 || !count_cpu_ticks(stack, name, tick.stretch, tick.ticks)) {
+  const LabelId labels = tick.slot->labels.load(std::memory_order_relaxed);
+  if (stack == 0 || !count_cpu_ticks(stack, name, labels, tick.stretch, tick.ticks)) {
     count_loss(LossCause::region_full, tick.ticks);
   }
 }

@@ -11,6 +11,7 @@
 #include "core/record/loss_counters.h"
 #include "preload/fork_flag.h"
 #include "preload/own_stack.h"
+#include "preload/thread_clock.h"
 
 namespace prof {
 namespace {
@@ -46,7 +47,7 @@ void record_block(const void* block, Ref bucket_ref) {
 void sample(const void* block, size_t size, bool is_whole) {
   const Ref stack = own_stack(g_stack_depth);
   if (stack == 0) return;
-  const Ref bucket = find_heap_bucket(stack, size, is_whole);
+  const Ref bucket = find_heap_bucket(stack, size, labels_of_this_thread(), is_whole);
   if (bucket == 0) return count_loss(LossCause::region_full);
   record_block(block, bucket);
 }
@@ -106,7 +107,7 @@ void heap_unmapped(const void* rest, const TakenBlock& taken, size_t bytes) {
   const auto* bucket = region_at<HeapBucket>(taken.bucket);
   heap_settled(rest, taken, /*was_freed=*/true);
   if (bytes >= bucket->size) return;
-  const Ref smaller = find_heap_bucket(bucket->stack, bucket->size - bytes, /*is_whole=*/true);
+  const Ref smaller = find_heap_bucket(bucket->stack, bucket->size - bytes, bucket->labels, /*is_whole=*/true);
   if (smaller == 0) return count_loss(LossCause::region_full);
   record_block(rest, smaller);
 }

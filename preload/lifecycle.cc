@@ -21,6 +21,7 @@
 #include "core/record/byte_sampler.h"
 #include "core/record/cpu_buckets.h"
 #include "core/record/heap_buckets.h"
+#include "core/record/label_sets.h"
 #include "core/record/live_blocks.h"
 #include "core/record/record.h"
 #include "core/record/scratch.h"
@@ -124,14 +125,30 @@ WaitSettings wait_settings() {
   return settings;
 }
 
-// A region with a first thread in it, and the sampling switched on. False: said, and nothing is left on.
-bool start_recording(uint64_t stack_low, uint64_t stack_high) {
+// PROF_LABELS: on every sample.
+void set_process_labels() {
+  LabelId labels = 0;
+  for_each_label(g_config.labels, [&labels](std::string_view key, std::string_view value) {
+    labels = labels_with(labels, std::string(key).c_str(), std::string(value).c_str()).set;
+    return true;
+  });
+  region_root<LabelTable>(Root::labels)->of_process.store(labels, std::memory_order_release);
+}
+
+// A region with a first thread in it, and the sampling switched on. parent: in a child of fork, the region whose labels go on; else null.
+// False: said, and nothing is left on.
+bool start_recording(uint64_t stack_low, uint64_t stack_high, const RegionHeader* parent) {
   const RecordedKinds recorded = {has_heap() ? g_config.heap_rate : 0, g_config.heap_peak,
                                   has_waits() || has_thread_counts()};
   if (!fork_flag_set() || !region_create() || !record_create(recorded)) {
     LogLine(LogLevel::warn) << "no memory for recording: no profile";
     region_abandon();
     return false;
+  }
+  if (parent != nullptr) {
+    labels_copy(*parent);
+  } else {
+    set_process_labels();
   }
   const bool cpu = g_config.kinds.has(ProfileKind::cpu) && prepare_cpu();
   if (!threads_start() || (!cpu && !g_config.kinds.meets(kCumulativeKinds))) {
@@ -238,9 +255,13 @@ void after_fork_in_child() {
   if (g_region != nullptr) {
     uint64_t low = 0;
     uint64_t high = 0;
+    LabelId labels = 0;
+    uint32_t inherits = 0;
     if (const ThreadSlot* slot = slot_of_calling_thread(); slot != nullptr) {
       low = slot->stack_low;
       high = slot->stack_high;
+      labels = slot->labels.load();
+      inherits = slot->inherits.load();
     }
     close_inherited_perf_events();
     heap_sampling_pause();
@@ -248,7 +269,7 @@ void after_fork_in_child() {
     count_threads(0);
     wall_sampling_forget();
     this_thread_is(nullptr);
-    region_abandon();
+    RegionHeader* const parent = region_forget();
     forget_live_blocks();
     reset_scratch();
     forget_walks();
@@ -260,7 +281,12 @@ void after_fork_in_child() {
     bool is_recorded = false;
     if (g_config.follow && !g_reporting.load()) {
       output_for_child(&g_output);
-      is_recorded = start_recording(low, high);
+      is_recorded = start_recording(low, high, parent);
+    }
+    region_unmap(parent);
+    if (ThreadSlot* slot = slot_of_this_thread(); slot != nullptr) {
+      slot->labels.store(labels);
+      slot->inherits.store(inherits);
     }
     if (!is_recorded || !has_heap()) heap_sampling_stop();
   }
@@ -309,7 +335,7 @@ bool begin() {
   uint64_t low;
   uint64_t high;
   main_stack(&low, &high);
-  return start_recording(low, high);
+  return start_recording(low, high, nullptr);
 }
 
 __attribute__((constructor)) void start() {

@@ -46,6 +46,12 @@ void this_thread_is(ThreadSlot* slot);
 // The slot of the calling thread, if it registered itself; else null. Signal-safe.
 ThreadSlot* slot_of_this_thread();
 
+// Its labels; without a slot, none. Signal-safe.
+inline LabelId labels_of_this_thread() {
+  const ThreadSlot* slot = slot_of_this_thread();
+  return slot == nullptr ? 0 : slot->labels.load(std::memory_order_relaxed);
+}
+
 // Whether perf events may be had here with the kernel's time counted. Tries one; normal code.
 bool perf_clock_permitted();
 

@@ -107,6 +107,8 @@ Looked look_from_outside(int tid, const ThreadSlot* slot, unsigned depth, LookRo
     const long length = read_task_file(tid, "syscall", before, sizeof(before));
     if (is_gone(length) || strncmp(before, "-1 0x0 0x0", 10) == 0)
       return Looked::gone;  // or a zombie: the main thread, ended
+    // A thread that sleeps keeps them; one that runs says them with its answer, and if it gives none these have to do.
+    seen->labels = slot == nullptr ? 0 : slot->labels.load(std::memory_order_relaxed);
     // Not permitted (a process that is not dumpable), or there is no such file: as one that runs.
     const InKernel in_kernel = length < 0 ? InKernel() : in_kernel_of(before);
     if (!in_kernel.sleeps) return slot != nullptr && take_note(*slot, 0, seen) ? Looked::seen : Looked::asked;
@@ -165,6 +167,7 @@ void walk_own(void* argument) {
   const StackBounds bounds = {answer.slot->stack_low, answer.slot->stack_high};
   const CaptureResult result = capture(*answer.context, bounds, answer.scratch->frames, g_depth);
   answer.look->stack = intern(answer.scratch->frames, result, generation);
+  answer.look->labels = answer.slot->labels.load(std::memory_order_relaxed);
 }
 
 }  // namespace
@@ -184,6 +187,7 @@ bool look_is_answered(ThreadSlot* slot, const LookRoom& room, ThreadView* seen) 
   if (look->answered.load(std::memory_order_acquire) != asked) return false;
   stop_timer(look);
   seen->stack = look->stack;
+  seen->labels = look->labels;
   seen->state = kStateRunning;
   seen->waited_ns = 0;
   return true;

@@ -100,6 +100,10 @@ ThreadSlot* thread_is_created(const pthread_attr_t* attributes, void* (*start)(v
   slot->start_routine = reinterpret_cast<uint64_t>(start);
   slot->start_argument = reinterpret_cast<uint64_t>(argument);
   slot->created_by = creation;
+  if (const ThreadSlot* creator = slot_of_this_thread(); creator != nullptr && creator->inherits.load() != 0) {
+    slot->labels.store(creator->labels.load(std::memory_order_relaxed), std::memory_order_relaxed);
+    slot->inherits.store(1, std::memory_order_relaxed);
+  }
   slot->stack_low = stack_bytes(attributes);  // its size, until the thread knows where it is
   return slot;
 }

@@ -34,9 +34,10 @@ uint32_t next_random(ThreadSlot* slot) {
   return x;
 }
 
+// Of the calling thread.
 void count(EventKind kind, Ref stack, uint64_t detail, double events, uint64_t total) {
   if (stack == 0) return;  // its loss was counted
-  const Ref bucket = find_event_bucket(kind, stack, detail);
+  const Ref bucket = find_event_bucket(kind, stack, detail, labels_of_this_thread());
   if (bucket == 0) return count_loss(LossCause::region_full);
   count_events(region_at<EventBucket>(bucket), events, total);
 }

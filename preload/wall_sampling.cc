@@ -60,7 +60,8 @@ Ref stack_of(const ThreadView& view) {
 
 void count(Ref name, const ThreadView& view, uint32_t looks, uint64_t weight_ns) {
   const Ref stack = stack_of(view);
-  const Ref bucket = stack == 0 ? 0 : find_event_bucket(EventKind::wall, stack, wall_detail(name, view.state));
+  const Ref bucket =
+      stack == 0 ? 0 : find_event_bucket(EventKind::wall, stack, wall_detail(name, view.state), view.labels);
   if (bucket == 0) return count_loss(LossCause::region_full);
   count_events(region_at<EventBucket>(bucket), looks, weight_ns);
 }
@@ -72,7 +73,7 @@ void take_answers() {
   unsigned kept = 0;
   for (unsigned i = 0; i < g_asked_count; ++i) {
     const Asked& asked = g_asked[i];
-    ThreadView view = {0, kStateNotReached, 0};
+    ThreadView view = {0, kStateNotReached, 0, asked.slot->labels.load(std::memory_order_relaxed)};
     const bool is_over = now - asked.since_ns >= kAnswerNs;
     if (!look_is_answered(asked.slot, g_room, &view)) {
       if (!is_over) {
@@ -98,7 +99,7 @@ bool sample(int tid, uint64_t weight_ns) {
   ThreadSlot* slot = find_slot(tid);
   // First: a thread that ends while it is looked at has no name afterwards.
   const Ref name = name_of_thread(tid);
-  ThreadView view = {0, kStateNotReached, 0};
+  ThreadView view = {0, kStateNotReached, 0, 0};
   const Looked looked = look_at(tid, slot, g_depth, &g_room, &view);
   if (looked == Looked::gone) return false;
   if (looked == Looked::asked) {
@@ -196,7 +197,7 @@ void run() {
   }
   // What is still to be answered counts all the same.
   for (unsigned i = 0; i < g_asked_count; ++i) {
-    ThreadView view = {0, kStateNotReached, 0};
+    ThreadView view = {0, kStateNotReached, 0, g_asked[i].slot->labels.load(std::memory_order_relaxed)};
     if (!look_is_answered(g_asked[i].slot, g_room, &view)) look_is_over(g_asked[i].slot, g_room);
     count(g_asked[i].name, view, g_asked[i].looks, g_asked[i].weight_ns);
   }

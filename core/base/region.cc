@@ -86,13 +86,20 @@ bool region_create() {
   return true;
 }
 
-void region_abandon() {
-  if (g_region == nullptr) return;
-  for (uint32_t i = g_region->segments.load(); i-- > 0;) {  // the header's own segment last
-    raw_syscall(SYS_munmap, g_region->segment_address[i].load(), kSegmentBytes);
-  }
+RegionHeader* region_forget() {
+  RegionHeader* region = g_region;
   g_region = nullptr;
+  return region;
 }
+
+void region_unmap(RegionHeader* region) {
+  if (region == nullptr) return;
+  for (uint32_t i = region->segments.load(); i-- > 0;) {  // the header's own segment last
+    raw_syscall(SYS_munmap, region->segment_address[i].load(), kSegmentBytes);
+  }
+}
+
+void region_abandon() { region_unmap(region_forget()); }
 
 Ref region_allocate(uint64_t bytes) {
   bytes = (bytes + 7) & ~uint64_t{7};

@@ -16,6 +16,9 @@ bool region_create();
 
 // Forgets the region and unmaps it: in a child of fork, where it is still the parent's. No handler may be running.
 void region_abandon();
+// The same in two steps: what is there can be read in between.
+RegionHeader* region_forget();
+void region_unmap(RegionHeader* region);  // null: nothing
 
 // Zeroed bytes for an entry, aligned to 8. 0: the region may not grow any more (the caller counts the loss).
 // bytes: 1 to kSegmentBytes / 2.

@@ -18,21 +18,23 @@ void add(CpuBucket* bucket, uint32_t stretch, uint64_t ticks) {
 
 }  // namespace
 
-bool count_cpu_ticks(Ref stack, Ref thread_name, uint32_t stretch, uint64_t ticks) {
+bool count_cpu_ticks(Ref stack, Ref thread_name, LabelId labels, uint32_t stretch, uint64_t ticks) {
+  if (labels != 0) thread_name |= kHasLabels;
   std::atomic<Ref>& head = region_at<StackEntry>(stack)->buckets;
   Ref first = head.load(std::memory_order_acquire);
   for (Ref ref = first; ref != 0;) {
     auto* bucket = region_at<CpuBucket>(ref);
-    if (bucket->thread_name == thread_name) {
+    if (bucket->thread_name == thread_name && labels_of(*bucket) == labels) {
       add(bucket, stretch, ticks);
       return true;
     }
     ref = bucket->next;
   }
-  const Ref ref = region_allocate(sizeof(CpuBucket));
+  const Ref ref = region_allocate(labels == 0 ? sizeof(CpuBucket) : sizeof(LabelledCpuBucket));
   if (ref == 0) return false;
   auto* bucket = region_at<CpuBucket>(ref);
   bucket->thread_name = thread_name;
+  if (labels != 0) static_cast<LabelledCpuBucket*>(bucket)->labels = labels;
   add(bucket, stretch, ticks);
   do {
     bucket->next = first;

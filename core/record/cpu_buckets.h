@@ -1,4 +1,4 @@
-// Ticks of CPU time by stack and thread name, in stretches. Signal-safe and lock-free.
+// Ticks of CPU time by stack, thread name and labels, in stretches. Signal-safe and lock-free.
 //
 // A stretch is the time from a switching on to a switching off; each is a profile of its own. A bucket has a word for the
 // odd and one for the even stretches, so that the last one can be read while the next one is recorded:
@@ -13,6 +13,7 @@
 #pragma once
 
 #include "core/base/region.h"
+#include "core/record/label_sets.h"
 
 namespace prof {
 
@@ -41,13 +42,22 @@ inline constexpr unsigned kTickBits = 48;
 
 struct CpuBucket {
   Ref next;
-  Ref thread_name;                 // 0: not known
+  Ref thread_name;                 // 0: not known; and kHasLabels
   std::atomic<uint64_t> words[2];  // by stretch number & 1
   std::atomic<uint64_t> total;
 };
+// Most programs set no labels: their buckets have no room for any.
+struct LabelledCpuBucket : CpuBucket {
+  LabelId labels;
+};
+inline constexpr Ref kHasLabels = 1u << 31;  // of thread_name: a LabelledCpuBucket; no Ref is so high
+
+inline LabelId labels_of(const CpuBucket& bucket) {
+  return (bucket.thread_name & kHasLabels) == 0 ? 0 : static_cast<const LabelledCpuBucket&>(bucket).labels;
+}
 
 // Counts ticks of a stack. False: no room. stretch: 0: of none; in the word it is the number's low 16 bits.
-bool count_cpu_ticks(Ref stack, Ref thread_name, uint32_t stretch, uint64_t ticks);
+bool count_cpu_ticks(Ref stack, Ref thread_name, LabelId labels, uint32_t stretch, uint64_t ticks);
 
 // The ticks that a word holds for a stretch.
 inline uint64_t ticks_of_word(uint64_t word, uint32_t stretch) {

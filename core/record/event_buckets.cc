@@ -2,14 +2,15 @@
 
 namespace prof {
 
-Ref find_event_bucket(EventKind kind, Ref stack, uint64_t detail) {
+Ref find_event_bucket(EventKind kind, Ref stack, uint64_t detail, LabelId labels) {
   uint64_t hash = (uint64_t{stack} << 2 | static_cast<uint64_t>(kind)) * 0x9e37'79b9'7f4a'7c15;
-  hash = (hash ^ (hash >> 29) ^ detail) * 0xc2b2'ae3d'27d4'eb4f;
+  hash = (hash ^ (hash >> 29) ^ detail ^ uint64_t{labels} << 40) * 0xc2b2'ae3d'27d4'eb4f;
   std::atomic<Ref>& head = region_root<EventRecord>(Root::events)->heads[(hash >> 32) % kEventHeads];
   Ref first = head.load(std::memory_order_acquire);
   for (Ref ref = first; ref != 0;) {
     const auto* bucket = region_at<EventBucket>(ref);
-    if (bucket->stack == stack && bucket->kind == kind && bucket->detail == detail) return ref;
+    if (bucket->stack == stack && bucket->kind == kind && bucket->detail == detail && bucket->labels == labels)
+      return ref;
     ref = bucket->next;
   }
   const Ref ref = region_allocate(sizeof(EventBucket));
@@ -18,6 +19,7 @@ Ref find_event_bucket(EventKind kind, Ref stack, uint64_t detail) {
   bucket->stack = stack;
   bucket->kind = kind;
   bucket->detail = detail;
+  bucket->labels = labels;
   region_root<EventRecord>(Root::events)->is_used.store(1, std::memory_order_release);
   do {
     bucket->next = first;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "core/base/region.h"
+#include "core/record/label_sets.h"
 
 namespace prof {
 
@@ -14,7 +15,7 @@ struct EventBucket {
   Ref next;
   Ref stack;
   EventKind kind;
-  uint32_t reserved;
+  LabelId labels;
   uint64_t detail;  // thread_created: address of the start routine; block: a WaitKind; wall: wall_detail(); else 0
   std::atomic<double> events;   // contentions, threads made, or samples
   std::atomic<uint64_t> total;  // ns; thread_created: threads that have ended since
@@ -33,7 +34,7 @@ struct EventRecord {
 constexpr uint64_t wall_detail(Ref name, uint32_t state) { return uint64_t{name} << 32 | state; }
 
 // The bucket, new or old. 0: no room.
-Ref find_event_bucket(EventKind kind, Ref stack, uint64_t detail = 0);
+Ref find_event_bucket(EventKind kind, Ref stack, uint64_t detail = 0, LabelId labels = 0);
 
 void count_events(EventBucket* bucket, double events, uint64_t total);
 

@@ -34,13 +34,16 @@ void raise_peak(HeapRecord* heap, int64_t live) {
 
 }  // namespace
 
-Ref find_heap_bucket(Ref stack, uint64_t size, bool is_whole) {
-  const uint64_t hash = (uint64_t{stack} * 0x9e37'79b9'7f4a'7c15) ^ (size * 0xc2b2'ae3d'27d4'eb4f);
+Ref find_heap_bucket(Ref stack, uint64_t size, LabelId labels, bool is_whole) {
+  const uint64_t hash =
+      ((uint64_t{stack} | uint64_t{labels} << 40) * 0x9e37'79b9'7f4a'7c15) ^ (size * 0xc2b2'ae3d'27d4'eb4f);
   std::atomic<Ref>& head = record()->heads[((hash ^ (hash >> 29)) * 0x9e37'79b9'7f4a'7c15 >> 32) % kHeapHeads];
   Ref first = head.load(std::memory_order_acquire);
   for (Ref ref = first; ref != 0;) {
     const auto* bucket = region_at<HeapBucket>(ref);
-    if (bucket->stack == stack && bucket->size == size && (bucket->is_whole != 0) == is_whole) return ref;
+    if (bucket->stack == stack && bucket->size == size && bucket->labels == labels &&
+        (bucket->is_whole != 0) == is_whole)
+      return ref;
     ref = bucket->next;
   }
   const Ref ref = region_allocate(sizeof(HeapBucket));
@@ -49,6 +52,7 @@ Ref find_heap_bucket(Ref stack, uint64_t size, bool is_whole) {
   bucket->stack = stack;
   bucket->size = size;
   bucket->is_whole = is_whole ? 1 : 0;
+  bucket->labels = labels;
   record()->is_used.store(1, std::memory_order_release);
   do {
     bucket->next = first;

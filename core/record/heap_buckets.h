@@ -1,4 +1,4 @@
-// Sampled blocks by the stack that allocated them and their size: how many were allocated, how many freed, and both at the
+// Sampled blocks by the stack that allocated them, its thread's labels and their size: how many were allocated, how many freed, and both at the
 // moment of the highest live bytes. Counts of samples, not scaled. Signal-safe and lock-free.
 //
 // The peak is kept without copying anything at it: each new highest value starts an epoch, and a bucket saves its counts when it
@@ -7,6 +7,7 @@
 #pragma once
 
 #include "core/base/region.h"
+#include "core/record/label_sets.h"
 
 namespace prof {
 
@@ -16,7 +17,8 @@ struct HeapBucket {
   Ref next;
   Ref stack;
   uint64_t size;                // of each block, bytes as asked for
-  uint64_t is_whole;            // 1: each was recorded, and stands for itself; 0: sampled by size
+  uint32_t is_whole;            // 1: each was recorded, and stands for itself; 0: sampled by size
+  LabelId labels;               // of the thread that allocated
   std::atomic<uint64_t> freed;  // before `allocated`: a reader that meets it first never sees more freed than allocated
   std::atomic<uint64_t> allocated;
   std::atomic<uint64_t> saved_epoch;  // 0: never
@@ -38,8 +40,8 @@ struct HeapRecord {
   std::atomic<Ref> heads[kHeapHeads];
 };
 
-// The bucket of a stack and a size, new or old. is_whole: see there. 0: no room.
-Ref find_heap_bucket(Ref stack, uint64_t size, bool is_whole = false);
+// The bucket of a stack, a size and labels, new or old. is_whole: see there. 0: no room.
+Ref find_heap_bucket(Ref stack, uint64_t size, LabelId labels = 0, bool is_whole = false);
 
 // A sampled block was allocated (and is live), or freed.
 void count_allocated(HeapBucket* bucket);

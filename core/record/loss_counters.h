@@ -22,6 +22,8 @@ enum class LossCause : unsigned {
   wait_of_unknown_thread,  // a thread that was made past libprof has waited
   stack_no_frame_pointer,  // a StackEnd too
   sigprof_taken,           // the program, or another library, handles SIGPROF: nothing is sampled by it
+  label_lost,              // no room for a thread's label
+  label_cut,               // a label's value was too long
   count
 };
 inline constexpr unsigned kLossCauses = static_cast<unsigned>(LossCause::count);

@@ -3,6 +3,7 @@
 #include "core/record/cpu_buckets.h"
 #include "core/record/event_buckets.h"
 #include "core/record/heap_buckets.h"
+#include "core/record/label_sets.h"
 #include "core/record/live_blocks.h"
 #include "core/record/loss_counters.h"
 #include "core/record/snapshot_numbers.h"
@@ -39,7 +40,7 @@ bool record_create(const RecordedKinds& kinds) {
   return create<StackTable>(Root::stacks) && create<ThreadNameTable>(Root::thread_names) &&
          create<ThreadTable>(Root::threads) && create<ModuleTable>(Root::modules) &&
          create<LossCounters>(Root::losses) && create<CpuRecord>(Root::cpu) &&
-         create<SnapshotNumbers>(Root::snapshots) &&
+         create<SnapshotNumbers>(Root::snapshots) && labels_create() &&
          (kinds.heap_rate == 0 || create_heap(kinds.heap_rate, kinds.heap_peak)) &&
          (!kinds.events || (create<EventRecord>(Root::events) && wait_table_create()));
 }

@@ -47,6 +47,8 @@ ThreadSlot* take_thread_slot() {
   slot->name = 0;
   slot->waits.store(0, std::memory_order_relaxed);
   slot->created_by = 0;
+  slot->labels.store(0, std::memory_order_relaxed);
+  slot->inherits.store(0, std::memory_order_relaxed);
   slot->stack_low = slot->stack_high = 0;
   return slot;
 }

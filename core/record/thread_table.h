@@ -5,6 +5,7 @@
 #pragma once
 
 #include "core/base/region.h"
+#include "core/record/label_sets.h"
 
 namespace prof {
 
@@ -33,6 +34,7 @@ struct ThreadView {
   Ref stack;  // 0: not known
   uint32_t state;
   int64_t waited_ns;  // 0: not known
+  LabelId labels;
 };
 
 // A question to a thread that runs, by one of those that look: it is asked while `answered` is behind `asked`.
@@ -42,6 +44,7 @@ struct ThreadLook {
   std::atomic<uint32_t> asked;
   std::atomic<uint32_t> answered;
   Ref stack;  // the answer
+  LabelId labels;
 };
 inline constexpr unsigned kLookers = 2;  // the stacks' and the wall clock's
 
@@ -70,7 +73,9 @@ struct ThreadSlot {
   std::atomic<uint32_t> waits;     // notes in use
   uint32_t random;                 // state of the thread's own numbers
   WaitNote notes[kWaitNotes];
-  Ref created_by;  // event_buckets; 0: not counted
+  Ref created_by;                  // event_buckets; 0: not counted
+  std::atomic<LabelId> labels;     // at present; set by the thread itself, or by its creator before it begins
+  std::atomic<uint32_t> inherits;  // 1: threads that it creates begin with its labels
   ThreadLook looks[kLookers];
   Ref view_name;  // of the last snapshot of all stacks that this thread is in:
   int32_t view_tid;

@@ -2,7 +2,10 @@
 
 #include <signal.h>
 
+#include <algorithm>
 #include <charconv>
+
+#include "core/record/label_sets.h"
 
 namespace prof {
 namespace {
@@ -103,6 +106,19 @@ bool parse_switch(std::string_view value, bool* on) {
   return value == "0" || value == "1";
 }
 
+bool are_labels(std::string_view text) {
+  std::string_view keys[kMaxLabels];
+  unsigned count = 0;
+  return for_each_label(text, [&](std::string_view key, std::string_view) {
+    char copy[kMaxLabelKeyBytes + 1] = {};
+    if (count == kMaxLabels || key.size() > kMaxLabelKeyBytes) return false;
+    key.copy(copy, key.size());
+    if (check_label_key(copy) != LabelKey::good || std::find(keys, keys + count, key) != keys + count) return false;
+    keys[count++] = key;
+    return true;
+  });
+}
+
 constexpr Setting kSettings[] = {
     {"PROF_CPU", "a file name", kCpu, take_file<ProfileKind::cpu>},
     {"PROF_HEAP", "a file name", kHeapKinds, take_file<ProfileKind::heap>},
@@ -168,6 +184,14 @@ constexpr Setting kSettings[] = {
      }},
     {"PROF_FOLLOW", "0 or 1", KindSet::all(),
      [](std::string_view value, Config* config) { return parse_switch(value, &config->follow); }},
+    {"PROF_LABELS",
+     "key=value,key=value, at most 16; a key of at most 64 bytes, and not thread, tid, state, bytes, start or pprof::…",
+     kNone,
+     [](std::string_view value, Config* config) {
+       if (value.empty() || !are_labels(value)) return false;
+       config->labels = value;
+       return true;
+     }},
     {"PROF_LOG", "error, warn, info or debug", kNone,
      [](std::string_view value, Config* config) {
        static constexpr std::string_view kLevels[] = {"error", "warn", "info", "debug"};

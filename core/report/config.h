@@ -70,10 +70,26 @@ struct Config {
   unsigned stack_depth = 128;
   UnwindChoice unwind = UnwindChoice::tables;
   bool follow = true;
+  std::string_view labels;  // PROF_LABELS: key=value,…
   LogLevel log_level = LogLevel::warn;
 
   KindSet kinds;  // that are wanted, and of which every setting can be used
 };
+
+// Calls take(key, value) for each label of PROF_LABELS, until it answers false. False: it did, or the text is not key=value,… with a
+// value for each.
+template <typename Take>
+bool for_each_label(std::string_view text, Take take) {
+  while (!text.empty()) {
+    const std::string_view label = text.substr(0, text.find(','));
+    const size_t equals = label.find('=');
+    if (equals == std::string_view::npos || equals + 1 == label.size()) return false;
+    if (!take(label.substr(0, equals), label.substr(equals + 1))) return false;
+    if (label.size() + 1 == text.size()) return false;  // a comma at the end
+    text.remove_prefix(label.size() < text.size() ? label.size() + 1 : label.size());
+  }
+  return true;
+}
 
 // The file's setting of a kind, or the folder's: empty where the kind is off.
 std::string_view variable_of(const Config& config, ProfileKind kind);

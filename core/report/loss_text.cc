@@ -36,6 +36,10 @@ std::string_view loss_text(LossCause cause) {
       return "stacks that end in code without a frame pointer (PROF_UNWIND=fp)";
     case LossCause::sigprof_taken:
       return "SIGPROF is handled by the program itself (nothing is sampled by it from then on)";
+    case LossCause::label_lost:
+      return "labels not set for want of room (samples may lack them)";
+    case LossCause::label_cut:
+      return "values of labels cut to 256 bytes";
     case LossCause::count:
       break;
   }
@@ -57,7 +61,9 @@ std::string_view loss_name(LossCause cause) {
                                                 "stack_unknown_register",
                                                 "wait_of_unknown_thread",
                                                 "stack_no_frame_pointer",
-                                                "sigprof_taken"};
+                                                "sigprof_taken",
+                                                "label_lost",
+                                                "label_cut"};
   static_assert(std::size(kNames) == kLossCauses);
   return cause < LossCause::count ? kNames[static_cast<unsigned>(cause)] : "unknown";
 }

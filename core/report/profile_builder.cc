@@ -38,6 +38,12 @@ std::vector<uint32_t> frames_of(const StackSnapshot& stack, LocationTable* locat
   return frames;
 }
 
+// libprof's own keys are none of these (record/label_sets.h).
+void add_labels(const Snapshot& snapshot, uint32_t labels, ProfileSample* sample) {
+  if (labels >= snapshot.label_sets.size()) return;
+  for (const auto& [key, value] : snapshot.label_sets[labels]) sample->labels.push_back({key, value});
+}
+
 // A function's, by its address; where it has none, the file's with the place in it.
 std::string name_of_code(uint64_t address, const ModuleMap& modules, Symbolizer* symbolizer) {
   const int index = modules.find(address);
@@ -100,26 +106,30 @@ Profile build_cpu_profile(const Snapshot& snapshot, const ModuleMap& modules, Sy
   profile.duration_ns = static_cast<int64_t>(cpu.duration_ns);
 
   LocationTable locations(snapshot, modules, symbolizer, &profile);
-  const auto add_sample = [&](std::vector<uint32_t> stack, uint64_t ticks, const std::string& thread) {
+  const auto add_sample = [&](std::vector<uint32_t> stack, uint64_t ticks, const std::string& thread, uint32_t labels) {
     ProfileSample sample;
     sample.locations = std::move(stack);
     sample.values = {static_cast<int64_t>(ticks), static_cast<int64_t>(ticks * cpu.period_ns)};
     if (!thread.empty()) sample.labels.push_back({"thread", thread});
+    add_labels(snapshot, labels, &sample);
     profile.samples.push_back(std::move(sample));
   };
 
-  // One sample for each stack and label: the region may hold a stack twice, and one that was recorded before and after an
+  // One sample for each stack and its labels: the region may hold a stack twice, and one that was recorded before and after an
   // unloading of something else.
-  std::map<std::pair<std::vector<uint32_t>, std::string>, uint64_t> ticks_by_stack;
+  std::map<std::tuple<std::vector<uint32_t>, std::string, uint32_t>, uint64_t> ticks_by_stack;
   for (const CpuSample& sample : cpu.samples) {
     const StackSnapshot& stack = snapshot.stacks[sample.stack];
     std::vector<uint32_t> frames = frames_of(stack, &locations);
-    ticks_by_stack[{std::move(frames), sample.thread_name}] += sample.ticks;
+    ticks_by_stack[{std::move(frames), sample.thread_name, sample.labels}] += sample.ticks;
   }
-  for (const auto& [key, ticks] : ticks_by_stack) add_sample(key.first, ticks, key.second);
+  for (const auto& [key, ticks] : ticks_by_stack) {
+    const auto& [frames, thread, labels] = key;
+    add_sample(frames, ticks, thread, labels);
+  }
   for (const Loss& loss : snapshot.losses) {
     if (loss.cpu_ticks != 0)
-      add_sample({locations.of_text("[lost: " + std::string(loss_text(loss.cause)) + "]")}, loss.cpu_ticks, "");
+      add_sample({locations.of_text("[lost: " + std::string(loss_text(loss.cause)) + "]")}, loss.cpu_ticks, "", 0);
   }
   locations.finish();
 
@@ -142,7 +152,7 @@ Profile build_heap_profile(const Snapshot& snapshot, HeapView view, const Module
   struct Counts {
     double allocated = 0, live = 0;
   };
-  std::map<std::pair<std::vector<uint32_t>, uint64_t>, Counts> by_stack_and_size;
+  std::map<std::tuple<std::vector<uint32_t>, uint64_t, uint32_t>, Counts> by_stack_and_size;  // and labels
   for (const HeapSample& sample : heap.samples) {
     const bool peak = view == HeapView::peak;
     const uint64_t allocated = peak ? sample.peak_allocated : sample.allocated;
@@ -150,19 +160,21 @@ Profile build_heap_profile(const Snapshot& snapshot, HeapView view, const Module
     const StackSnapshot& stack = snapshot.stacks[sample.stack];
     std::vector<uint32_t> frames = frames_of(stack, &locations);
     leave_out_operator_new(profile, &frames);
-    Counts& counts = by_stack_and_size[{std::move(frames), sample.size}];
+    Counts& counts = by_stack_and_size[{std::move(frames), sample.size, sample.labels}];
     const double blocks = sample.is_whole ? 1 : blocks_of_sample(sample.size, heap.rate);
     counts.allocated += static_cast<double>(allocated) * blocks;
     counts.live += static_cast<double>(allocated - (peak ? sample.peak_freed : sample.freed)) * blocks;
   }
   for (const auto& [key, counts] : by_stack_and_size) {
+    const auto& [frames, size, labels] = key;
     ProfileSample sample;
-    sample.locations = key.first;
+    sample.locations = frames;
     for (const double objects : {counts.allocated, counts.live}) {
       sample.values.push_back(std::llround(objects));
-      sample.values.push_back(std::llround(objects * static_cast<double>(key.second)));
+      sample.values.push_back(std::llround(objects * static_cast<double>(size)));
     }
-    sample.labels.push_back({"bytes", "", static_cast<int64_t>(key.second)});
+    sample.labels.push_back({"bytes", "", static_cast<int64_t>(size)});
+    add_labels(snapshot, labels, &sample);
     profile.samples.push_back(std::move(sample));
   }
   locations.finish();
@@ -196,8 +208,8 @@ Profile build_event_profile(const Snapshot& snapshot, ProfileKind profile_kind, 
     double events = 0;
     uint64_t total = 0;
   };
-  // By stack and label: the start routine, or what was waited for.
-  std::map<std::pair<std::vector<uint32_t>, std::string>, Sum> sums;
+  // By stack, own label (the start routine, or what was waited for) and the thread's labels.
+  std::map<std::tuple<std::vector<uint32_t>, std::string, uint32_t>, Sum> sums;
   double created = 0;
   uint64_t ended = 0;
   for (const EventSample& event : snapshot.events) {
@@ -207,18 +219,20 @@ Profile build_event_profile(const Snapshot& snapshot, ProfileKind profile_kind, 
     std::string label;
     if (threads) label = name_of_code(event.detail, modules, symbolizer);
     if (kind == EventKind::block) label = thread_state_text(static_cast<uint32_t>(event.detail));
-    Sum& sum = sums[{std::move(frames), std::move(label)}];
+    Sum& sum = sums[{std::move(frames), std::move(label), event.labels}];
     sum.events += event.events;
     sum.total += event.total;
     created += event.events;
     ended += event.total;
   }
   for (const auto& [key, sum] : sums) {
+    const auto& [frames, label, labels] = key;
     ProfileSample sample;
-    sample.locations = key.first;
+    sample.locations = frames;
     sample.values.push_back(std::llround(sum.events));
     if (!threads) sample.values.push_back(static_cast<int64_t>(sum.total));
-    if (!key.second.empty()) sample.labels.push_back({threads ? "start" : "state", key.second});
+    if (!label.empty()) sample.labels.push_back({threads ? "start" : "state", label});
+    add_labels(snapshot, labels, &sample);
     profile.samples.push_back(std::move(sample));
   }
   locations.finish();
@@ -246,20 +260,23 @@ Profile build_wall_profile(const Snapshot& snapshot, const ModuleMap& modules, S
     double samples = 0;
     uint64_t ns = 0;
   };
-  std::map<std::tuple<std::vector<uint32_t>, std::string, uint64_t>, Sum> sums;  // by stack, thread and state
+  // By stack, thread, state and labels.
+  std::map<std::tuple<std::vector<uint32_t>, std::string, uint64_t, uint32_t>, Sum> sums;
   for (const EventSample& event : snapshot.events) {
     if (event.kind != EventKind::wall) continue;
-    Sum& sum = sums[{frames_of(snapshot.stacks[event.stack], &locations), event.thread_name, event.detail}];
+    Sum& sum =
+        sums[{frames_of(snapshot.stacks[event.stack], &locations), event.thread_name, event.detail, event.labels}];
     sum.samples += event.events;
     sum.ns += event.total;
   }
   for (const auto& [key, sum] : sums) {
-    const auto& [frames, thread, state] = key;
+    const auto& [frames, thread, state, labels] = key;
     ProfileSample sample;
     sample.locations = frames;
     sample.values = {std::llround(sum.samples), static_cast<int64_t>(sum.ns)};
     if (!thread.empty()) sample.labels.push_back({"thread", thread});
     sample.labels.push_back({"state", thread_state_text(static_cast<uint32_t>(state))});
+    add_labels(snapshot, labels, &sample);
     profile.samples.push_back(std::move(sample));
   }
   locations.finish();
@@ -284,6 +301,7 @@ Profile build_stacks_profile(const Snapshot& snapshot, const ModuleMap& modules,
     if (!thread.name.empty()) sample.labels.push_back({"thread", thread.name});
     sample.labels.push_back({"tid", "", thread.tid});
     sample.labels.push_back({"state", thread_state_text(thread.state)});
+    add_labels(snapshot, thread.labels, &sample);
     profile.samples.push_back(std::move(sample));
   }
   locations.finish();

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/record/event_buckets.h"
@@ -20,12 +21,16 @@ struct StackSnapshot {
   uint32_t generation = 0;  // which libraries were loaded: see UnloadedModule
 };
 
+// The labels of some samples: key and value, by key. Valid UTF-8, and each key once.
+using Labels = std::vector<std::pair<std::string, std::string>>;
+
 // Ticks of one stack under one thread name.
 struct CpuSample {
   uint32_t stack = 0;  // index into Snapshot::stacks
   std::string thread_name;
-  uint64_t ticks = 0;  // each stands for Snapshot::Cpu::period_ns of CPU time
-  Ref bucket = 0;      // which it is, for as long as the process lives
+  uint64_t ticks = 0;   // each stands for Snapshot::Cpu::period_ns of CPU time
+  Ref bucket = 0;       // which it is, for as long as the process lives
+  uint32_t labels = 0;  // index into Snapshot::label_sets; here and below
 };
 
 // Sampled blocks of one stack and size. Counts of samples: Snapshot::Heap::rate tells what each stands for.
@@ -35,6 +40,7 @@ struct HeapSample {
   uint64_t allocated = 0, freed = 0;
   uint64_t peak_allocated = 0, peak_freed = 0;  // at the highest live bytes
   bool is_whole = false;                        // each was recorded: the rate is not to be undone
+  uint32_t labels = 0;
 };
 
 // Events of one kind and stack, scaled to what they stand for: waits, unlocks that others waited for, threads made.
@@ -46,6 +52,7 @@ struct EventSample {
   uint64_t total = 0;       // ns; thread_created: threads that have ended
   std::string thread_name;  // wall: of the sampled thread; `detail` is its state
   Ref bucket = 0;           // which it is, for as long as the process lives
+  uint32_t labels = 0;
 };
 
 // What a thread did when all were looked at.
@@ -55,6 +62,7 @@ struct ThreadSample {
   int64_t stack = -1;  // index into Snapshot::stacks; negative: not known
   uint32_t state = 0;  // core/record/thread_table.h
   int64_t waited_ns = 0;
+  uint32_t labels = 0;
 };
 
 // An executable segment of a library that was unloaded while the process ran. Of several that cover an address, the one
@@ -80,6 +88,7 @@ struct Snapshot {
   int64_t start_unix_ns = 0;  // when recording began, CLOCK_REALTIME
   std::string executable;     // absolute path
   std::vector<StackSnapshot> stacks;
+  std::vector<Labels> label_sets;  // the first is what all have; the others have that in them too. No two are the same
   std::vector<UnloadedModule> unloaded;
   std::vector<Loss> losses;
   std::vector<int> tids;         // the program's threads that are known; libprof's own are not among them

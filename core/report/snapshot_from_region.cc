@@ -4,18 +4,21 @@
 
 #include <algorithm>
 #include <cstring>
+#include <map>
 #include <unordered_map>
 
 #include "core/base/clocks.h"
 #include "core/record/cpu_buckets.h"
 #include "core/record/event_buckets.h"
 #include "core/record/heap_buckets.h"
+#include "core/record/label_sets.h"
 #include "core/record/loss_counters.h"
 #include "core/record/stack_table.h"
 #include "core/record/thread_names.h"
 #include "core/record/thread_table.h"
 #include "core/record/unloaded_modules.h"
 #include "core/report/module_map.h"
+#include "core/report/profile_encoder.h"
 
 namespace prof {
 namespace {
@@ -53,8 +56,65 @@ class Stacks {
   std::unordered_map<Ref, int64_t> indexes_;
 };
 
+// The label sets that some sample has, each once.
+class LabelSets {
+ public:
+  LabelSets(const RegionView& region, Snapshot* snapshot)
+      : region_(region), table_(region.root<LabelTable>(Root::labels)), snapshot_(snapshot) {
+    if (table_ != nullptr) add_pairs(table_->of_process.load(std::memory_order_acquire), &of_process_);
+    index_of(0);
+  }
+
+  // Index in the snapshot.
+  uint32_t index_of(LabelId id) {
+    const auto [known, is_new] = by_id_.try_emplace(id, 0);
+    if (!is_new) return known->second;
+    // The thread's own are stronger than the process's.
+    std::map<std::string, std::string> labels = of_process_;
+    add_pairs(id, &labels);
+    // Two threads that make the same set at once may have stored it twice.
+    const auto [same, is_other] =
+        by_content_.try_emplace(Labels(labels.begin(), labels.end()), static_cast<uint32_t>(by_content_.size()));
+    if (is_other) snapshot_->label_sets.push_back(same->first);
+    known->second = same->second;
+    return known->second;
+  }
+
+ private:
+  template <typename Entry>
+  const Entry* entry(LabelId id, uint64_t bytes) const {
+    // No entry crosses the end of a chunk, which is whole.
+    const auto* found = label_entry<Entry>(
+        *table_, id, [this](Ref chunk) { return static_cast<const char*>(region_.at(chunk, kLabelChunkBytes)); });
+    return uint64_t{id} * 8 % kLabelChunkBytes + bytes > kLabelChunkBytes ? nullptr : found;
+  }
+  void add_pairs(LabelId id, std::map<std::string, std::string>* labels) const {
+    const auto* set = table_ == nullptr ? nullptr : entry<LabelSet>(id, sizeof(LabelSet));
+    if (set == nullptr || set->count > kMaxLabels ||
+        entry<LabelSet>(id, sizeof(LabelSet) + set->count * sizeof(LabelId)) == nullptr) {
+      return;
+    }
+    for (uint32_t i = 0; i < set->count; ++i) {
+      const auto* pair = entry<LabelPair>(set->pairs[i], sizeof(LabelPair));
+      if (pair == nullptr || pair->key_bytes > kMaxLabelKeyBytes || pair->value_bytes > kMaxLabelValueBytes ||
+          entry<LabelPair>(set->pairs[i], sizeof(LabelPair) + pair->key_bytes + pair->value_bytes + 2) == nullptr) {
+        continue;
+      }
+      const std::string_view value(pair->text + pair->key_bytes + 1, pair->value_bytes);
+      labels->insert_or_assign(valid_utf8({pair->text, pair->key_bytes}), valid_utf8(value));
+    }
+  }
+
+  const RegionView& region_;
+  const LabelTable* const table_;
+  Snapshot* const snapshot_;
+  std::map<std::string, std::string> of_process_;
+  std::unordered_map<LabelId, uint32_t> by_id_;
+  std::map<Labels, uint32_t> by_content_;
+};
+
 void add_cpu_samples(const RegionView& region, const StackEntry& entry, Ref ref, uint32_t stretch, Stacks* stacks,
-                     Snapshot* snapshot) {
+                     LabelSets* labels, Snapshot* snapshot) {
   unsigned chain = 0;
   for (Ref at = entry.buckets.load(std::memory_order_acquire); at != 0 && ++chain < kMaxChain;) {
     const auto* bucket = region.at<CpuBucket>(at);
@@ -64,15 +124,18 @@ void add_cpu_samples(const RegionView& region, const StackEntry& entry, Ref ref,
                                : ticks_of_word(bucket->words[stretch & 1].load(std::memory_order_relaxed), stretch);
     const int64_t stack = ticks == 0 ? -1 : stacks->index_of(ref);
     if (stack >= 0) {
-      snapshot->cpu.samples.push_back(
-          {static_cast<uint32_t>(stack), thread_name(region, bucket->thread_name), ticks, at});
+      const bool has_labels = (bucket->thread_name & kHasLabels) != 0;
+      if (has_labels && region.at<LabelledCpuBucket>(at) == nullptr) return;
+      snapshot->cpu.samples.push_back({static_cast<uint32_t>(stack),
+                                       thread_name(region, bucket->thread_name & ~kHasLabels), ticks, at,
+                                       labels->index_of(labels_of(*bucket))});
     }
     at = bucket->next;
   }
 }
 
 // stretch 0: all that was ever counted; the time that it is of is its reader's.
-void add_cpu(const RegionView& region, uint32_t stretch, Stacks* stacks, Snapshot* snapshot) {
+void add_cpu(const RegionView& region, uint32_t stretch, Stacks* stacks, LabelSets* labels, Snapshot* snapshot) {
   const auto* cpu = region.root<CpuRecord>(Root::cpu);
   const auto* table = region.root<StackTable>(Root::stacks);
   if (cpu == nullptr || table == nullptr) return;
@@ -92,7 +155,7 @@ void add_cpu(const RegionView& region, uint32_t stretch, Stacks* stacks, Snapsho
     for (Ref ref = head.load(std::memory_order_acquire); ref != 0 && ++chain < kMaxChain;) {
       const auto* entry = region.at<StackEntry>(ref);
       if (entry == nullptr) break;
-      add_cpu_samples(region, *entry, ref, stretch, stacks, snapshot);
+      add_cpu_samples(region, *entry, ref, stretch, stacks, labels, snapshot);
       ref = entry->next;
     }
   }
@@ -114,7 +177,7 @@ HeapSample heap_sample(const HeapBucket& bucket, uint32_t stack, uint64_t last_e
   return sample;
 }
 
-void add_heap(const RegionView& region, Stacks* stacks, Snapshot* snapshot) {
+void add_heap(const RegionView& region, Stacks* stacks, LabelSets* labels, Snapshot* snapshot) {
   const auto* heap = region.root<HeapRecord>(Root::heap);
   if (heap == nullptr) return;
   snapshot->heap.present = true;
@@ -132,13 +195,16 @@ void add_heap(const RegionView& region, Stacks* stacks, Snapshot* snapshot) {
       const auto* bucket = region.at<HeapBucket>(ref);
       if (bucket == nullptr) break;
       const int64_t stack = stacks->index_of(bucket->stack);
-      if (stack >= 0) snapshot->heap.samples.push_back(heap_sample(*bucket, static_cast<uint32_t>(stack), epoch));
+      if (stack >= 0) {
+        snapshot->heap.samples.push_back(heap_sample(*bucket, static_cast<uint32_t>(stack), epoch));
+        snapshot->heap.samples.back().labels = labels->index_of(bucket->labels);
+      }
       ref = bucket->next;
     }
   }
 }
 
-void add_events(const RegionView& region, Stacks* stacks, Snapshot* snapshot) {
+void add_events(const RegionView& region, Stacks* stacks, LabelSets* labels, Snapshot* snapshot) {
   const auto* record = region.root<EventRecord>(Root::events);
   if (record == nullptr) return;
   snapshot->wall_period_ns = static_cast<uint64_t>(record->wall_period_ns);
@@ -154,7 +220,8 @@ void add_events(const RegionView& region, Stacks* stacks, Snapshot* snapshot) {
       const int64_t stack = events > 0 ? stacks->index_of(bucket->stack) : -1;
       if (stack >= 0) {
         const uint64_t total = bucket->total.load(std::memory_order_relaxed);
-        EventSample sample = {bucket->kind, static_cast<uint32_t>(stack), bucket->detail, events, total, {}, ref};
+        EventSample sample = {bucket->kind, static_cast<uint32_t>(stack),    bucket->detail, events, total, {},
+                              ref,          labels->index_of(bucket->labels)};
         if (bucket->kind == EventKind::wall) {
           sample.thread_name = thread_name(region, static_cast<Ref>(bucket->detail >> 32));
           sample.detail = bucket->detail & 0xffff'ffff;
@@ -166,7 +233,7 @@ void add_events(const RegionView& region, Stacks* stacks, Snapshot* snapshot) {
   }
 }
 
-void add_threads(const RegionView& region, uint32_t number, Stacks* stacks, Snapshot* snapshot) {
+void add_threads(const RegionView& region, uint32_t number, Stacks* stacks, LabelSets* labels, Snapshot* snapshot) {
   const auto* table = region.root<ThreadTable>(Root::threads);
   if (table == nullptr || number == 0) return;
   unsigned chain = 0;
@@ -175,8 +242,8 @@ void add_threads(const RegionView& region, uint32_t number, Stacks* stacks, Snap
     if (slot == nullptr) break;
     if (slot->view_number.load(std::memory_order_acquire) == number) {
       const int64_t stack = slot->view.stack == 0 ? -1 : stacks->index_of(slot->view.stack);
-      snapshot->threads.push_back(
-          {slot->view_tid, thread_name(region, slot->view_name), stack, slot->view.state, slot->view.waited_ns});
+      snapshot->threads.push_back({slot->view_tid, thread_name(region, slot->view_name), stack, slot->view.state,
+                                   slot->view.waited_ns, labels->index_of(slot->view.labels)});
     }
     ref = slot->next;
   }
@@ -272,12 +339,13 @@ Snapshot snapshot_from_region(const RegionView& region, const SnapshotParts& par
   add_region(region, &snapshot);
   add_unloaded(region, &snapshot);
   Stacks stacks(region, &snapshot);
-  if (parts.stretch != 0 || parts.cpu_total) add_cpu(region, parts.stretch, &stacks, &snapshot);
+  LabelSets labels(region, &snapshot);
+  if (parts.stretch != 0 || parts.cpu_total) add_cpu(region, parts.stretch, &stacks, &labels, &snapshot);
   if (!parts.cumulative) return snapshot;
-  add_heap(region, &stacks, &snapshot);
-  add_events(region, &stacks, &snapshot);
+  add_heap(region, &stacks, &labels, &snapshot);
+  add_events(region, &stacks, &labels, &snapshot);
   add_waits_now(region, &snapshot);
-  add_threads(region, parts.views, &stacks, &snapshot);
+  add_threads(region, parts.views, &stacks, &labels, &snapshot);
   return snapshot;
 }
 

@@ -79,7 +79,7 @@ void on_signal(int, siginfo_t*, void* raw) {
   const double start = now_ns();
   for (int i = 0; i < 100; ++i) {
     const unsigned count = capture(context, bounds, kThread, frames, kCapacity).frames;
-    count_cpu_ticks(intern_stack(frames, count, 0), own_thread_name(slot, 1, 10), 1, 1);
+    count_cpu_ticks(intern_stack(frames, count, 0), own_thread_name(slot, 1, 10), 0, 1, 1);
   }
   g_record.push_back((now_ns() - start) / 100);
 }
@@ -149,7 +149,7 @@ int main() {
   for (uint64_t i = 0; i < 10'000; ++i) {
     uint64_t frames[40];
     for (uint64_t k = 0; k < 40; ++k) frames[k] = code[k % 2] + (i * 31 + k * k * 17 + i / 5000 * k) * 7919 % 5000 * 80;
-    count_cpu_ticks(intern_stack(frames, 40, 0), 0, 1, 1);
+    count_cpu_ticks(intern_stack(frames, 40, 0), 0, 0, 1, 1);
   }
   printf("resident for 10 000 stacks of 40 frames: %.1f MB, %u MB of region\n", resident_mb() - before,
          g_region->segments.load());

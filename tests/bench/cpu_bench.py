@@ -4,6 +4,7 @@ Ratios and medians of interleaved runs; each with the spread between the quartil
 build folder. BENCH_ROUNDS sets the number of rounds (default 9).
 """
 
+import json
 import os
 import shutil
 import statistics
@@ -67,6 +68,15 @@ def ticks(folder):
     sys.stdout.flush()
 
 
+def labels(folder):
+    print("\nlabels set and cleared (best of 50 rounds, ns)")
+    settings = {"LD_PRELOAD": LIBRARY, "PROF_CPU": os.path.join(folder, "out.prof")}
+    done = subprocess.run([os.path.join(BUILD, "programs/labels"), "cost"], env=environment(folder, **settings),
+                          capture_output=True, text=True, check=True)
+    for name, ns in json.loads(done.stdout).items():
+        print(f"  {name.replace('_', ' + '):24} {ns:7.1f} ns")
+
+
 def main():
     with tempfile.TemporaryDirectory() as folder:
         print(f"library: {os.path.getsize(LIBRARY) / 1e6:.1f} MB with debug information, "
@@ -76,6 +86,7 @@ def main():
         with tempfile.TemporaryDirectory(dir="/dev/shm") as memory:
             start_up(memory)
         ticks(folder)
+        labels(folder)
         data = os.path.join(folder, "data")
         with open(data, "w", encoding="ascii") as file:
             for i in range(3_000_000):

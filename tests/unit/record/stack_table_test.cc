@@ -67,7 +67,7 @@ Test(cpu_buckets, threads_lose_no_tick, .init = setup) {
       for (uint64_t i = 0; i < kRounds; ++i) {
         const uint64_t frames[] = {0x5000 + i % 97, 0x6000};
         const Ref stack = intern_stack(frames, 2, 0);
-        cr_assert(count_cpu_ticks(stack, intern_thread_name(names[t % 2]), 1, 1 + i % 3));
+        cr_assert(count_cpu_ticks(stack, intern_thread_name(names[t % 2]), 0, 1, 1 + i % 3));
       }
     });
   }
@@ -86,8 +86,8 @@ Test(cpu_buckets, stretches_are_apart_and_the_last_two_can_be_read, .init = setu
   const Ref stack = intern_stack(frames, 1, 0);
   // Over the end of the 16 bits that a word has for the number.
   for (const uint32_t stretch : {1u, 2u, 3u, 65'535u, 65'536u, 65'537u, 69'999u, 70'000u}) {
-    cr_assert(count_cpu_ticks(stack, 0, stretch, stretch));
-    cr_assert(count_cpu_ticks(stack, 0, stretch, 1));
+    cr_assert(count_cpu_ticks(stack, 0, 0, stretch, stretch));
+    cr_assert(count_cpu_ticks(stack, 0, 0, stretch, 1));
     cr_assert_eq(total_ticks(stretch), stretch + 1);
     cr_assert_eq(total_ticks(stretch + 1), 0u);
   }

@@ -24,6 +24,18 @@ Test(config, nothing_is_on_by_itself) {
   cr_assert_not(config_of({"PROF_CPU_HZ=100"}).kinds.has(ProfileKind::cpu));
 }
 
+Test(config, labels_are_keys_and_values) {
+  cr_assert(config_of({"PROF_CPU=a", "PROF_LABELS=env=test,zone=a=b"}).labels == "env=test,zone=a=b");
+  const auto refused = [](const char* setting) {
+    return config_of({"PROF_CPU=a", "PROF_LOG=error", setting}).labels.empty();
+  };
+  cr_redirect_stderr();
+  for (const char* wrong : {"PROF_LABELS=", "PROF_LABELS=env", "PROF_LABELS=env=", "PROF_LABELS==x", "PROF_LABELS=a=b,",
+                            "PROF_LABELS=,a=b", "PROF_LABELS=tid=1", "PROF_LABELS=pprof::a=b", "PROF_LABELS=a=b,a=c"}) {
+    cr_assert(refused(wrong), "%s", wrong);
+  }
+}
+
 Test(config, takes_every_setting) {
   const Config c = config_of({"PROF_CPU=a%p.prof", "PROF_CPU_HZ=1000", "PROF_CPU_CLOCK=perf", "PROF_CPU_DELAY=0.5",
                               "PROF_CPU_DURATION=30", "PROF_CPU_SIGNAL=SIGUSR1", "PROF_STACK_DEPTH=1024",
