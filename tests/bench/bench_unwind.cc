@@ -1,6 +1,10 @@
-// What a stack costs: cold (its rules are worked out), warm, and beside libunwind's own stepping and glibc's backtrace on the
-// same stack; the whole of a tick; memory for 10 000 stacks. Ratios beside each other in one run; medians.
+// What a stack costs: cold (its rules are worked out), warm, and beside libunwind's own stepping, its unw_backtrace and glibc's backtrace
+// on the same stack; the whole of a tick; memory for the rules of 200 libraries, and for 10 000 stacks. Ratios beside each other in one
+// run; medians.
+#include <dirent.h>
+#include <dlfcn.h>
 #include <execinfo.h>
+#include <link.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <time.h>
@@ -33,7 +37,8 @@ using namespace prof;
 namespace {
 
 constexpr unsigned kCapacity = 512;
-std::vector<double> g_cold, g_warm, g_along, g_tables, g_libunwind, g_step, g_backtrace, g_record;
+std::vector<double> g_cold, g_warm, g_along, g_tables, g_libunwind, g_step, g_backtrace, g_unw_backtrace, g_record;
+int (*g_unw_backtrace_of)(void**, int);  // of Debian's libunwind8; null where it is not there
 unsigned g_frames;
 
 double now_ns() {
@@ -75,6 +80,13 @@ void on_signal(int, siginfo_t*, void* raw) {
     slow_walk(context, &memory, visit, nullptr);
   }));
   g_backtrace.push_back(per_frame([&] { backtrace(addresses, kCapacity); }));
+  if (g_unw_backtrace_of != nullptr) {
+    g_unw_backtrace_of(addresses, kCapacity);
+    g_unw_backtrace.push_back(per_frame([&] {
+                                for (int i = 0; i < 100; ++i) g_unw_backtrace_of(addresses, kCapacity);
+                              }) /
+                              100);
+  }
   static ThreadSlot* slot = take_thread_slot();
   const double start = now_ns();
   for (int i = 0; i < 100; ++i) {
@@ -113,6 +125,62 @@ double median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
+// Memory of the process's own, in KiB.
+long anonymous_kb() {
+  std::ifstream status("/proc/self/status");
+  std::string line;
+  while (std::getline(status, line))
+    if (line.starts_with("RssAnon:")) return std::atol(line.c_str() + 8);
+  return 0;
+}
+
+unsigned objects() {
+  unsigned count = 0;
+  dl_iterate_phdr([](struct dl_phdr_info*, size_t, void* counted) { return ++*static_cast<unsigned*>(counted), 0; },
+                  &count);
+  return count;
+}
+
+// The rules of 500 addresses of each of 200 libraries, as ticks would ask for them.
+void many_libraries() {
+  constexpr unsigned kLibraries = 200;
+  constexpr unsigned kAddresses = 500;
+  const std::string folder = "/usr/lib/x86_64-linux-gnu/";
+  DIR* const listed = opendir(folder.c_str());
+  if (listed == nullptr) return;
+  while (const struct dirent* entry = readdir(listed)) {
+    if (objects() >= kLibraries) break;
+    const std::string name = entry->d_name;
+    // Not those that take over malloc or the like when they are there.
+    const bool is_plain = name.starts_with("lib") && name.find(".so.") != std::string::npos &&
+                          name.find("malloc") == std::string::npos && name.find("san.") == std::string::npos &&
+                          name.find("efence") == std::string::npos && name.find("prof") == std::string::npos;
+    if (is_plain) dlopen((folder + name).c_str(), RTLD_LAZY | RTLD_LOCAL);
+  }
+  closedir(listed);
+  const long before = anonymous_kb();
+  unsigned rules = 0;
+  dl_iterate_phdr(
+      [](struct dl_phdr_info* object, size_t, void* counted) {
+        for (int i = 0; i < object->dlpi_phnum; ++i) {
+          const auto& segment = object->dlpi_phdr[i];
+          if (segment.p_type != PT_LOAD || (segment.p_flags & PF_X) == 0) continue;
+          for (unsigned k = 0; k < kAddresses; ++k) {
+            const uint64_t address = object->dlpi_addr + segment.p_vaddr + segment.p_memsz * k / kAddresses;
+            const uint32_t generation = rule_cache_generation();
+            if (rule_cache_find(address, generation).kind() != RuleKind::none) continue;
+            const RuleOfRange found = rule_from_tables(address, address);
+            rule_cache_store(address, found.start, found.end, generation, found.rule);
+            ++*static_cast<unsigned*>(counted);
+          }
+        }
+        return 0;
+      },
+      &rules);
+  printf("memory for the rules of %u libraries (%u worked out): %.1f MB\n", objects(), rules,
+         static_cast<double>(anonymous_kb() - before) / 1024);
+}
+
 double resident_mb() {
   std::ifstream status("/proc/self/statm");
   long total = 0;
@@ -132,12 +200,16 @@ int main() {
   action.sa_sigaction = on_signal;
   action.sa_flags = SA_SIGINFO;
   sigaction(SIGUSR1, &action, nullptr);
+  if (void* const libunwind = dlopen("libunwind.so.8", RTLD_NOW); libunwind != nullptr)
+    g_unw_backtrace_of = reinterpret_cast<int (*)(void**, int)>(dlsym(libunwind, "unw_backtrace"));
   for (int i = 0; i < 300; ++i) descend(40);
   work_out_rules();
   printf(
-      "a stack of %u frames, ns a frame (medians of 300): warm %.1f, cold %.0f; libunwind's unw_step %.0f, glibc's "
-      "backtrace %.0f\n",
-      g_frames, median(g_warm), median(g_cold), median(g_step), median(g_backtrace));
+      "a stack of %u frames, ns a frame (medians of 300): warm %.1f, cold %.0f; libunwind's unw_step %.0f, its "
+      "unw_backtrace "
+      "%.1f, glibc's backtrace %.0f\n",
+      g_frames, median(g_warm), median(g_cold), median(g_step), g_unw_backtrace.empty() ? 0 : median(g_unw_backtrace),
+      median(g_backtrace));
   printf("the same along the thread's last walk: %.1f ns a frame\n", median(g_along));
   printf("a rule worked out, ns (medians of 2000 addresses of libc): from tables %.0f, by libunwind %.0f\n",
          median(g_tables), median(g_libunwind));
@@ -166,4 +238,5 @@ int main() {
              profile.functions.size(), bytes / 1000);
   }
   printf("a dump of them, names included: %.0f ms (median of 5)\n", median(dumps));
+  many_libraries();
 }
