@@ -14,7 +14,8 @@ namespace {
 constexpr int64_t kMostNs = 100'000'000;
 constexpr int64_t kPauseNs = 500'000;
 
-LookRoom g_room;  // looker 0; one helper thread at a time
+LookRoom g_room;  // looker 0; one helper thread at a time:
+std::atomic<bool> g_busy{false};
 
 void publish(ThreadSlot* slot, int tid, uint32_t number, const ThreadView& view) {
   slot->view = view;
@@ -31,9 +32,7 @@ ThreadSlot* slot_of(int tid) {
   return slot;
 }
 
-}  // namespace
-
-void view_all_threads(uint32_t number, unsigned stack_depth) {
+void view_all(uint32_t number, unsigned stack_depth) {
   const int64_t until = clock_ns(CLOCK_MONOTONIC) + kMostNs;
   unsigned asked = 0;
   for_each_task([&](int tid) {
@@ -67,5 +66,21 @@ void view_all_threads(uint32_t number, unsigned stack_depth) {
     slot->view.state = kStateNotReached;
   });
 }
+
+}  // namespace
+
+bool view_all_threads(uint32_t number, unsigned stack_depth) {
+  constexpr int kMostPauses = 1000;
+  for (int i = 0; g_busy.exchange(true, std::memory_order_acquire); ++i) {
+    if (i == kMostPauses) return false;
+    const struct timespec pause = timespec_of(kPauseNs);
+    raw_syscall(SYS_nanosleep, &pause, nullptr);
+  }
+  view_all(number, stack_depth);
+  g_busy.store(false, std::memory_order_release);
+  return true;
+}
+
+void views_forget() { g_busy.store(false); }
 
 }  // namespace prof

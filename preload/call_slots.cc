@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "core/base/raw_syscall.h"
 #include "preload/real_symbols.h"
 
 extern "C" const char __ehdr_start[] __attribute__((visibility("hidden")));
@@ -30,6 +31,19 @@ struct Slot {
   bool is_call;          // not an address that the program takes
   bool is_defined_here;  // in the object that has the slot
 };
+
+// One that was pointed past ours.
+struct Passed {
+  uint64_t address;
+  const void* ours;
+  uint32_t group;
+  bool is_sealed;
+};
+constexpr unsigned kMostPassed = 4096;
+Passed g_passed[kMostPassed];
+unsigned g_passed_count = 0;
+
+bool is_sealed(uint64_t slot, const Object& object) { return slot >= object.relro_start && slot < object.relro_end; }
 
 // What a slot is to hold; null: what it holds. Calls with the list that is at work.
 class Choice {
@@ -58,7 +72,8 @@ class ToOurs final : public Choice {
 
 class PastOurs final : public Choice {
  public:
-  PastOurs(const PassedCall* calls, unsigned count) : calls_(calls), count_(count) {}
+  PastOurs(const PassedCall* calls, unsigned count, bool may_return)
+      : calls_(calls), count_(count), may_return_(may_return) {}
   void* of(const Slot& slot, const Object& object) const override {
     // One that is defined here is bound here, by -Bsymbolic or the object's place in the order.
     if (!slot.is_call || slot.is_defined_here) return nullptr;
@@ -68,14 +83,24 @@ class PastOurs final : public Choice {
       const auto held = *reinterpret_cast<const uint64_t*>(slot.address);
       // Bound lazily: it still points to the stub that will bind it.
       const bool is_unbound = held >= object.start && held < object.end;
-      return is_unbound || held == reinterpret_cast<uint64_t>(call.ours) ? call.real : nullptr;
+      if (!is_unbound && held != reinterpret_cast<uint64_t>(call.ours)) return nullptr;
+      return remember(slot, object, call) ? call.real : nullptr;
     }
     return nullptr;
   }
 
  private:
+  // False: there is no room, and it could not be put back.
+  bool remember(const Slot& slot, const Object& object, const PassedCall& call) const {
+    if (!may_return_) return true;
+    if (g_passed_count == kMostPassed) return false;
+    g_passed[g_passed_count++] = {slot.address, call.ours, call.group, is_sealed(slot.address, object)};
+    return true;
+  }
+
   const PassedCall* const calls_;
   const unsigned count_;
+  const bool may_return_;
 };
 
 const void* start_of_object(const void* address) {
@@ -125,12 +150,11 @@ Relocations relocations_of(const ElfW(Dyn) * dynamic, uint64_t base) {
   return found;
 }
 
-void point_to(uint64_t slot, void* ours, const Object& object) {
+void point_to(uint64_t slot, void* to, bool is_sealed) {
   const uint64_t page = slot & ~uint64_t{4095};
-  const bool is_sealed = slot >= object.relro_start && slot < object.relro_end;
-  if (is_sealed && mprotect(reinterpret_cast<void*>(page), 4096, PROT_READ | PROT_WRITE) != 0) return;
-  reinterpret_cast<std::atomic<void*>*>(slot)->store(ours, std::memory_order_release);
-  if (is_sealed) mprotect(reinterpret_cast<void*>(page), 4096, PROT_READ);
+  if (is_sealed && raw_syscall(SYS_mprotect, page, 4096, PROT_READ | PROT_WRITE) != 0) return;
+  reinterpret_cast<std::atomic<void*>*>(slot)->store(to, std::memory_order_release);
+  if (is_sealed) raw_syscall(SYS_mprotect, page, 4096, PROT_READ);
 }
 
 void point_slots(const ElfW(Rela) * relocation, size_t bytes, const Relocations& all, const Object& object,
@@ -142,7 +166,7 @@ void point_slots(const ElfW(Rela) * relocation, size_t bytes, const Relocations&
     const Slot slot = {all.names + symbol.st_name, object.base + relocation->r_offset, type == R_X86_64_JUMP_SLOT,
                        symbol.st_shndx != SHN_UNDEF};
     void* const to = choice.of(slot, object);
-    if (to != nullptr) point_to(slot.address, to, object);
+    if (to != nullptr) point_to(slot.address, to, is_sealed(slot.address, object));
   }
 }
 
@@ -189,9 +213,16 @@ void point_call_slots(const CallSlot* calls, unsigned count, const void* left_ou
   dl_iterate_phdr(visit_object, &choice);
 }
 
-void point_call_slots_past(const PassedCall* calls, unsigned count) {
-  PastOurs choice(calls, count);
+void point_call_slots_past(const PassedCall* calls, unsigned count, bool may_return) {
+  PastOurs choice(calls, count, may_return);
   dl_iterate_phdr(visit_object, &choice);
+}
+
+void put_back_call_slots(unsigned group) {
+  for (unsigned i = 0; i < g_passed_count; ++i) {
+    const Passed& passed = g_passed[i];
+    if (passed.group == group) point_to(passed.address, const_cast<void*>(passed.ours), passed.is_sealed);
+  }
 }
 
 }  // namespace prof

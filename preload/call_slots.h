@@ -21,11 +21,17 @@ struct PassedCall {
   const char* name;
   const void* ours;  // what libprof exports under the name
   void* real;        // what is behind it; null: nothing, and nothing is done
+  unsigned group;    // with which it is put back
 };
 
 // The other way round, for what is exported and not wanted: calls that would reach ours reach the real function directly. Only
 // calls: an address that the program takes stays the same in all its objects. Normal code, at start, while every object that is
-// there was bound in the program's own order.
-void point_call_slots_past(const PassedCall* calls, unsigned count);
+// there was bound in the program's own order. may_return: what is pointed past can be put back; where there are more slots than can be
+// remembered, the others stay as they are.
+void point_call_slots_past(const PassedCall* calls, unsigned count, bool may_return);
+
+// Puts the slots of a group back, while the program runs. Signal-safe. The objects they are in were there when the program started, so
+// they stay; each slot is a word that changes at once.
+void put_back_call_slots(unsigned group);
 
 }  // namespace prof

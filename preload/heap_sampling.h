@@ -13,7 +13,8 @@
 
 namespace prof {
 
-// Recording begins: the region has its heap tables. rate: mean bytes between samples. Normal code; again in a child of fork.
+// Recording begins: the region has its heap tables. rate: mean bytes between samples. Signal-safe once
+// fork_flag_set() was called; again in a child of fork.
 void heap_sampling_start(uint64_t rate, unsigned stack_depth);
 
 // Nothing is recorded from now on: before the first start, after the last profile, in a child that is not followed.

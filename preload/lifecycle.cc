@@ -21,7 +21,6 @@
 #include "core/record/byte_sampler.h"
 #include "core/record/cpu_buckets.h"
 #include "core/record/heap_buckets.h"
-#include "core/record/label_sets.h"
 #include "core/record/live_blocks.h"
 #include "core/record/record.h"
 #include "core/record/scratch.h"
@@ -42,6 +41,7 @@
 #include "preload/program_launch.h"
 #include "preload/program_malloc.h"
 #include "preload/real_symbols.h"
+#include "preload/recording.h"
 #include "preload/reporter.h"
 #include "preload/snapshot_signal.h"
 #include "preload/thread_look.h"
@@ -66,9 +66,6 @@ thread_local sigset_t t_mask_before_fork;
 std::atomic<bool> g_launching{false};  // a snapshot's reporter
 std::atomic<bool> g_reporting{false};  // libprof's heap may be locked by the thread that does it
 
-// Whether this process records; everything below does nothing otherwise.
-bool active() { return g_region != nullptr && g_region->pid == raw_getpid(); }
-
 void main_stack(uint64_t* low, uint64_t* high) {
   constexpr uint64_t kUsual = 8 << 20;
   struct rlimit64 limit = {};
@@ -77,99 +74,8 @@ void main_stack(uint64_t* low, uint64_t* high) {
   *low = *high - std::min<uint64_t>(limit.rlim_cur, kUsual);
 }
 
-ClockSettings clock_settings() {
-  ClockSettings settings;
-  settings.period_ns = 1'000'000'000 / g_config.cpu_hz;
-  settings.kernel_tick_ns = kernel_tick_ns();
-  const bool too_fast_for_timer = settings.period_ns < settings.kernel_tick_ns;
-  if (g_config.cpu_clock == ClockChoice::perf || (g_config.cpu_clock == ClockChoice::automatic && too_fast_for_timer)) {
-    if (perf_clock_permitted()) {
-      settings.clock = CpuClock::perf;
-    } else if (g_config.cpu_clock == ClockChoice::perf) {
-      LogLine(LogLevel::warn)
-          << "PROF_CPU_CLOCK: 'perf' is not permitted here (see kernel.perf_event_paranoid): a timer instead";
-    }
-  }
-  return settings;
-}
-
-bool prepare_cpu() {
-  CpuSettings settings;
-  settings.clock = clock_settings();
-  settings.delay_ns = g_config.cpu_delay_ns;
-  settings.duration_ns = g_config.cpu_duration_ns;
-  settings.stack_depth = g_config.stack_depth;
-  return cpu_sampling_prepare(settings);
-}
-
-void note_foreign_malloc() {
-  if (g_foreign_malloc == nullptr) return;
-  strncpy(region_root<HeapRecord>(Root::heap)->foreign_malloc, g_foreign_malloc,
-          sizeof(HeapRecord::foreign_malloc) - 1);
-}
-
 bool has_heap() { return g_config.kinds.meets(kHeapKinds); }
 bool has_stacks() { return g_config.kinds.has(ProfileKind::stacks); }
-bool has_wall() { return g_config.kinds.has(ProfileKind::wall); }
-bool has_waits() {
-  return g_config.kinds.meets(KindSet(ProfileKind::block, ProfileKind::mutex, ProfileKind::wall, ProfileKind::stacks));
-}
-bool has_thread_counts() { return g_config.kinds.has(ProfileKind::threadcreate); }
-
-WaitSettings wait_settings() {
-  WaitSettings settings;
-  if (g_config.kinds.has(ProfileKind::block)) settings.block_rate_ns = g_config.block_rate_ns;
-  if (g_config.kinds.has(ProfileKind::mutex)) settings.mutex_fraction = g_config.mutex_fraction;
-  settings.keeps_stacks = settings.block_rate_ns != 0 || has_stacks() || has_wall();
-  settings.stack_depth = g_config.stack_depth;
-  return settings;
-}
-
-// PROF_LABELS: on every sample.
-void set_process_labels() {
-  LabelId labels = 0;
-  for_each_label(g_config.labels, [&labels](std::string_view key, std::string_view value) {
-    labels = labels_with(labels, std::string(key).c_str(), std::string(value).c_str()).set;
-    return true;
-  });
-  region_root<LabelTable>(Root::labels)->of_process.store(labels, std::memory_order_release);
-}
-
-// A region with a first thread in it, and the sampling switched on. parent: in a child of fork, the region whose labels go on; else null.
-// False: said, and nothing is left on.
-bool start_recording(uint64_t stack_low, uint64_t stack_high, const RegionHeader* parent) {
-  const RecordedKinds recorded = {has_heap() ? g_config.heap_rate : 0, g_config.heap_peak,
-                                  has_waits() || has_thread_counts()};
-  if (!fork_flag_set() || !region_create() || !record_create(recorded)) {
-    LogLine(LogLevel::warn) << "no memory for recording: no profile";
-    region_abandon();
-    return false;
-  }
-  if (parent != nullptr) {
-    labels_copy(*parent);
-  } else {
-    set_process_labels();
-  }
-  const bool cpu = g_config.kinds.has(ProfileKind::cpu) && prepare_cpu();
-  if (!threads_start() || (!cpu && !g_config.kinds.meets(kCumulativeKinds))) {
-    region_abandon();
-    return false;
-  }
-  register_calling_thread(stack_low, stack_high);
-  if (cpu && g_config.cpu_signal == 0) cpu_sampling_start();
-  if (has_heap()) {
-    note_foreign_malloc();
-    heap_sampling_start(g_config.heap_rate, g_config.stack_depth);
-  }
-  if (has_waits()) wait_sampling_start(wait_settings());
-  if (has_thread_counts()) count_threads(g_config.stack_depth);
-  if (has_stacks() || has_wall()) {
-    looks_start(g_config.stack_depth);
-    if (!cpu) sigprof_take();
-  }
-  if (has_wall()) wall_sampling_start(g_config.wall_hz, g_config.stack_depth);
-  return true;
-}
 
 ReportTask task_of_stretch(uint32_t stretch) {
   ReportTask task;
@@ -191,7 +97,7 @@ void collect_and_launch() {
 
 // Signal-safe.
 void on_snapshot_wanted() {
-  if (!active()) return;
+  if (!is_recording()) return;
   // Two threads may be here at once.
   const bool is_first = !g_launching.exchange(true, std::memory_order_acquire);
   if (!is_first || reporter_is_busy_with_snapshot()) {
@@ -211,7 +117,7 @@ void poll_for_snapshots() { poll_snapshot_signal(); }
 
 void on_switch_signal(int, siginfo_t*, void*) {
   const ErrnoSaver errno_saver;
-  if (!active()) return;
+  if (!is_recording()) return;
   const uint32_t stretch = region_root<CpuRecord>(Root::cpu)->stretch.load();
   if (cpu_sampling_stop()) {
     on_stretch_over(stretch);
@@ -263,16 +169,8 @@ void after_fork_in_child() {
       labels = slot->labels.load();
       inherits = slot->inherits.load();
     }
-    close_inherited_perf_events();
-    heap_sampling_pause();
-    wait_sampling_forget();
-    count_threads(0);
-    wall_sampling_forget();
-    this_thread_is(nullptr);
-    RegionHeader* const parent = region_forget();
-    forget_live_blocks();
-    reset_scratch();
-    forget_walks();
+    views_forget();
+    RegionHeader* const parent = recording_forget();
     reporter_forget();
     g_launching.store(false);
     helper_forget(&g_stacks_helper);
@@ -281,7 +179,7 @@ void after_fork_in_child() {
     bool is_recorded = false;
     if (g_config.follow && !g_reporting.load()) {
       output_for_child(&g_output);
-      is_recorded = start_recording(low, high, parent);
+      is_recorded = recording_start(g_config, low, high, g_foreign_malloc, parent);
     }
     region_unmap(parent);
     if (ThreadSlot* slot = slot_of_this_thread(); slot != nullptr) {
@@ -309,11 +207,11 @@ Unwinder chosen_unwinder() {
 bool begin() {
   if (reporter_is_this_process() || getauxval(AT_SECURE) != 0) return false;
   g_config = config_from_environment(environ);
-  if (g_config.kinds.empty()) return false;
+  if (!g_config.is_needed()) return false;
   output_prepare(g_config, &g_output);
   if (g_output.is_child && !g_config.follow) return false;
   g_config.kinds = g_output.kinds();
-  if (g_config.kinds.empty()) return false;
+  if (!g_config.is_needed()) return false;
   // Its children would say the same again.
   if (!g_output.is_child) output_check_folders(g_config, g_output);
   unwind_start({reinterpret_cast<uint64_t>(__ehdr_start), reinterpret_cast<uint64_t>(etext)}, chosen_unwinder());
@@ -321,8 +219,8 @@ bool begin() {
   cpu_sampling_on_stretch_over(on_stretch_over);
   if (g_config.kinds.has(ProfileKind::cpu)) install_switch_signal();
   if (g_config.kinds.meets(kCumulativeKinds)) snapshot_signal_start(g_config.snapshot_signal, on_snapshot_wanted);
-  if (has_heap()) {
-    heap_sampling_on_visit(poll_for_snapshots);
+  if (has_heap()) heap_sampling_on_visit(poll_for_snapshots);
+  if (may_record(g_config, kHeapKinds)) {
     g_foreign_malloc = file_of_foreign_malloc();
     if (g_foreign_malloc == nullptr) {
       extended_allocators_start();
@@ -330,38 +228,34 @@ bool begin() {
     }
     if (g_config.heap_mmap) mapped_memory_start();
   }
-  if (has_waits()) normal_mutex_start();
+  if (may_record(g_config, kWaitKinds)) normal_mutex_start();
   pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
   uint64_t low;
   uint64_t high;
   main_stack(&low, &high);
-  return start_recording(low, high, nullptr);
+  return recording_start(g_config, low, high, g_foreign_malloc, nullptr);
 }
 
 __attribute__((constructor)) void start() {
   real::find_all();
   const bool is_recorded = begin();
   const bool heap = is_recorded && has_heap();
-  const bool waits = is_recorded && has_waits();
+  const bool waits = is_recorded && g_config.kinds.meets(KindSet(ProfileKind::block, ProfileKind::mutex,
+                                                                 ProfileKind::wall, ProfileKind::stacks));
   if (!heap) heap_sampling_stop();
   if ((heap && waits) || getauxval(AT_SECURE) != 0 || reporter_is_this_process()) return;
-  unhook_calls(/*allocation=*/!heap, /*waits=*/!waits);
+  unhook_calls(/*allocation=*/!heap, /*waits=*/!waits, /*may_return=*/is_recorded && g_config.api);
 }
 
 __attribute__((destructor)) void stop() {
-  if (!active() || g_reporting.exchange(true)) return;
+  if (!is_recording() || g_reporting.exchange(true)) return;
   const ErrnoSaver errno_saver;
   std::vector<std::string> notes;
   const bool cpu = g_config.kinds.has(ProfileKind::cpu);
   const unsigned unsampled = cpu ? count_unsampled_threads() : 0;
   if (unsampled != 0)
     notes.push_back("threads that were not sampled (made past libprof): " + std::to_string(unsampled));
-  const bool was_on = cpu && cpu_sampling_stop();
-  cpu_sampling_leave();
-  heap_sampling_stop();
-  wait_sampling_stop();
-  count_threads(0);
-  wall_sampling_stop();
+  const bool was_on = recording_stop();
   const uint32_t stretch = region_root<CpuRecord>(Root::cpu)->stretch.load();
   const bool unwritten = reporter_wait(stretch);
   ReportTask task;
@@ -369,7 +263,7 @@ __attribute__((destructor)) void stop() {
   // Where the program took SIGPROF over, the stretch ended without one.
   if (was_on || (stretch != 0 && unwritten)) task = task_of_stretch(stretch);
   task.cumulative = g_config.kinds.meets(kCumulativeKinds);
-  write_own_profiles(g_region, task, g_output, notes);
+  if (!g_config.kinds.empty()) write_own_profiles(g_region, task, g_output, notes);
   g_reporting.store(false);
 }
 

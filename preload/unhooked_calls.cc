@@ -14,6 +14,8 @@ namespace {
 
 constexpr const char* kAllocation[] = {"malloc",   "calloc",         "realloc",       "reallocarray", "free",
                                        "memalign", "posix_memalign", "aligned_alloc", "valloc",       "pvalloc"};
+constexpr unsigned kAllocationGroup = 0;
+constexpr unsigned kWaitGroup = 1;
 // Not the conditions' calls: an object may have been bound to their older form, and a slot does not say so.
 constexpr const char* kWaits[] = {"pthread_mutex_lock",
                                   "pthread_mutex_unlock",
@@ -38,25 +40,29 @@ struct Calls {
   unsigned count = 0;
 
   template <size_t size>
-  void add(const char* const (&names)[size], const Dl_info& own) {
+  void add(const char* const (&names)[size], const Dl_info& own, unsigned group) {
     for (const char* name : names) {
       if (!is_ours(real::first_definition(name), own)) continue;
       // RTLD_DEFAULT is our own: libprof.so is linked with -Bsymbolic. (Its handle cannot be searched: it was not opened by dlopen.)
-      list[count++] = {name, dlsym(RTLD_DEFAULT, name), dlsym(RTLD_NEXT, name)};
+      list[count++] = {name, dlsym(RTLD_DEFAULT, name), dlsym(RTLD_NEXT, name), group};
     }
   }
 };
 
 }  // namespace
 
-void unhook_calls(bool allocation, bool waits) {
+void unhook_calls(bool allocation, bool waits, bool may_return) {
   Dl_info own = {};
   if (dladdr(reinterpret_cast<const void*>(&unhook_calls), &own) == 0) return;
   Calls calls;
   // Else nobody calls ours but whoever was bound otherwise, and that stays.
-  if (allocation && program_malloc_reaches_ours()) calls.add(kAllocation, own);
-  if (waits) calls.add(kWaits, own);
-  if (calls.count != 0) point_call_slots_past(calls.list, calls.count);
+  if (allocation && program_malloc_reaches_ours()) calls.add(kAllocation, own, kAllocationGroup);
+  if (waits) calls.add(kWaits, own, kWaitGroup);
+  if (calls.count != 0) point_call_slots_past(calls.list, calls.count, may_return);
 }
+
+void hook_allocation_again() { put_back_call_slots(kAllocationGroup); }
+
+void hook_waits_again() { put_back_call_slots(kWaitGroup); }
 
 }  // namespace prof

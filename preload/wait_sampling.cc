@@ -1,5 +1,6 @@
 #include "preload/wait_sampling.h"
 
+#include <algorithm>
 #include <atomic>
 
 #include "core/base/clocks.h"
@@ -18,7 +19,14 @@ uint32_t g_wait_recording = 0;
 namespace {
 
 std::atomic<bool> g_on{false};
-WaitSettings g_settings;
+// The settings; they may change while it is on.
+std::atomic<int64_t> g_block_rate_ns{0};
+std::atomic<uint32_t> g_mutex_fraction{0};
+std::atomic<bool> g_keeps_stacks{false};
+std::atomic<unsigned> g_stack_depth{0};
+
+unsigned stack_depth() { return g_stack_depth.load(std::memory_order_relaxed); }
+uint32_t mutex_fraction() { return g_mutex_fraction.load(std::memory_order_relaxed); }
 
 bool is_on() { return g_on.load(std::memory_order_acquire) && fork_flag_holds(); }
 
@@ -44,7 +52,7 @@ void count(EventKind kind, Ref stack, uint64_t detail, double events, uint64_t t
 
 // A wait of the rate or more counts as it is; a shorter one in proportion, and then for all that were not taken.
 void count_block(ThreadSlot* slot, Ref stack, WaitKind wait, int64_t waited_ns) {
-  const int64_t rate = g_settings.block_rate_ns;
+  const int64_t rate = g_block_rate_ns.load(std::memory_order_relaxed);
   if (rate == 0) return;
   const int64_t waited = waited_ns < 1 ? 1 : waited_ns;
   const auto detail = static_cast<uint64_t>(wait);
@@ -83,7 +91,10 @@ void drop_left_notes(ThreadSlot* slot, uint64_t frame) {
 
 void wait_sampling_start(const WaitSettings& settings) {
   if (!fork_flag_set()) return;
-  g_settings = settings;
+  g_block_rate_ns.store(settings.block_rate_ns, std::memory_order_relaxed);
+  g_mutex_fraction.store(settings.mutex_fraction, std::memory_order_relaxed);
+  g_keeps_stacks.store(settings.keeps_stacks, std::memory_order_relaxed);
+  g_stack_depth.store(settings.stack_depth, std::memory_order_relaxed);
   g_on.store(true, std::memory_order_release);
 }
 
@@ -119,11 +130,11 @@ WaitNote* wait_is_begun(WaitKind kind, const void* object, const void* mutex) {
   note->frame = frame;
   note->since_ns = now;
   note->object = reinterpret_cast<uint64_t>(object);
-  note->stack = g_settings.keeps_stacks ? own_stack(g_settings.stack_depth) : 0;
+  note->stack = g_keeps_stacks.load(std::memory_order_relaxed) ? own_stack(stack_depth()) : 0;
   const bool has_unlock = kind == WaitKind::mutex || kind == WaitKind::read_lock || kind == WaitKind::write_lock ||
                           kind == WaitKind::condition;
   const bool shows_itself = kind == WaitKind::mutex && is_normal(static_cast<const pthread_mutex_t*>(object));
-  note->entry = has_unlock && g_settings.mutex_fraction != 0 ? wait_begins(object, mutex, now, shows_itself) : 0;
+  note->entry = has_unlock && mutex_fraction() != 0 ? wait_begins(object, mutex, now, shows_itself) : 0;
   note->kind.store(kind, std::memory_order_release);
   return note;
 }
@@ -151,8 +162,9 @@ Release released(const void* lock, int64_t now) {
   if (!is_on()) return {};
   const ErrnoSaver errno_saver;
   Release release = lock_is_released(lock, now);
-  const uint32_t fraction = g_settings.mutex_fraction;
-  if (release.waiters == 0 || fraction <= 1) return release;
+  const uint32_t fraction = mutex_fraction();
+  if (fraction == 0) release.waiters = 0;  // it was switched off
+  if (release.waiters == 0 || fraction == 1) return release;
   ThreadSlot* slot = slot_of_this_thread();
   if (slot == nullptr || next_random(slot) % fraction != 0) release.waiters = 0;
   return release;
@@ -161,8 +173,8 @@ Release released(const void* lock, int64_t now) {
 void unlock_is_over(const Release& release) {
   if (release.waiters == 0 || !is_on()) return;
   const ErrnoSaver errno_saver;
-  const uint32_t fraction = g_settings.mutex_fraction;
-  count(EventKind::mutex, own_stack(g_settings.stack_depth), /*detail=*/0, fraction,
+  const uint32_t fraction = std::max(mutex_fraction(), 1u);
+  count(EventKind::mutex, own_stack(stack_depth()), /*detail=*/0, fraction,
         static_cast<uint64_t>(release.waited_ns) * fraction);
 }
 

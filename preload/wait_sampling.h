@@ -25,7 +25,7 @@ struct WaitSettings {
 // Which recording this is: it changes when a child of fork lets go of its parent's.
 extern uint32_t g_wait_recording;
 
-// Recording begins: the region has its tables. Normal code; again in a child of fork.
+// Recording begins, or goes on with other settings: the region has its tables. Signal-safe; again in a child of fork.
 void wait_sampling_start(const WaitSettings& settings);
 // Nothing is recorded from now on.
 void wait_sampling_stop();

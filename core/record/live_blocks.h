@@ -66,7 +66,7 @@ inline bool may_be_live(const void* block) {
   return g_live_filter[filter_class_of(block)].load(std::memory_order_relaxed) != 0;
 }
 
-// A table for `rate`, in the region. Normal code, once. False: no room.
+// A table for `rate`, in the region. Signal-safe, once. False: no room.
 bool live_blocks_create(uint64_t rate);
 
 // Puts a block in. *replaced: the bucket of a block that was still there under this address, 0 if none: its free was not seen.

@@ -1,5 +1,6 @@
 #include "core/record/record.h"
 
+#include "core/base/clocks.h"
 #include "core/record/cpu_buckets.h"
 #include "core/record/event_buckets.h"
 #include "core/record/heap_buckets.h"
@@ -24,24 +25,28 @@ bool create(Root root) {
   return ref != 0;
 }
 
-bool create_heap(uint64_t rate, bool keeps_peak) {
-  if (!create<HeapRecord>(Root::heap) || !live_blocks_create(rate)) return false;
-  auto* heap = region_root<HeapRecord>(Root::heap);
+}  // namespace
+
+bool record_create_heap(uint64_t rate, bool keeps_peak) {
+  static_assert(sizeof(HeapRecord) <= kSegmentBytes / 2);
+  // Filled before a reader can find it.
+  const Ref ref = region_allocate(sizeof(HeapRecord));
+  if (ref == 0 || !live_blocks_create(rate)) return false;
+  auto* heap = region_at<HeapRecord>(ref);
   heap->rate = rate;
   heap->keeps_peak = keeps_peak ? 1 : 0;
-  heap->start_unix_ns = g_region->start_unix_ns;
+  heap->start_unix_ns = clock_ns(CLOCK_REALTIME);
   heap->epoch.store(1, std::memory_order_release);
+  g_region->roots[static_cast<unsigned>(Root::heap)] = ref;
   return true;
 }
-
-}  // namespace
 
 bool record_create(const RecordedKinds& kinds) {
   return create<StackTable>(Root::stacks) && create<ThreadNameTable>(Root::thread_names) &&
          create<ThreadTable>(Root::threads) && create<ModuleTable>(Root::modules) &&
          create<LossCounters>(Root::losses) && create<CpuRecord>(Root::cpu) &&
          create<SnapshotNumbers>(Root::snapshots) && labels_create() &&
-         (kinds.heap_rate == 0 || create_heap(kinds.heap_rate, kinds.heap_peak)) &&
+         (kinds.heap_rate == 0 || record_create_heap(kinds.heap_rate, kinds.heap_peak)) &&
          (!kinds.events || (create<EventRecord>(Root::events) && wait_table_create()));
 }
 

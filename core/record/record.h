@@ -14,4 +14,7 @@ struct RecordedKinds {
 // False: no room (the region is then unusable).
 bool record_create(const RecordedKinds& kinds);
 
+// The heap's tables in a region that has none: recording begins now. Signal-safe. False: no room.
+bool record_create_heap(uint64_t rate, bool keeps_peak);
+
 }  // namespace prof

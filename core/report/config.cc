@@ -239,6 +239,7 @@ Config config_from_environment(const char* const* environment) {
     }
     if (log_only) log_start(config.log_level);
   }
+  config.usable = usable;
   for (unsigned i = 0; i < kProfileKinds; ++i) {
     const auto kind = static_cast<ProfileKind>(i);
     if (usable.has(kind) && !variable_of(config, kind).empty()) config.kinds.add(kind);

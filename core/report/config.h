@@ -73,7 +73,11 @@ struct Config {
   std::string_view labels;  // PROF_LABELS: key=value,…
   LogLevel log_level = LogLevel::warn;
 
-  KindSet kinds;  // that are wanted, and of which every setting can be used
+  KindSet usable;    // every setting of theirs can be used
+  KindSet kinds;     // of these, that are wanted
+  bool api = false;  // the program may ask for others later (prof.h)
+
+  bool is_needed() const { return api || !kinds.empty(); }
 };
 
 // Calls take(key, value) for each label of PROF_LABELS, until it answers false. False: it did, or the text is not key=value,… with a

@@ -1,0 +1,221 @@
+#include "preload/recording.h"
+
+#include <sys/resource.h>
+
+#include <atomic>
+#include <cstring>
+#include <string>
+
+#include "core/base/clocks.h"
+#include "core/base/raw_log.h"
+#include "core/base/raw_syscall.h"
+#include "core/record/event_buckets.h"
+#include "core/record/heap_buckets.h"
+#include "core/record/label_sets.h"
+#include "core/record/live_blocks.h"
+#include "core/record/record.h"
+#include "core/record/scratch.h"
+#include "core/unwind/unwind.h"
+#include "preload/cpu_sampling.h"
+#include "preload/fork_flag.h"
+#include "preload/heap_sampling.h"
+#include "preload/thread_look.h"
+#include "preload/threads.h"
+#include "preload/unhooked_calls.h"
+#include "preload/wait_sampling.h"
+#include "preload/wall_sampling.h"
+
+namespace prof {
+namespace {
+
+const Config* g_config = nullptr;
+const char* g_foreign_malloc = nullptr;
+WaitSettings g_waits;                 // as they are now; a helper thread's once recording has begun
+int64_t g_since_ns[kProfileKinds]{};  // CLOCK_REALTIME; 0: it is off
+int64_t g_start_ns = 0;
+
+bool wants(KindSet kinds) { return g_config->kinds.meets(kinds); }
+bool wants(ProfileKind kind) { return g_config->kinds.has(kind); }
+
+int64_t& since(ProfileKind kind) { return g_since_ns[static_cast<unsigned>(kind)]; }
+
+ClockSettings clock_settings(const Config& config) {
+  ClockSettings settings;
+  settings.period_ns = 1'000'000'000 / config.cpu_hz;
+  settings.kernel_tick_ns = kernel_tick_ns();
+  const bool too_fast_for_timer = settings.period_ns < settings.kernel_tick_ns;
+  if (config.cpu_clock == ClockChoice::perf || (config.cpu_clock == ClockChoice::automatic && too_fast_for_timer)) {
+    if (perf_clock_permitted()) {
+      settings.clock = CpuClock::perf;
+    } else if (config.cpu_clock == ClockChoice::perf) {
+      LogLine(LogLevel::warn)
+          << "PROF_CPU_CLOCK: 'perf' is not permitted here (see kernel.perf_event_paranoid): a timer instead";
+    }
+  }
+  return settings;
+}
+
+bool prepare_cpu(const Config& config) {
+  CpuSettings settings;
+  settings.clock = clock_settings(config);
+  settings.delay_ns = config.cpu_delay_ns;
+  settings.duration_ns = config.cpu_duration_ns;
+  settings.stack_depth = config.stack_depth;
+  return cpu_sampling_prepare(settings);
+}
+
+void note_foreign_malloc() {
+  if (g_foreign_malloc == nullptr) return;
+  strncpy(region_root<HeapRecord>(Root::heap)->foreign_malloc, g_foreign_malloc,
+          sizeof(HeapRecord::foreign_malloc) - 1);
+}
+
+bool has_root(Root root) { return g_region->roots[static_cast<unsigned>(root)] != 0; }
+
+// Settings of waits for these kinds and those that are on already.
+void add_waits(ProfileKind kind) {
+  g_waits.stack_depth = g_config->stack_depth;
+  if (kind == ProfileKind::block) g_waits.block_rate_ns = g_config->block_rate_ns;
+  if (kind == ProfileKind::mutex) g_waits.mutex_fraction = g_config->mutex_fraction;
+  if (kind != ProfileKind::mutex) g_waits.keeps_stacks = true;
+}
+
+// PROF_LABELS: on every sample.
+void set_process_labels(const Config& config) {
+  LabelId labels = 0;
+  for_each_label(config.labels, [&labels](std::string_view key, std::string_view value) {
+    labels = static_cast<LabelId>(labels_with(labels, std::string(key).c_str(), std::string(value).c_str()).set);
+    return true;
+  });
+  region_root<LabelTable>(Root::labels)->of_process.store(labels, std::memory_order_release);
+}
+
+bool start_heap() {
+  if (!has_root(Root::heap) && !record_create_heap(g_config->heap_rate, g_config->heap_peak)) return false;
+  note_foreign_malloc();
+  heap_sampling_start(g_config->heap_rate, g_config->stack_depth);
+  return true;
+}
+
+}  // namespace
+
+bool is_recording() { return g_region != nullptr && g_region->pid == raw_getpid(); }
+
+bool may_record(const Config& config, KindSet kinds) {
+  return config.kinds.meets(kinds) || (config.api && config.usable.meets(kinds));
+}
+
+bool recording_start(const Config& config, uint64_t stack_low, uint64_t stack_high, const char* foreign_malloc,
+                     const RegionHeader* parent) {
+  g_config = &config;
+  g_foreign_malloc = foreign_malloc;
+  g_waits = {};
+  for (int64_t& since : g_since_ns) since = 0;
+  const bool has_waits = wants(kWaitKinds);
+  const bool has_events = has_waits || wants(ProfileKind::threadcreate) || config.api;
+  const RecordedKinds recorded = {wants(kHeapKinds) ? config.heap_rate : 0, config.heap_peak, has_events};
+  if (!fork_flag_set() || !region_create() || !record_create(recorded)) {
+    LogLine(LogLevel::warn) << "no memory for recording: no profile";
+    region_abandon();
+    return false;
+  }
+  if (parent != nullptr) {
+    labels_copy(*parent);
+  } else {
+    set_process_labels(config);
+  }
+  g_start_ns = clock_ns(CLOCK_REALTIME);
+  const bool cpu = may_record(config, KindSet(ProfileKind::cpu)) && prepare_cpu(config);
+  const bool is_needed = (cpu && wants(ProfileKind::cpu)) || wants(kCumulativeKinds) || config.api;
+  if (!threads_start() || !is_needed) {
+    region_abandon();
+    return false;
+  }
+  register_calling_thread(stack_low, stack_high);
+  if (cpu && wants(ProfileKind::cpu) && config.cpu_signal == 0) cpu_sampling_start();
+  if (wants(kHeapKinds)) start_heap();
+  for (unsigned i = 0; i < kProfileKinds; ++i) {
+    const auto kind = static_cast<ProfileKind>(i);
+    if (!wants(kind)) continue;
+    since(kind) = g_start_ns;
+    if (kWaitKinds.has(kind)) add_waits(kind);
+  }
+  if (wants(kHeapKinds)) since(ProfileKind::heap) = since(ProfileKind::allocs) = g_start_ns;
+  if (has_waits) wait_sampling_start(g_waits);
+  // A thread costs much more than to count it: it need not be asked for first.
+  if (may_record(config, KindSet(ProfileKind::threadcreate))) {
+    since(ProfileKind::threadcreate) = g_start_ns;
+    count_threads(config.stack_depth);
+  }
+  if (may_record(config, KindSet(ProfileKind::stacks, ProfileKind::wall))) {
+    looks_start(config.stack_depth);
+    if (!cpu) sigprof_take();
+  }
+  if (wants(ProfileKind::wall)) wall_sampling_start(config.wall_hz, config.stack_depth);
+  return true;
+}
+
+bool recording_stop() {
+  const bool was_on = g_config->kinds.has(ProfileKind::cpu) && cpu_sampling_stop();
+  cpu_counting_stop();
+  cpu_sampling_leave();
+  heap_sampling_stop();
+  wait_sampling_stop();
+  count_threads(0);
+  wall_sampling_stop();
+  return was_on;
+}
+
+RegionHeader* recording_forget() {
+  close_inherited_perf_events();
+  heap_sampling_pause();
+  wait_sampling_forget();
+  count_threads(0);
+  wall_sampling_forget();
+  this_thread_is(nullptr);
+  forget_live_blocks();
+  reset_scratch();
+  forget_walks();
+  return region_forget();
+}
+
+RecordedSince recording_switch_on(ProfileKind kind) {
+  if (!g_config->usable.has(kind) || kind == ProfileKind::cpu) return {0, false};
+  if (since(kind) == 0) {
+    if (kHeapKinds.has(kind)) {
+      hook_allocation_again();
+      if (!start_heap()) return {0, false};
+      since(ProfileKind::heap) = since(ProfileKind::allocs) = clock_ns(CLOCK_REALTIME);
+    } else if (kWaitKinds.has(kind)) {
+      hook_waits_again();
+      add_waits(kind);
+      wait_sampling_start(g_waits);
+    }
+    since(kind) = clock_ns(CLOCK_REALTIME);
+  }
+  return {since(kind), since(kind) == g_start_ns};
+}
+
+void set_block_rate(int64_t ns) {
+  recording_switch_on(ProfileKind::block);
+  g_waits.block_rate_ns = ns;
+  wait_sampling_start(g_waits);
+}
+
+void set_mutex_fraction(uint32_t fraction) {
+  recording_switch_on(ProfileKind::mutex);
+  g_waits.mutex_fraction = fraction;
+  wait_sampling_start(g_waits);
+}
+
+bool wall_counting_start() {
+  if (wants(ProfileKind::wall)) return true;
+  return recording_switch_on(ProfileKind::wall).unix_ns != 0 &&
+         wall_sampling_start(g_config->wall_hz, g_config->stack_depth);
+}
+
+void wall_counting_stop() {
+  if (!wants(ProfileKind::wall)) wall_sampling_stop();
+}
+
+}  // namespace prof
