@@ -14,6 +14,7 @@
 #include "core/record/unloaded_modules.h"
 #include "core/unwind/unwind.h"
 #include "preload/normal_mutex.h"
+#include "preload/pause.h"
 #include "preload/real_symbols.h"
 #include "preload/tasks.h"
 #include "preload/thread_look.h"
@@ -27,8 +28,8 @@ CpuSettings g_settings;
 uint64_t g_keep_name_ticks = 1;
 // Threads have clocks while one of the two wants them.
 std::atomic<bool> g_in_stretch{false};
-std::atomic<bool> g_counting{false};
-std::atomic<int> g_switching{0};  // the thread that is at the switch
+std::atomic<unsigned> g_counting{0};  // for whom: bits of CountingFor
+std::atomic<int> g_switching{0};      // the thread that is at the switch
 std::atomic<bool> g_has_sigprof{false};
 std::atomic<int64_t> g_begin_ns{0};  // CLOCK_MONOTONIC: ticks before are dropped
 std::atomic<int64_t> g_end_ns{0};    // the first tick from here on ends the stretch
@@ -137,7 +138,7 @@ void on_sigprof(int, siginfo_t* info, void* context) {
     if (is_over && stop_stretch(/*waits=*/false) && g_stretch_over != nullptr) g_stretch_over(stretch);
     if (is_over || now < g_begin_ns.load(std::memory_order_relaxed)) stretch = 0;
   }
-  if (ticks == 0 || (stretch == 0 && !g_counting.load(std::memory_order_relaxed))) return;
+  if (ticks == 0 || is_recording_paused() || (stretch == 0 && !g_counting.load(std::memory_order_relaxed))) return;
   Scratch* scratch = take_scratch();
   if (scratch == nullptr) return count_loss(LossCause::no_scratch, ticks);
   Tick tick = {slot, static_cast<const ucontext_t*>(context), scratch, ticks, stretch};
@@ -172,7 +173,7 @@ bool cpu_sampling_prepare(const CpuSettings& settings) {
   g_settings = settings;
   g_keep_name_ticks = static_cast<uint64_t>(std::max<int64_t>(kKeepNameNs / settings.clock.period_ns, 1));
   g_in_stretch.store(false);
-  g_counting.store(false);
+  g_counting.store(0);
   g_switching.store(0);
   CpuRecord* cpu = record();
   cpu->period_ns = settings.clock.period_ns;
@@ -206,23 +207,25 @@ uint32_t cpu_sampling_start() {
 
 bool cpu_sampling_stop() { return stop_stretch(/*waits=*/true); }
 
-bool cpu_counting_start() {
+bool cpu_counting_start(CountingFor whom) {
   if (!g_has_sigprof.load() || !take_switch()) return false;
-  if (!g_counting.exchange(true, std::memory_order_seq_cst)) {
-    start_clocks();
-  }
+  if (g_counting.fetch_or(static_cast<unsigned>(whom), std::memory_order_seq_cst) == 0) start_clocks();
   give_back_switch();
   return true;
 }
 
-bool cpu_counting_stop() {
+bool cpu_counting_stop(CountingFor whom) {
   if (!take_switch()) return false;
-  if (g_counting.exchange(false, std::memory_order_seq_cst) && !g_in_stretch.load()) stop_clocks();
+  const auto bits = static_cast<unsigned>(whom);
+  const unsigned before = g_counting.fetch_and(~bits, std::memory_order_seq_cst);
+  if (before != 0 && (before & ~bits) == 0 && !g_in_stretch.load()) stop_clocks();
   give_back_switch();
   return true;
 }
 
-void cpu_counting_forget() { g_counting.store(false, std::memory_order_seq_cst); }
+void cpu_counting_forget() { g_counting.store(0, std::memory_order_seq_cst); }
+
+bool cpu_sampling_is_on() { return is_on(); }
 
 void cpu_sampling_on_stretch_over(StretchOver over) { g_stretch_over = over; }
 

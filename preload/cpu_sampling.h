@@ -30,12 +30,16 @@ uint32_t cpu_sampling_start();
 // Ends the stretch and stops every clock. False: it was off already, or somebody else is at it.
 bool cpu_sampling_stop();
 
-// Ticks are counted, in a stretch or not, from the first of these calls to the second: for who subtracts (CpuBucket::total). From a
-// helper thread. False: SIGPROF is not to be had, or somebody else is at the switch for long.
-bool cpu_counting_start();
-bool cpu_counting_stop();
+// Ticks are counted, in a stretch or not, from the first of these calls to the second: for who subtracts (CpuBucket::total). Not in a
+// signal handler. False: SIGPROF is not to be had, or somebody else is at the switch for long.
+enum class CountingFor : unsigned { http = 1, api = 2, all = 3 };
+bool cpu_counting_start(CountingFor whom = CountingFor::http);
+bool cpu_counting_stop(CountingFor whom = CountingFor::http);
 // In a child of fork, and at exit: nobody counts any more.
 void cpu_counting_forget();
+
+// Whether threads have clocks now.
+bool cpu_sampling_is_on();
 
 // Called in the handler that finds PROF_CPU_DURATION over, after the stretch ended.
 using StretchOver = void (*)(uint32_t stretch);

@@ -11,6 +11,7 @@
 #include "core/record/loss_counters.h"
 #include "preload/fork_flag.h"
 #include "preload/own_stack.h"
+#include "preload/pause.h"
 #include "preload/thread_clock.h"
 
 namespace prof {
@@ -23,7 +24,7 @@ enum class State { unknown, off, on };  // unknown: allocations before libprof's
 constexpr uint64_t kLookAgain = 64 * 1024;
 
 std::atomic<State> g_state{State::unknown};
-uint64_t g_rate = 0;
+std::atomic<uint64_t> g_rate{0};  // 0: nothing is sampled, but what is freed is seen
 unsigned g_stack_depth = 0;
 void (*g_visit)() = nullptr;
 
@@ -44,10 +45,10 @@ void record_block(const void* block, Ref bucket_ref) {
   count_freed(bucket);
 }
 
-void sample(const void* block, size_t size, bool is_whole) {
+void sample(const void* block, size_t size, uint64_t rate) {
   const Ref stack = own_stack(g_stack_depth);
   if (stack == 0) return;
-  const Ref bucket = find_heap_bucket(stack, size, labels_of_this_thread(), is_whole);
+  const Ref bucket = find_heap_bucket(stack, size, labels_of_this_thread(), rate);
   if (bucket == 0) return count_loss(LossCause::region_full);
   record_block(block, bucket);
 }
@@ -56,7 +57,7 @@ void sample(const void* block, size_t size, bool is_whole) {
 
 void heap_sampling_start(uint64_t rate, unsigned stack_depth) {
   if (!fork_flag_set()) return heap_sampling_stop();
-  g_rate = rate;
+  g_rate.store(rate, std::memory_order_relaxed);
   g_stack_depth = stack_depth;
   g_state.store(State::on, std::memory_order_release);
 }
@@ -78,8 +79,14 @@ void* heap_allocated(void* block, size_t size) {
     skip_bytes(g_state.load(std::memory_order_relaxed) == State::off ? kLookAgain : 0);
     return block;
   }
-  if (!next_sample(size, g_rate)) return block;
-  sample(block, size, /*is_whole=*/false);
+  const uint64_t rate = g_rate.load(std::memory_order_relaxed);
+  if (rate == 0 || is_recording_paused()) {
+    skip_bytes(kLookAgain);
+    return block;
+  }
+  const uint64_t sampled_by = next_sample(size, rate);
+  if (sampled_by == 0) return block;
+  sample(block, size, sampled_by);
   if (g_visit != nullptr) g_visit();
   return block;
 }
@@ -99,7 +106,7 @@ void heap_settled(const void* block, const TakenBlock& taken, bool was_freed) {
 
 void heap_mapped(const void* block, size_t size) {
   const ErrnoSaver errno_saver;
-  if (is_on()) sample(block, size, /*is_whole=*/true);
+  if (is_on() && !is_recording_paused()) sample(block, size, /*rate=*/1);
 }
 
 void heap_unmapped(const void* rest, const TakenBlock& taken, size_t bytes) {
@@ -107,7 +114,7 @@ void heap_unmapped(const void* rest, const TakenBlock& taken, size_t bytes) {
   const auto* bucket = region_at<HeapBucket>(taken.bucket);
   heap_settled(rest, taken, /*was_freed=*/true);
   if (bytes >= bucket->size) return;
-  const Ref smaller = find_heap_bucket(bucket->stack, bucket->size - bytes, bucket->labels, /*is_whole=*/true);
+  const Ref smaller = find_heap_bucket(bucket->stack, bucket->size - bytes, bucket->labels, /*rate=*/1);
   if (smaller == 0) return count_loss(LossCause::region_full);
   record_block(rest, smaller);
 }

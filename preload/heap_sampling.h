@@ -13,7 +13,8 @@
 
 namespace prof {
 
-// Recording begins: the region has its heap tables. rate: mean bytes between samples. Signal-safe once
+// Recording begins, or goes on at another rate: the region has its heap tables. rate: mean bytes between samples; 0: no more are
+// taken, but what is freed of them is seen. Signal-safe once
 // fork_flag_set() was called; again in a child of fork.
 void heap_sampling_start(uint64_t rate, unsigned stack_depth);
 

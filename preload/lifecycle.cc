@@ -31,6 +31,8 @@
 #include "core/unwind/unwind.h"
 #include "preload/all_stacks.h"
 #include "preload/allocator_operators.h"
+#include "preload/api_profiles.h"
+#include "preload/api_users.h"
 #include "preload/cpu_sampling.h"
 #include "preload/extended_allocators.h"
 #include "preload/fork_flag.h"
@@ -169,6 +171,7 @@ void after_fork_in_child() {
       labels = slot->labels.load();
       inherits = slot->inherits.load();
     }
+    const bool was_writing = api_forget();
     views_forget();
     RegionHeader* const parent = recording_forget();
     reporter_forget();
@@ -177,7 +180,7 @@ void after_fork_in_child() {
     forget_draws();
     // Where the parent was writing a profile at that moment, libprof's heap may be locked by a thread that is not here.
     bool is_recorded = false;
-    if (g_config.follow && !g_reporting.load()) {
+    if (g_config.follow && !g_reporting.load() && !was_writing) {
       output_for_child(&g_output);
       is_recorded = recording_start(g_config, low, high, g_foreign_malloc, parent);
     }
@@ -207,6 +210,7 @@ Unwinder chosen_unwinder() {
 bool begin() {
   if (reporter_is_this_process() || getauxval(AT_SECURE) != 0) return false;
   g_config = config_from_environment(environ);
+  if (!g_config.api_is_set) g_config.api = program_uses_api();
   if (!g_config.is_needed()) return false;
   output_prepare(g_config, &g_output);
   if (g_output.is_child && !g_config.follow) return false;
@@ -255,6 +259,7 @@ __attribute__((destructor)) void stop() {
   const unsigned unsampled = cpu ? count_unsampled_threads() : 0;
   if (unsampled != 0)
     notes.push_back("threads that were not sampled (made past libprof): " + std::to_string(unsampled));
+  api_end();
   const bool was_on = recording_stop();
   const uint32_t stretch = region_root<CpuRecord>(Root::cpu)->stretch.load();
   const bool unwritten = reporter_wait(stretch);

@@ -13,11 +13,15 @@
 
 enum {
   PROF_OK = 0,
-  PROF_NOT_LOADED = -1,   /* libprof.so is not preloaded: nothing was done */
-  PROF_OFF = -2,          /* nothing is recorded in this process, or nothing of that kind */
-  PROF_BAD_ARGUMENT = -3, /* null, negative, or too long */
-  PROF_RESERVED_KEY = -4, /* a label's key that libprof or pprof uses: thread, tid, state, bytes, start, pprof::… */
-  PROF_NO_ROOM = -5       /* no memory left for it */
+  PROF_NOT_LOADED = -1,    /* libprof.so is not preloaded: nothing was done */
+  PROF_OFF = -2,           /* nothing is recorded in this process, or nothing of that kind */
+  PROF_BAD_ARGUMENT = -3,  /* null, negative, or too long */
+  PROF_RESERVED_KEY = -4,  /* a label's key that libprof or pprof uses: thread, tid, state, bytes, start, pprof::… */
+  PROF_NO_ROOM = -5,       /* no memory left for it */
+  PROF_UNKNOWN_KIND = -6,  /* there is no such kind of profile, or it has no rate */
+  PROF_BUSY = -7,          /* a CPU profile goes on already; or a rate that cannot change now */
+  PROF_NOT_PERMITTED = -8, /* the program or another library handles SIGPROF */
+  PROF_NOT_WRITTEN = -9    /* the file or descriptor cannot be written: nothing is there, or an older file */
 };
 
 /* What prof_label_leave() needs; its members are libprof's. */
@@ -33,6 +37,14 @@ struct prof_label_former { /* NOLINT(readability-identifier-naming) */
 extern "C" {
 #endif
 const char* prof_version(void);
+int prof_start_cpu(const char* path);
+int prof_start_cpu_fd(int fd);
+int prof_stop_cpu(void);
+int prof_write(const char* kind, const char* path);
+int prof_write_fd(const char* kind, int fd);
+int prof_set_rate(const char* kind, long rate);
+int prof_pause(void);
+int prof_resume(void);
 int prof_label_set(const char* key, const char* value);
 int prof_label_clear(const char* key);
 int prof_label_clear_all(void);
@@ -85,6 +97,96 @@ PROF_CALL_ prof_function_ prof_find_(prof_function_* kept, const char* name) {
   return prof_absent_;
 }
 #endif
+
+/* Profiles. ----------------------------------------------------------------------------------------------------------------------
+ *
+ *   Go                                            here                                      gperftools
+ *   pprof.StartCPUProfile(w)                      prof_start_cpu(path), prof_start_cpu_fd   ProfilerStart(path)
+ *   pprof.StopCPUProfile()                        prof_stop_cpu()                           ProfilerStop()
+ *                                                 prof_write("cpu", path)                   ProfilerFlush()
+ *   pprof.WriteHeapProfile(w)                     prof_write("heap", path)
+ *   pprof.Lookup(name).WriteTo(w, 0)              prof_write(name, path), prof_write_fd
+ *   runtime.MemProfileRate = n                    prof_set_rate("heap", n)
+ *   runtime.SetBlockProfileRate(ns)               prof_set_rate("block", ns)
+ *   runtime.SetMutexProfileFraction(n)            prof_set_rate("mutex", n)
+ *   runtime.SetCPUProfileRate(hz)                 prof_set_rate("cpu", hz)
+ *   pprof.Do(ctx, pprof.Labels(k, v), f)          prof::Label, prof_label_enter and prof_label_leave
+ *
+ * The three of gperftools can be called by their own names in a program that has none of gperftools; where it is there, they are its own.
+ *
+ * A program that includes this file is prepared for all this when it starts (a MiB of memory, half a millisecond), and nothing is recorded yet.
+ * Set PROF_API=1 for one that loads what calls libprof later (by dlopen); PROF_API=0 forbids it: the calls answer PROF_OFF.
+ *
+ * Files are complete when a call returns, appear whole or not at all, and are readable by their owner only; an older one is replaced. What
+ * goes to a descriptor is the same: a gzip. The caller writes them itself, in its own thread.
+ */
+
+/* Begins a CPU profile of all threads, at 100 Hz or what was set. Any number of others (PROF_CPU) may go on meanwhile. One at a
+ * time: else PROF_BUSY. At the program's end it is written as if it had been stopped. A child of fork does not have it. */
+PROF_CALL_ int prof_start_cpu(const char* path) {
+  static prof_function_ kept;
+  const prof_function_ call = prof_find_(&kept, "prof_start_cpu");
+  return call == prof_absent_ ? PROF_NOT_LOADED : ((int (*)(const char*))call)(path);
+}
+
+/* fd: it stays the caller's, and open until the profile is stopped. */
+PROF_CALL_ int prof_start_cpu_fd(int fd) {
+  static prof_function_ kept;
+  const prof_function_ call = prof_find_(&kept, "prof_start_cpu_fd");
+  return call == prof_absent_ ? PROF_NOT_LOADED : ((int (*)(int))call)(fd);
+}
+
+/* Ends it, and writes it. PROF_OFF: there is none. */
+PROF_CALL_ int prof_stop_cpu(void) {
+  static prof_function_ kept;
+  const prof_function_ call = prof_find_(&kept, "prof_stop_cpu");
+  return call == prof_absent_ ? PROF_NOT_LOADED : ((int (*)(void))call)();
+}
+
+/* Writes what is recorded of a kind by now: "heap", "allocs", "block", "mutex", "threadcreate", "wall"; "stacks" (or "goroutine"), which is
+ * of this moment; or "cpu": of the profile that goes on, so far. PROF_OFF: the kind is not recorded; see prof_set_rate(). */
+PROF_CALL_ int prof_write(const char* kind, const char* path) {
+  static prof_function_ kept;
+  const prof_function_ call = prof_find_(&kept, "prof_write");
+  return call == prof_absent_ ? PROF_NOT_LOADED : ((int (*)(const char*, const char*))call)(kind, path);
+}
+
+PROF_CALL_ int prof_write_fd(const char* kind, int fd) {
+  static prof_function_ kept;
+  const prof_function_ call = prof_find_(&kept, "prof_write_fd");
+  return call == prof_absent_ ? PROF_NOT_LOADED : ((int (*)(const char*, int))call)(kind, fd);
+}
+
+/* Switches a kind on, or changes its rate from now on; 0: no more is recorded of it (of the heap, what is freed is still seen).
+ *
+ *   "heap", "allocs"   mean bytes between sampled allocations; PROF_RATE_HEAP is what libprof and Go take; 1 records each.
+ *                      What was allocated before is not in the profile. Other threads begin within their next 64 KiB
+ *   "block"            ns: waits of so long and more are all recorded, shorter ones in proportion; 1 records each
+ *   "mutex"            one of so many contended unlocks is recorded, and stands for all
+ *   "wall"             looks a second at all threads in turn; once it is on it can only be switched off
+ *   "cpu"              ticks a second of CPU time, for the next prof_start_cpu(); PROF_BUSY while a CPU profile goes on
+ */
+#define PROF_RATE_HEAP 524288L
+#define PROF_RATE_BLOCK 10000L
+PROF_CALL_ int prof_set_rate(const char* kind, long rate) {
+  static prof_function_ kept;
+  const prof_function_ call = prof_find_(&kept, "prof_set_rate");
+  return call == prof_absent_ ? PROF_NOT_LOADED : ((int (*)(const char*, long))call)(kind, rate);
+}
+
+/* Nothing is recorded from now on, of any kind, but for what is freed of sampled blocks; and goes on again. Profiles go on meanwhile: they
+ * lack what comes in between. Not counted: one prof_resume() is enough. */
+PROF_CALL_ int prof_pause(void) {
+  static prof_function_ kept;
+  const prof_function_ call = prof_find_(&kept, "prof_pause");
+  return call == prof_absent_ ? PROF_NOT_LOADED : ((int (*)(void))call)();
+}
+
+PROF_CALL_ int prof_resume(void) {
+  static prof_function_ kept;
+  const prof_function_ call = prof_find_(&kept, "prof_resume");
+  return call == prof_absent_ ? PROF_NOT_LOADED : ((int (*)(void))call)();
+}
 
 /* Labels. ------------------------------------------------------------------------------------------------------------------------
  *
@@ -181,6 +283,14 @@ PROF_TEXT_ const char* prof_error_text(int error) {
       return "the label's key is reserved";
     case PROF_NO_ROOM:
       return "there is no room left";
+    case PROF_UNKNOWN_KIND:
+      return "there is no such kind of profile, or it has no rate";
+    case PROF_BUSY:
+      return "a profile goes on already";
+    case PROF_NOT_PERMITTED:
+      return "SIGPROF belongs to the program or another library";
+    case PROF_NOT_WRITTEN:
+      return "the profile cannot be written there";
     default:
       return "unknown error";
   }

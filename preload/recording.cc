@@ -157,7 +157,7 @@ bool recording_start(const Config& config, uint64_t stack_low, uint64_t stack_hi
 
 bool recording_stop() {
   const bool was_on = g_config->kinds.has(ProfileKind::cpu) && cpu_sampling_stop();
-  cpu_counting_stop();
+  cpu_counting_stop(CountingFor::all);
   cpu_sampling_leave();
   heap_sampling_stop();
   wait_sampling_stop();
@@ -194,6 +194,43 @@ RecordedSince recording_switch_on(ProfileKind kind) {
     since(kind) = clock_ns(CLOCK_REALTIME);
   }
   return {since(kind), since(kind) == g_start_ns};
+}
+
+bool is_recorded(ProfileKind kind) { return since(kind) != 0; }
+
+unsigned recorded_depth() { return g_config->stack_depth; }
+
+bool set_cpu_hz(int hz) {
+  if (wants(ProfileKind::cpu) || cpu_sampling_is_on()) return false;
+  Config changed = *g_config;
+  changed.cpu_hz = hz;
+  return prepare_cpu(changed);
+}
+
+bool set_heap_rate(uint64_t rate) {
+  if (rate == 0) {
+    if (is_recorded(ProfileKind::heap)) heap_sampling_start(0, g_config->stack_depth);
+    return true;
+  }
+  const bool is_first = !is_recorded(ProfileKind::heap);
+  if (recording_switch_on(ProfileKind::heap).unix_ns == 0) return false;
+  region_root<HeapRecord>(Root::heap)->rate = rate;
+  heap_sampling_start(rate, g_config->stack_depth);
+  // Of this thread at once; of the others, where they have not begun, within 64 KiB.
+  if (is_first) skip_bytes(0);
+  return true;
+}
+
+bool set_wall_hz(int hz) {
+  static int present = 0;
+  if (wants(ProfileKind::wall) || (hz != 0 && present != 0)) return hz == present;
+  if (hz == 0) {
+    wall_sampling_stop();
+  } else if (recording_switch_on(ProfileKind::wall).unix_ns == 0 || !wall_sampling_start(hz, g_config->stack_depth)) {
+    return false;
+  }
+  present = hz;
+  return true;
 }
 
 void set_block_rate(int64_t ns) {

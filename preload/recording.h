@@ -39,7 +39,15 @@ struct RecordedSince {
 };
 RecordedSince recording_switch_on(ProfileKind kind);
 
-// Rates of what is counted from now on, 0: none. From a helper thread.
+bool is_recorded(ProfileKind kind);
+// Frames of a stack, at most. Signal-safe.
+unsigned recorded_depth();
+
+// Rates of what is counted from now on, 0: none. One caller at a time.
+// False: its samples are weighed by the present one, and somebody takes them now.
+bool set_cpu_hz(int hz);
+bool set_wall_hz(int hz);
+bool set_heap_rate(uint64_t bytes);  // false: no room
 void set_block_rate(int64_t ns);
 void set_mutex_fraction(uint32_t fraction);
 

@@ -11,6 +11,7 @@
 #include "preload/cpu_sampling.h"
 #include "preload/fork_flag.h"
 #include "preload/own_stack.h"
+#include "preload/pause.h"
 #include "preload/wait_sampling.h"
 
 namespace prof {
@@ -77,7 +78,7 @@ void count_threads(unsigned stack_depth) { g_count_depth.store(stack_depth, std:
 
 Ref thread_creation_begins(void* (*start)(void*)) {
   const unsigned depth = g_count_depth.load(std::memory_order_acquire);
-  if (depth == 0 || !fork_flag_holds()) return 0;
+  if (depth == 0 || is_recording_paused() || !fork_flag_holds()) return 0;
   const Ref stack = own_stack(depth);
   if (stack == 0) return 0;
   const Ref bucket = find_event_bucket(EventKind::thread_created, stack, reinterpret_cast<uint64_t>(start));

@@ -10,6 +10,7 @@
 #include "preload/fork_flag.h"
 #include "preload/normal_mutex.h"
 #include "preload/own_stack.h"
+#include "preload/pause.h"
 #include "preload/thread_clock.h"
 
 namespace prof {
@@ -44,7 +45,7 @@ uint32_t next_random(ThreadSlot* slot) {
 
 // Of the calling thread.
 void count(EventKind kind, Ref stack, uint64_t detail, double events, uint64_t total) {
-  if (stack == 0) return;  // its loss was counted
+  if (stack == 0 || is_recording_paused()) return;  // 0: its loss was counted
   const Ref bucket = find_event_bucket(kind, stack, detail, labels_of_this_thread());
   if (bucket == 0) return count_loss(LossCause::region_full);
   count_events(region_at<EventBucket>(bucket), events, total);

@@ -14,6 +14,7 @@
 #include "core/record/loss_counters.h"
 #include "core/record/stack_table.h"
 #include "preload/helper_thread.h"
+#include "preload/pause.h"
 #include "preload/tasks.h"
 #include "preload/thread_look.h"
 
@@ -59,6 +60,7 @@ Ref stack_of(const ThreadView& view) {
 }
 
 void count(Ref name, const ThreadView& view, uint32_t looks, uint64_t weight_ns) {
+  if (is_recording_paused()) return;
   const Ref stack = stack_of(view);
   const Ref bucket =
       stack == 0 ? 0 : find_event_bucket(EventKind::wall, stack, wall_detail(name, view.state), view.labels);

@@ -12,6 +12,7 @@ constinit thread_local uint32_t t_sampler_calls = 0;
 namespace {
 
 constinit thread_local uint64_t t_random = 0;  // 0: a new thread
+constinit thread_local uint64_t t_rate = 0;    // that the distance was drawn by; 0: it was not
 
 // splitmix64 (Steele, Lea, Flood 2014).
 uint64_t next_random() {
@@ -30,20 +31,31 @@ uint64_t draw_distance(uint64_t rate) {
 
 }  // namespace
 
-bool next_sample(size_t size, uint64_t rate) {
+uint64_t next_sample(size_t size, uint64_t rate) {
   ++t_sampler_calls;
   if (t_random == 0) {
     // The address differs between threads that live at once, the time between the others.
     t_random = (static_cast<uint64_t>(clock_ns(CLOCK_MONOTONIC)) * 0x9e37'79b9'7f4a'7c15) ^
                reinterpret_cast<uint64_t>(&t_random) ^ 1;
+  }
+  if (t_rate == 0) {
+    t_rate = rate;
     const uint64_t distance = draw_distance(rate);
     if (distance >= sampled_bytes(size)) {
       t_bytes_left = distance - sampled_bytes(size);
-      return false;
+      return 0;
     }
   }
+  const uint64_t drawn_by = t_rate;
+  t_rate = rate;
   t_bytes_left = draw_distance(rate);
-  return true;
+  return drawn_by;
+}
+
+void skip_bytes(uint64_t bytes) {
+  t_bytes_left = bytes;
+  t_rate = 0;
+  ++t_sampler_calls;
 }
 
 void forget_draws() {

@@ -33,14 +33,12 @@ inline void uncount_bytes(size_t size) {
   ++t_sampler_calls;
 }
 
-// After count_bytes(size) was true. Whether this allocation is sampled; draws the next distance. rate: 1 or more.
-bool next_sample(size_t size, uint64_t rate);
+// After count_bytes(size) was true. Draws the next distance. rate: 1 or more. 0: this allocation is not sampled; else the rate that it is sampled
+// by, which after a change is the one that the distance before it was drawn by.
+uint64_t next_sample(size_t size, uint64_t rate);
 
 // No sampling in this thread until so many bytes were allocated.
-inline void skip_bytes(uint64_t bytes) {
-  t_bytes_left = bytes;
-  ++t_sampler_calls;
-}
+void skip_bytes(uint64_t bytes);
 
 // In a child of fork, for the thread that came out of it: it shall not draw what its parent and its siblings draw.
 void forget_draws();

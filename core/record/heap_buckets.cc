@@ -17,8 +17,8 @@ void save_for_peak(HeapBucket* bucket, const HeapRecord& heap) {
   bucket->saved_epoch.store(epoch, std::memory_order_release);
 }
 
-int64_t bytes_of_sample(const HeapBucket& bucket, uint64_t rate) {
-  const double blocks = bucket.is_whole != 0 ? 1 : blocks_of_sample(bucket.size, rate);
+int64_t bytes_of_sample(const HeapBucket& bucket) {
+  const double blocks = blocks_of_sample(bucket.size, static_cast<uint64_t>(bucket.rate));
   return static_cast<int64_t>(static_cast<double>(bucket.size) * blocks);
 }
 
@@ -34,15 +34,15 @@ void raise_peak(HeapRecord* heap, int64_t live) {
 
 }  // namespace
 
-Ref find_heap_bucket(Ref stack, uint64_t size, LabelId labels, bool is_whole) {
+Ref find_heap_bucket(Ref stack, uint64_t size, LabelId labels, uint64_t rate) {
+  const auto kept_rate = static_cast<float>(rate);
   const uint64_t hash =
       ((uint64_t{stack} | uint64_t{labels} << 40) * 0x9e37'79b9'7f4a'7c15) ^ (size * 0xc2b2'ae3d'27d4'eb4f);
   std::atomic<Ref>& head = record()->heads[((hash ^ (hash >> 29)) * 0x9e37'79b9'7f4a'7c15 >> 32) % kHeapHeads];
   Ref first = head.load(std::memory_order_acquire);
   for (Ref ref = first; ref != 0;) {
     const auto* bucket = region_at<HeapBucket>(ref);
-    if (bucket->stack == stack && bucket->size == size && bucket->labels == labels &&
-        (bucket->is_whole != 0) == is_whole)
+    if (bucket->stack == stack && bucket->size == size && bucket->labels == labels && bucket->rate == kept_rate)
       return ref;
     ref = bucket->next;
   }
@@ -51,7 +51,7 @@ Ref find_heap_bucket(Ref stack, uint64_t size, LabelId labels, bool is_whole) {
   auto* bucket = region_at<HeapBucket>(ref);
   bucket->stack = stack;
   bucket->size = size;
-  bucket->is_whole = is_whole ? 1 : 0;
+  bucket->rate = kept_rate;
   bucket->labels = labels;
   record()->is_used.store(1, std::memory_order_release);
   do {
@@ -68,7 +68,7 @@ void count_allocated(HeapBucket* bucket) {
   }
   save_for_peak(bucket, *heap);
   bucket->allocated.fetch_add(1, std::memory_order_release);
-  const int64_t bytes = bytes_of_sample(*bucket, heap->rate);
+  const int64_t bytes = bytes_of_sample(*bucket);
   raise_peak(heap, heap->live_bytes.fetch_add(bytes, std::memory_order_relaxed) + bytes);
 }
 
@@ -76,7 +76,7 @@ void count_freed(HeapBucket* bucket) {
   HeapRecord* heap = record();
   if (heap->keeps_peak != 0) {
     save_for_peak(bucket, *heap);
-    heap->live_bytes.fetch_sub(bytes_of_sample(*bucket, heap->rate), std::memory_order_relaxed);
+    heap->live_bytes.fetch_sub(bytes_of_sample(*bucket), std::memory_order_relaxed);
   }
   bucket->freed.fetch_add(1, std::memory_order_release);
 }

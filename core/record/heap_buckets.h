@@ -17,7 +17,7 @@ struct HeapBucket {
   Ref next;
   Ref stack;
   uint64_t size;                // of each block, bytes as asked for
-  uint32_t is_whole;            // 1: each was recorded, and stands for itself; 0: sampled by size
+  float rate;                   // mean bytes between samples when these were taken; 1: each was, and stands for itself
   LabelId labels;               // of the thread that allocated
   std::atomic<uint64_t> freed;  // before `allocated`: a reader that meets it first never sees more freed than allocated
   std::atomic<uint64_t> allocated;
@@ -28,7 +28,7 @@ struct HeapBucket {
 
 // Root::heap
 struct HeapRecord {
-  uint64_t rate;
+  uint64_t rate;        // as it is now
   uint64_t keeps_peak;  // 1: the peak is kept
   int64_t start_unix_ns;
   char foreign_malloc[256];         // the file whose malloc comes before ours; empty: ours comes first
@@ -40,8 +40,8 @@ struct HeapRecord {
   std::atomic<Ref> heads[kHeapHeads];
 };
 
-// The bucket of a stack, a size and labels, new or old. is_whole: see there. 0: no room.
-Ref find_heap_bucket(Ref stack, uint64_t size, LabelId labels = 0, bool is_whole = false);
+// The bucket of a stack, a size and labels, new or old. rate: see there. 0: no room.
+Ref find_heap_bucket(Ref stack, uint64_t size, LabelId labels = 0, uint64_t rate = 1);
 
 // A sampled block was allocated (and is live), or freed.
 void count_allocated(HeapBucket* bucket);

@@ -184,6 +184,11 @@ constexpr Setting kSettings[] = {
      }},
     {"PROF_FOLLOW", "0 or 1", KindSet::all(),
      [](std::string_view value, Config* config) { return parse_switch(value, &config->follow); }},
+    {"PROF_API", "0 or 1", kNone,
+     [](std::string_view value, Config* config) {
+       config->api_is_set = true;
+       return parse_switch(value, &config->api);
+     }},
     {"PROF_LABELS",
      "key=value,key=value, at most 16; a key of at most 64 bytes, and not thread, tid, state, bytes, start or pprof::…",
      kNone,

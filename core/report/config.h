@@ -73,9 +73,10 @@ struct Config {
   std::string_view labels;  // PROF_LABELS: key=value,…
   LogLevel log_level = LogLevel::warn;
 
-  KindSet usable;    // every setting of theirs can be used
-  KindSet kinds;     // of these, that are wanted
-  bool api = false;  // the program may ask for others later (prof.h)
+  KindSet usable;           // every setting of theirs can be used
+  KindSet kinds;            // of these, that are wanted
+  bool api = false;         // the program may ask for others later (prof.h)
+  bool api_is_set = false;  // by PROF_API; else whoever knows the program says
 
   bool is_needed() const { return api || !kinds.empty(); }
 };

@@ -161,7 +161,7 @@ Profile build_heap_profile(const Snapshot& snapshot, HeapView view, const Module
     std::vector<uint32_t> frames = frames_of(stack, &locations);
     leave_out_operator_new(profile, &frames);
     Counts& counts = by_stack_and_size[{std::move(frames), sample.size, sample.labels}];
-    const double blocks = sample.is_whole ? 1 : blocks_of_sample(sample.size, heap.rate);
+    const double blocks = blocks_of_sample(sample.size, sample.rate != 0 ? sample.rate : heap.rate);
     counts.allocated += static_cast<double>(allocated) * blocks;
     counts.live += static_cast<double>(allocated - (peak ? sample.peak_freed : sample.freed)) * blocks;
   }
@@ -307,6 +307,23 @@ Profile build_stacks_profile(const Snapshot& snapshot, const ModuleMap& modules,
   locations.finish();
   add_comments(snapshot, ProfileKind::stacks, {}, &profile);
   return profile;
+}
+
+Profile build_profile(const Snapshot& snapshot, ProfileKind kind, const ModuleMap& modules, Symbolizer* symbolizer) {
+  switch (kind) {
+    case ProfileKind::cpu:
+      return build_cpu_profile(snapshot, modules, symbolizer);
+    case ProfileKind::heap:
+      return build_heap_profile(snapshot, HeapView::heap, modules, symbolizer);
+    case ProfileKind::allocs:
+      return build_heap_profile(snapshot, HeapView::allocs, modules, symbolizer);
+    case ProfileKind::wall:
+      return build_wall_profile(snapshot, modules, symbolizer);
+    case ProfileKind::stacks:
+      return build_stacks_profile(snapshot, modules, symbolizer);
+    default:
+      return build_event_profile(snapshot, kind, modules, symbolizer);
+  }
 }
 
 }  // namespace prof

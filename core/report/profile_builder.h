@@ -23,6 +23,9 @@ enum class HeapView {
 // Samples are scaled to what they stand for (core/record/byte_sampler.h), each stack and size by itself.
 Profile build_heap_profile(const Snapshot& snapshot, HeapView view, const ModuleMap& modules, Symbolizer* symbolizer);
 
+// The profile of a kind that is in the snapshot. Of the heap: HeapView::heap or ::allocs.
+Profile build_profile(const Snapshot& snapshot, ProfileKind kind, const ModuleMap& modules, Symbolizer* symbolizer);
+
 // What a profile of a kind counts, of those that count events.
 constexpr EventKind event_of(ProfileKind kind) {
   switch (kind) {

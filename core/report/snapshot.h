@@ -33,13 +33,13 @@ struct CpuSample {
   uint32_t labels = 0;  // index into Snapshot::label_sets; here and below
 };
 
-// Sampled blocks of one stack and size. Counts of samples: Snapshot::Heap::rate tells what each stands for.
+// Sampled blocks of one stack and size. Counts of samples: the rate tells what each stands for.
 struct HeapSample {
   uint32_t stack = 0;  // index into Snapshot::stacks
   uint64_t size = 0;   // bytes of each block, as asked for
   uint64_t allocated = 0, freed = 0;
   uint64_t peak_allocated = 0, peak_freed = 0;  // at the highest live bytes
-  bool is_whole = false;                        // each was recorded: the rate is not to be undone
+  uint64_t rate = 0;  // mean bytes between samples of these; 1: each was recorded; 0: Heap::rate
   uint32_t labels = 0;
 };
 

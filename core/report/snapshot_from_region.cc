@@ -165,7 +165,7 @@ HeapSample heap_sample(const HeapBucket& bucket, uint32_t stack, uint64_t last_e
   HeapSample sample;
   sample.stack = stack;
   sample.size = bucket.size;
-  sample.is_whole = bucket.is_whole != 0;
+  sample.rate = static_cast<uint64_t>(bucket.rate);
   // Frees first: what is allocated and freed in between must not make the live ones negative.
   sample.freed = bucket.freed.load(std::memory_order_acquire);
   sample.allocated = std::max(bucket.allocated.load(std::memory_order_acquire), sample.freed);
