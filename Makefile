@@ -14,6 +14,8 @@ THIRD := $(BUILD)/third_party
 FLAGS := -std=c++20 $(CXXFLAGS) -Wall -Wextra -Werror -I. -I$(BUILD)/proto -isystem $(THIRD)/include -MMD -MP
 # In libprof.so: hidden unless exported, thread-local data without a call, nothing that throws on the record side.
 LIBRARY_FLAGS := $(FLAGS) -fPIC -fvisibility=hidden -ftls-model=initial-exec
+# Boost.Asio without threads: the server has one. No name of its templates is to be unique in the whole process.
+SERVE_FLAGS := $(LIBRARY_FLAGS) -fno-gnu-unique -DBOOST_ASIO_DISABLE_THREADS
 RECORD_FLAGS := $(LIBRARY_FLAGS) -fno-exceptions -fno-rtti -Wframe-larger-than=2048
 
 objects = $(patsubst %.cc,$(BUILD)/obj/%.o,$(wildcard $(1)))
@@ -44,7 +46,8 @@ $(BUILD)/profrun: tools/profrun
 $(RECORD) $(addprefix $(BUILD)/obj/preload/,cpu_sampling.o thread_clock.o api_labels.o): EXTRA = $(RECORD_FLAGS)
 # The program's cancellation unwinds through these: they say nothing to it, not even that they do not throw.
 $(addprefix $(BUILD)/obj/preload/interpose_,mutex.o rwlock.o cond.o sem.o join.o): EXTRA = $(RECORD_FLAGS)
-$(REPORT) $(SERVE) $(PRELOAD): EXTRA ?= $(LIBRARY_FLAGS)
+$(SERVE): EXTRA = $(SERVE_FLAGS)
+$(REPORT) $(PRELOAD): EXTRA ?= $(LIBRARY_FLAGS)
 $(PROF): EXTRA = $(FLAGS)
 $(PROF): $(PROTO).cc
 $(BUILD)/obj/%.o: %.cc

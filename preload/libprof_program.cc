@@ -1,7 +1,8 @@
-// libprof.so as a program: the reporter (reporter.h). Executed by a human it says what it is. Normal code.
+// libprof.so as a program: the reporter (reporter.h) and the server (http_helper.h). Executed by a human it says what it is. Normal code.
 //
 //   libprof-reporter PID REGION STRETCH NUMBERED CUMULATIVE SNAPSHOT STARTED CHILD PATH…    numbers in decimal; a path for each kind,
 //                                                                                           empty where that is off
+//   libprof-server PID REGION CHILD LOG_LEVEL STARTED VALUE ADDRESS TOKEN_FILE              kLaunchedDescriptor: its end of the pair
 
 #include <unistd.h>
 
@@ -11,6 +12,8 @@
 #include "core/base/raw_log.h"
 #include "core/report/output.h"
 #include "core/report/profiler.h"
+#include "core/serve/server.h"
+#include "preload/program_launch.h"
 
 // The kernel loads the interpreter that a program names; a shared library usually names none.
 extern "C" const char prof_interpreter[] __attribute__((section(".interp"), used)) = "/lib64/ld-linux-x86-64.so.2";
@@ -24,6 +27,43 @@ uint64_t to_number(const char* text) {
   return number;
 }
 
+int report(char** arguments) {
+  constexpr unsigned kNumbers = 8;
+  uint64_t numbers[kNumbers];
+  for (unsigned i = 0; i < kNumbers; ++i) numbers[i] = to_number(arguments[1 + i]);
+  ReportTask task;
+  task.stretch = static_cast<uint32_t>(numbers[2]);
+  task.numbered = numbers[3] != 0;
+  task.cumulative = numbers[4] != 0;
+  task.snapshot = static_cast<uint32_t>(numbers[5]);
+  static Output output;
+  output.started_unix_ns = static_cast<int64_t>(numbers[6]);
+  output.is_child = numbers[7] != 0;
+  for (unsigned kind = 0; kind < kProfileKinds; ++kind) {
+    strncpy(output.paths[kind], arguments[1 + kNumbers + kind], sizeof(output.paths[kind]) - 1);
+  }
+  const bool done = write_profiles_of_process(static_cast<int>(numbers[0]), numbers[1], task, output);
+  if (!done) {
+    LogLine(LogLevel::error) << "process " << numbers[0]
+                             << " may not be read (it gave up its rights, or seccomp): no profile now; at its end";
+  }
+  return done ? 0 : 1;
+}
+
+int serve_program(char** arguments) {
+  ServerArguments server;
+  server.pid = static_cast<int>(to_number(arguments[1]));
+  server.region = to_number(arguments[2]);
+  server.is_child = to_number(arguments[3]) != 0;
+  server.log_level = static_cast<LogLevel>(to_number(arguments[4]));
+  server.value = arguments[6];
+  server.address = arguments[7];
+  server.token_file = arguments[8];
+  server.control = kLaunchedDescriptor;
+  log_start(server.log_level);
+  return serve(server);
+}
+
 }  // namespace
 }  // namespace prof
 
@@ -32,32 +72,13 @@ extern "C" __attribute__((visibility("hidden"), used)) void prof_program_main(lo
   const long count = stack[0];
   char** arguments = reinterpret_cast<char**>(stack + 1);
   prof::log_start(prof::LogLevel::warn);
-  constexpr unsigned kNumbers = 8;
-  if (count != 1 + kNumbers + prof::kProfileKinds) {
-    prof::LogLine(prof::LogLevel::error)
-        << "this is a library: PROF_CPU=cpu.prof LD_PRELOAD=libprof.so ./app (or profrun)";
-    _exit(2);
-  }
-  uint64_t numbers[kNumbers];
-  for (unsigned i = 0; i < kNumbers; ++i) numbers[i] = prof::to_number(arguments[1 + i]);
-  prof::ReportTask task;
-  task.stretch = static_cast<uint32_t>(numbers[2]);
-  task.numbered = numbers[3] != 0;
-  task.cumulative = numbers[4] != 0;
-  task.snapshot = static_cast<uint32_t>(numbers[5]);
-  static prof::Output output;
-  output.started_unix_ns = static_cast<int64_t>(numbers[6]);
-  output.is_child = numbers[7] != 0;
-  for (unsigned kind = 0; kind < prof::kProfileKinds; ++kind) {
-    strncpy(output.paths[kind], arguments[1 + kNumbers + kind], sizeof(output.paths[kind]) - 1);
-  }
-  const bool done = prof::write_profiles_of_process(static_cast<int>(numbers[0]), numbers[1], task, output);
-  if (!done) {
-    prof::LogLine(prof::LogLevel::error)
-        << "process " << numbers[0]
-        << " may not be read (it gave up its rights, or seccomp): no profile now; at its end";
-  }
-  _exit(done ? 0 : 1);
+  constexpr long kReporterWords = 1 + 8 + prof::kProfileKinds;
+  constexpr long kServerWords = 1 + 8;
+  if (count == kReporterWords && strcmp(arguments[0], "libprof-reporter") == 0) _exit(prof::report(arguments));
+  if (count == kServerWords && strcmp(arguments[0], "libprof-server") == 0) _exit(prof::serve_program(arguments));
+  prof::LogLine(prof::LogLevel::error)
+      << "this is a library: PROF_CPU=cpu.prof LD_PRELOAD=libprof.so ./app (or profrun)";
+  _exit(2);
 }
 
 // The stack is aligned and the frame chain ended here, as a program's start does.

@@ -38,6 +38,7 @@
 #include "preload/fork_flag.h"
 #include "preload/heap_sampling.h"
 #include "preload/helper_thread.h"
+#include "preload/http_helper.h"
 #include "preload/mapped_memory.h"
 #include "preload/normal_mutex.h"
 #include "preload/program_launch.h"
@@ -171,6 +172,7 @@ void after_fork_in_child() {
       labels = slot->labels.load();
       inherits = slot->inherits.load();
     }
+    http_forget();
     const bool was_writing = api_forget();
     views_forget();
     RegionHeader* const parent = recording_forget();
@@ -188,6 +190,9 @@ void after_fork_in_child() {
     if (ThreadSlot* slot = slot_of_this_thread(); slot != nullptr) {
       slot->labels.store(labels);
       slot->inherits.store(inherits);
+    }
+    if (is_recorded && g_config.serves() && http_prepare(g_config, g_output)) {
+      http_start();
     }
     if (!is_recorded || !has_heap()) heap_sampling_stop();
   }
@@ -215,6 +220,7 @@ bool begin() {
   output_prepare(g_config, &g_output);
   if (g_output.is_child && !g_config.follow) return false;
   g_config.kinds = g_output.kinds();
+  if (g_config.serves() && !http_prepare(g_config, g_output)) g_config.http = {};
   if (!g_config.is_needed()) return false;
   // Its children would say the same again.
   if (!g_output.is_child) output_check_folders(g_config, g_output);
@@ -237,7 +243,9 @@ bool begin() {
   uint64_t low;
   uint64_t high;
   main_stack(&low, &high);
-  return recording_start(g_config, low, high, g_foreign_malloc, nullptr);
+  if (!recording_start(g_config, low, high, g_foreign_malloc, nullptr)) return false;
+  if (g_config.serves()) http_start();
+  return true;
 }
 
 __attribute__((constructor)) void start() {
@@ -248,7 +256,7 @@ __attribute__((constructor)) void start() {
                                                                  ProfileKind::wall, ProfileKind::stacks));
   if (!heap) heap_sampling_stop();
   if ((heap && waits) || getauxval(AT_SECURE) != 0 || reporter_is_this_process()) return;
-  unhook_calls(/*allocation=*/!heap, /*waits=*/!waits, /*may_return=*/is_recorded && g_config.api);
+  unhook_calls(/*allocation=*/!heap, /*waits=*/!waits, /*may_return=*/is_recorded && g_config.is_asked_later());
 }
 
 __attribute__((destructor)) void stop() {
@@ -260,6 +268,7 @@ __attribute__((destructor)) void stop() {
   if (unsampled != 0)
     notes.push_back("threads that were not sampled (made past libprof): " + std::to_string(unsampled));
   api_end();
+  http_stop();
   const bool was_on = recording_stop();
   const uint32_t stretch = region_root<CpuRecord>(Root::cpu)->stretch.load();
   const bool unwritten = reporter_wait(stretch);

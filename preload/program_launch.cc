@@ -47,7 +47,7 @@ long clone_with_memory(unsigned char* stack_top, void (*main)(ProgramLaunch*), P
 // These two run in the children: raw system calls only, each on its own stack.
 void program_main(ProgramLaunch* launch) {
   unsigned first_closed = kLaunchedDescriptor;
-  if (launch->descriptor != 0) {
+  if (launch->descriptor >= 0) {
     // Where it has that number already, only what would close it at the execve is taken off.
     if (launch->descriptor == kLaunchedDescriptor) raw_syscall(SYS_fcntl, kLaunchedDescriptor, F_SETFD, 0);
     if (launch->descriptor != kLaunchedDescriptor) raw_syscall(SYS_dup2, launch->descriptor, kLaunchedDescriptor);

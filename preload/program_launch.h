@@ -15,7 +15,7 @@ namespace prof {
 struct ProgramLaunch {
   std::atomic<int> pid;  // the program's; 0: none
   char** arguments;      // null-terminated
-  int descriptor;  // one of the caller's that the program has as kLaunchedDescriptor, 0: none; no other but stderr
+  int descriptor;  // one of the caller's that the program has as kLaunchedDescriptor, -1: none; it has no other but stderr
   alignas(16) unsigned char child_stack[4096];
   alignas(16) unsigned char program_stack[4096];
 };

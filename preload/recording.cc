@@ -102,7 +102,7 @@ bool start_heap() {
 bool is_recording() { return g_region != nullptr && g_region->pid == raw_getpid(); }
 
 bool may_record(const Config& config, KindSet kinds) {
-  return config.kinds.meets(kinds) || (config.api && config.usable.meets(kinds));
+  return config.kinds.meets(kinds) || (config.is_asked_later() && config.usable.meets(kinds));
 }
 
 bool recording_start(const Config& config, uint64_t stack_low, uint64_t stack_high, const char* foreign_malloc,
@@ -112,7 +112,7 @@ bool recording_start(const Config& config, uint64_t stack_low, uint64_t stack_hi
   g_waits = {};
   for (int64_t& since : g_since_ns) since = 0;
   const bool has_waits = wants(kWaitKinds);
-  const bool has_events = has_waits || wants(ProfileKind::threadcreate) || config.api;
+  const bool has_events = has_waits || wants(ProfileKind::threadcreate) || config.is_asked_later();
   const RecordedKinds recorded = {wants(kHeapKinds) ? config.heap_rate : 0, config.heap_peak, has_events};
   if (!fork_flag_set() || !region_create() || !record_create(recorded)) {
     LogLine(LogLevel::warn) << "no memory for recording: no profile";
@@ -126,7 +126,7 @@ bool recording_start(const Config& config, uint64_t stack_low, uint64_t stack_hi
   }
   g_start_ns = clock_ns(CLOCK_REALTIME);
   const bool cpu = may_record(config, KindSet(ProfileKind::cpu)) && prepare_cpu(config);
-  const bool is_needed = (cpu && wants(ProfileKind::cpu)) || wants(kCumulativeKinds) || config.api;
+  const bool is_needed = (cpu && wants(ProfileKind::cpu)) || wants(kCumulativeKinds) || config.is_asked_later();
   if (!threads_start() || !is_needed) {
     region_abandon();
     return false;

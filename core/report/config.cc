@@ -6,6 +6,7 @@
 #include <charconv>
 
 #include "core/record/label_sets.h"
+#include "core/report/http_address.h"
 
 namespace prof {
 namespace {
@@ -182,6 +183,17 @@ constexpr Setting kSettings[] = {
        config->snapshot_signal = 0;
        return value == "0" || parse_signal(value, &config->snapshot_signal);
      }},
+    {"PROF_HTTP", "host:port, port (of loopback) or unix:/path; port 0 is one that is free", kNone,
+     [](std::string_view value, Config* config) {
+       HttpAddress address;
+       if (parse_http_address(value, &address)) config->http = value;
+       return config->serves();
+     }},
+    {"PROF_HTTP_TOKEN_FILE", "a file name", kNone,
+     [](std::string_view value, Config* config) {
+       config->http_token = value;
+       return !value.empty();
+     }},
     {"PROF_FOLLOW", "0 or 1", KindSet::all(),
      [](std::string_view value, Config* config) { return parse_switch(value, &config->follow); }},
     {"PROF_API", "0 or 1", kNone,
@@ -211,6 +223,8 @@ constexpr Setting kSettings[] = {
 
 constexpr std::string_view kPrefix = "PROF_";
 
+bool is_of_server(std::string_view name) { return name.starts_with("PROF_HTTP"); }
+
 const Setting* find_setting(std::string_view name) {
   for (const Setting& setting : kSettings) {
     if (setting.name == name) return &setting;
@@ -223,6 +237,7 @@ const Setting* find_setting(std::string_view name) {
 Config config_from_environment(const char* const* environment) {
   Config config;
   KindSet usable = KindSet::all();
+  bool may_serve = true;
   log_start(config.log_level);
   // Twice: PROF_LOG decides about the lines that the others may cause.
   for (const bool log_only : {true, false}) {
@@ -238,12 +253,14 @@ Config config_from_environment(const char* const* environment) {
         LogLine(LogLevel::warn) << name << ": there is no such setting; libprof's README lists them";
       } else if (!setting->take(value, &config)) {
         LogLine(LogLevel::error) << name << ": '" << value << "' cannot be used; accepted: " << setting->accepted
-                                 << text_of(setting->needed_by);
+                                 << (is_of_server(name) ? " (nothing is served)" : text_of(setting->needed_by));
         usable = usable.without(setting->needed_by);
+        may_serve &= !is_of_server(name);
       }
     }
     if (log_only) log_start(config.log_level);
   }
+  if (!may_serve) config.http = {};
   config.usable = usable;
   for (unsigned i = 0; i < kProfileKinds; ++i) {
     const auto kind = static_cast<ProfileKind>(i);

@@ -67,6 +67,8 @@ struct Config {
   int wall_hz = 100;               // of all threads together
   uint32_t mutex_fraction = 1;     // one of so many contended unlocks is recorded
   int snapshot_signal = SIGUSR2;   // 0: none
+  std::string_view http;           // PROF_HTTP, that can be used (http_address.h); empty: nothing is served
+  std::string_view http_token;     // PROF_HTTP_TOKEN_FILE: its name; empty: none
   unsigned stack_depth = 128;
   UnwindChoice unwind = UnwindChoice::tables;
   bool follow = true;
@@ -78,7 +80,10 @@ struct Config {
   bool api = false;         // the program may ask for others later (prof.h)
   bool api_is_set = false;  // by PROF_API; else whoever knows the program says
 
-  bool is_needed() const { return api || !kinds.empty(); }
+  bool serves() const { return !http.empty(); }
+  // Whether kinds may be asked for later that no setting names.
+  bool is_asked_later() const { return api || serves(); }
+  bool is_needed() const { return is_asked_later() || !kinds.empty(); }
 };
 
 // Calls take(key, value) for each label of PROF_LABELS, until it answers false. False: it did, or the text is not key=value,… with a

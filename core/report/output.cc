@@ -44,7 +44,7 @@ bool parent_is_profiled(const Config& config) {
     const std::string_view value = value_of(config, static_cast<ProfileKind>(kind));
     if (has_entry(environment, std::string(variable) + "=" + std::string(value), true)) return true;
   }
-  return false;
+  return config.serves() && has_entry(environment, "PROF_HTTP=" + std::string(config.http), true);
 }
 
 bool set_path(const std::string& path, ProfileKind kind, Output* output) {

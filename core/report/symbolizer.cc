@@ -94,4 +94,9 @@ void Symbolizer::read_jit_map() {
   }
 }
 
+void Symbolizer::forget_jit() {
+  jit_read_ = false;
+  jit_.clear();
+}
+
 }  // namespace prof

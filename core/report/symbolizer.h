@@ -25,6 +25,8 @@ class Symbolizer {
   uint64_t start_in_file(const std::string& path, uint64_t file_offset);
   // The name that a JIT compiler gave the code at an address; empty: none.
   std::string find_jit(uint64_t address);
+  // What compilers have written since is read when it is asked for.
+  void forget_jit();
 
  private:
   struct JitCode {

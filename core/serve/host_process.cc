@@ -1,0 +1,97 @@
+#include "core/serve/host_process.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+
+#include "core/report/region_view.h"
+
+namespace prof {
+namespace {
+
+constexpr const char* kSilent = "the process does not answer: it is stopped, or about to end";
+
+}  // namespace
+
+ControlMessage HostProcess::ask(ControlOp op, uint64_t value) {
+  const std::optional<ControlMessage> answer = control_->ask(op, value);
+  if (!answer) throw Refused(kSilent);
+  return *answer;
+}
+
+HostProcess::Since HostProcess::switch_on(ProfileKind kind) {
+  const ControlMessage answer = ask(ControlOp::switch_on, static_cast<uint64_t>(kind));
+  if (answer.result == 0)
+    throw Refused("a setting of this profile cannot be used, or there is no memory to record it in");
+  return {answer.result, answer.extra != 0};
+}
+
+void HostProcess::set_block_rate(int64_t ns) { ask(ControlOp::block_rate, static_cast<uint64_t>(ns)); }
+
+void HostProcess::set_mutex_fraction(uint32_t fraction) { ask(ControlOp::mutex_fraction, fraction); }
+
+HostProcess::Counting::Counting(HostProcess* host, ControlOp op) : host_(host), op_(op) {
+  // Each client asks: what was on may have been switched off meanwhile, by a program that takes SIGPROF for itself.
+  if (host_->ask(op_, 1).result == 0) {
+    if (host_->clients(op_) == 0) host_->control_->ask(op_, 0);
+    throw Refused(op_ == ControlOp::count_cpu ? "SIGPROF is the program's or another library's"
+                                              : "there is no thread for it, or a setting of it cannot be used");
+  }
+  ++host_->clients(op_);
+}
+
+HostProcess::Counting::~Counting() {
+  if (--host_->clients(op_) == 0) host_->control_->ask(op_, 0);
+}
+
+Snapshot HostProcess::snapshot(const SnapshotParts& parts) {
+  ask(ControlOp::read);
+  const RegionView region = RegionView::of_process(pid_, region_);
+  if (!region.valid())
+    throw Refused("process " + std::to_string(pid_) + " may not be read (it gave up its rights, or seccomp)");
+  return snapshot_from_region(region, parts);
+}
+
+Snapshot HostProcess::snapshot_of_threads() {
+  constexpr int kAttempts = 3;
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    const ControlMessage answer = ask(ControlOp::view_threads);
+    if (answer.result == 0) continue;
+    SnapshotParts parts;
+    parts.cumulative = true;
+    parts.views = static_cast<uint32_t>(answer.result);
+    Snapshot threads = snapshot(parts);
+    // None: a snapshot by signal came in between.
+    if (!threads.threads.empty()) return threads;
+  }
+  throw Refused("another snapshot of the threads is being taken; try again");
+}
+
+void HostProcess::look() {
+  modules_ = ModuleMap::of_process(pid_);
+  std::string files;
+  for (const Module& module : modules_.modules()) {
+    if (module.from_file) files += module.path + '\n';
+  }
+  if (symbolizer_ == nullptr || files != files_) symbolizer_ = std::make_unique<Symbolizer>(pid_);
+  symbolizer_->forget_jit();
+  files_ = std::move(files);
+}
+
+void HostProcess::rest() { symbolizer_.reset(); }
+
+bool HostProcess::is_there() { return control_->is_there(); }
+
+bool HostProcess::has_threads() const {
+  struct stat st = {};
+  if (stat((proc_folder(pid_) + "task").c_str(), &st) != 0) return true;
+  const std::string text = read_proc_file(proc_folder(pid_) + "stat");
+  const size_t state = text.rfind(") ");
+  // The main thread stays in the list when it has ended. The others are their links, beside the folder's own two.
+  const bool main_ended = state != std::string::npos && state + 2 < text.size() && text[state + 2] == 'Z';
+  const unsigned listed = static_cast<unsigned>(st.st_nlink) - 2;
+  constexpr unsigned kHelper = 1;  // that answers; the others end by themselves
+  return listed > kHelper + (main_ended ? 1 : 0);
+}
+
+}  // namespace prof

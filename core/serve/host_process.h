@@ -1,0 +1,85 @@
+// The process that is served, as the server sees it: what is recorded there, read from outside, and what is switched on and off in it,
+// by asking. Normal code, one thread.
+#pragma once
+
+#include <memory>
+#include <stdexcept>
+#include <string>
+
+#include "core/report/config.h"
+#include "core/report/module_map.h"
+#include "core/report/snapshot.h"
+#include "core/report/snapshot_from_region.h"
+#include "core/report/symbolizer.h"
+#include "core/serve/control.h"
+
+namespace prof {
+
+// What cannot be done now; what() is for the client.
+class Refused : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+class HostProcess {
+ public:
+  HostProcess(int pid, uint64_t region, Control* control) : pid_(pid), region_(region), control_(control) {}
+
+  int pid() const { return pid_; }
+
+  struct Since {
+    int64_t unix_ns;
+    bool from_start;
+  };
+  // Switches a kind on for good. Throws Refused.
+  Since switch_on(ProfileKind kind);
+  void set_block_rate(int64_t ns);
+  void set_mutex_fraction(uint32_t fraction);
+
+  // While one of these lives, CPU ticks or samples of the wall clock are counted. Throws Refused.
+  class Counting {
+   public:
+    Counting(HostProcess* host, ControlOp op);
+    ~Counting();
+    Counting(const Counting&) = delete;
+    Counting& operator=(const Counting&) = delete;
+
+   private:
+    HostProcess* const host_;
+    const ControlOp op_;
+  };
+  unsigned counting_cpu() const { return cpu_clients_; }
+  unsigned counting_wall() const { return wall_clients_; }
+
+  // What is recorded now. Throws Refused.
+  Snapshot snapshot(const SnapshotParts& parts);
+  // With every thread's stack. Throws Refused.
+  Snapshot snapshot_of_threads();
+
+  // Its code, as mapped at the last look(). Symbols are kept from one look to the next, as long as the same files are mapped.
+  void look();
+  const ModuleMap& modules() const { return modules_; }
+  Symbolizer* symbolizer() { return symbolizer_.get(); }
+  // Lets go of what is kept to be quick.
+  void rest();
+
+  // False: it has ended, or executes another program.
+  bool is_there();
+  // Whether it has threads of its own yet.
+  bool has_threads() const;
+
+ private:
+  ControlMessage ask(ControlOp op, uint64_t value = 0);
+  unsigned& clients(ControlOp op) { return op == ControlOp::count_cpu ? cpu_clients_ : wall_clients_; }
+
+  const int pid_;
+  const uint64_t region_;
+  Control* const control_;
+  unsigned cpu_clients_ = 0;
+  unsigned wall_clients_ = 0;
+  std::string files_;  // mapped at the last look
+  ModuleMap modules_;
+  std::unique_ptr<Symbolizer> symbolizer_;
+};
+
+}  // namespace prof

@@ -1,0 +1,239 @@
+#include "core/serve/server.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <list>
+#include <string>
+
+#include "core/report/http_address.h"
+#include "core/serve/control.h"
+#include "core/serve/endpoints.h"
+#include "core/serve/host_process.h"
+#include "core/serve/listening_sockets.h"
+#include "core/serve/session.h"
+#include "core/serve/token_file.h"
+
+namespace prof {
+namespace {
+
+using boost::asio::posix::stream_descriptor;
+using boost::system::error_code;
+
+constexpr size_t kMostClients = 64;
+constexpr std::chrono::seconds kLookEvery{1};
+constexpr int kLooksUntilRest = 300;  // without a request
+
+class Server {
+ public:
+  Server(const ServerArguments& arguments, Control* control, const ListeningSocket& socket, std::string token)
+      : host_(arguments.pid, arguments.region, control),
+        endpoints_(&host_),
+        socket_(socket),
+        listener_(context_, socket.descriptor),
+        control_(context_, control->descriptor()),
+        look_(context_),
+        pause_(context_) {
+    rules_.gate.checks_host = !socket.is_unix;
+    rules_.gate.is_beyond_loopback = socket.is_beyond_loopback;
+    rules_.gate.token = std::move(token);
+    HttpAddress address;
+    parse_http_address(arguments.address, &address);
+    add_name(address.host);
+    if (socket.is_beyond_loopback) {
+      char own[256] = {};
+      if (gethostname(own, sizeof(own) - 1) == 0) add_name(own);
+    }
+    rules_.reply = [this](const Request& request) {
+      looks_without_request_ = 0;
+      return endpoints_.reply(request);
+    };
+  }
+
+  void run() {
+    await_client();
+    await_end();
+    look_at_host();
+    context_.run();
+  }
+
+ private:
+  void add_name(std::string_view name) {
+    std::string lower(name);
+    for (char& c : lower) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    if (!lower.empty()) rules_.gate.names.push_back(std::move(lower));
+  }
+
+  void await_client() {
+    listener_.async_wait(stream_descriptor::wait_read, [this](error_code error) {
+      if (!error) accept_client();
+    });
+  }
+
+  void accept_client() {
+    const int descriptor = accept4(socket_.descriptor, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (descriptor >= 0) {
+      welcome(descriptor);
+    } else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
+      // No descriptors, no memory: not at once again.
+      pause_.expires_after(std::chrono::milliseconds(100));
+      pause_.async_wait([this](error_code) { await_client(); });
+      return;
+    }
+    await_client();
+  }
+
+  void welcome(int descriptor) {
+    if (socket_.is_unix && !is_own_user(descriptor)) {
+      close(descriptor);
+      return;
+    }
+    if (sessions_.size() >= kMostClients) close_idle_client();
+    if (sessions_.size() >= kMostClients) {
+      send(descriptor, kTooManyClients, strlen(kTooManyClients), MSG_DONTWAIT | MSG_NOSIGNAL);
+      shutdown(descriptor, SHUT_WR);
+      close(descriptor);
+      return;
+    }
+    sessions_.push_back(start_session(&context_, descriptor, &rules_, [this](Session* ended) {
+      sessions_.remove_if([ended](const std::weak_ptr<Session>& session) {
+        const auto alive = session.lock();
+        return alive == nullptr || alive.get() == ended;
+      });
+    }));
+  }
+
+  // The same user, or root.
+  static bool is_own_user(int descriptor) {
+    struct ucred peer = {};
+    socklen_t bytes = sizeof(peer);
+    return getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &peer, &bytes) == 0 &&
+           (peer.uid == geteuid() || peer.uid == 0);
+  }
+
+  // The one that has been there for longest.
+  void close_idle_client() {
+    for (const std::weak_ptr<Session>& session : sessions_) {
+      const auto alive = session.lock();
+      if (alive == nullptr || !alive->is_idle()) continue;
+      alive->close();
+      sessions_.remove_if([&](const std::weak_ptr<Session>& other) { return other.lock() == alive; });
+      return;
+    }
+  }
+
+  void await_end() {
+    control_.async_wait(stream_descriptor::wait_read, [this](error_code error) {
+      if (error || !host_.is_there()) return context_.stop();
+      await_end();
+    });
+  }
+
+  // Where the program's own threads have ended without ending it, those of libprof would keep it: so this ends, and they.
+  void look_at_host() {
+    look_.expires_after(kLookEvery);
+    look_.async_wait([this](error_code error) {
+      if (error) return;
+      if (!host_.is_there() || !host_.has_threads()) return context_.stop();
+      if (++looks_without_request_ == kLooksUntilRest) host_.rest();
+      look_at_host();
+    });
+  }
+
+  boost::asio::io_context context_{1};
+  HostProcess host_;
+  Endpoints endpoints_;
+  SessionRules rules_;
+  const ListeningSocket socket_;
+  std::list<std::weak_ptr<Session>> sessions_;
+  stream_descriptor listener_;
+  stream_descriptor control_;
+  boost::asio::steady_timer look_;
+  boost::asio::steady_timer pause_;
+  int looks_without_request_ = 0;
+};
+
+// What was the program's by inheritance.
+void take_own_place() {
+  prctl(PR_SET_NAME, "libprof-server");
+  const struct sched_param none = {};
+  sched_setscheduler(0, SCHED_OTHER, &none);
+  if (chdir("/") != 0) return;
+}
+
+int leave(Control* control, const ServerArguments& arguments, const std::string& why) {
+  LogLine(LogLevel::error) << "PROF_HTTP: '" << arguments.value << "' cannot be served: " << why;
+  control->tell(ControlOp::leaving);
+  return 1;
+}
+
+void say_where(const ServerArguments& arguments, const HttpAddress& address, const ListeningSocket& socket) {
+  const bool is_news = socket.is_elsewhere || (!socket.is_unix && address.port == 0);
+  LogLine line(is_news ? LogLevel::warn : LogLevel::info);
+  line << "PROF_HTTP: process " << arguments.pid << " is served at " << (socket.is_unix ? "unix:" : "")
+       << socket.address;
+  if (!socket.is_unix) line << "/debug/pprof/";
+}
+
+// Its stderr is not kept open for it.
+void let_go_of_stderr() {
+  const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+  if (null < 0) return;
+  dup2(null, STDERR_FILENO);
+  close(null);
+}
+
+}  // namespace
+
+int serve(const ServerArguments& arguments) {
+  take_own_place();
+  Control control(arguments.control);
+  HttpAddress address;
+  parse_http_address(arguments.address, &address);
+  Token token;
+  if (!arguments.token_file.empty()) {
+    token = read_token(std::string(arguments.token_file));
+    if (!token.error.empty()) {
+      return leave(&control, arguments,
+                   "PROF_HTTP_TOKEN_FILE: '" + std::string(arguments.token_file) + "': " + token.error);
+    }
+  }
+  ListeningRules rules;
+  rules.may_go_beyond_loopback = !token.text.empty();
+  rules.may_go_elsewhere = arguments.is_child;
+  rules.wait = [&control](int milliseconds) {
+    struct pollfd ready = {control.descriptor(), POLLIN, 0};
+    poll(&ready, 1, milliseconds);
+    return control.is_there();
+  };
+  const ListeningSocket socket = listen_at(address, rules);
+  if (!control.is_there()) return 0;
+  if (!socket.error.empty()) return leave(&control, arguments, socket.error);
+  say_where(arguments, address, socket);
+  let_go_of_stderr();
+  control.tell(ControlOp::listening);
+  struct stat own = {};
+  if (socket.is_unix) lstat(socket.address.c_str(), &own);
+  {
+    Server server(arguments, &control, socket, token.text);
+    server.run();
+  }
+  struct stat now = {};
+  if (socket.is_unix && lstat(socket.address.c_str(), &now) == 0 && now.st_ino == own.st_ino)
+    unlink(socket.address.c_str());
+  return 0;
+}
+
+}  // namespace prof

@@ -1,0 +1,27 @@
+// The server of PROF_HTTP: a process of its own beside the program, libprof.so executed (preload/program_launch.h). So no client can reach
+// the program's memory, and nothing that happens here happens to the program: what is recorded there is read from outside, and
+// what is to be switched there is asked for (control_message.h). Normal code.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "core/base/raw_log.h"
+
+namespace prof {
+
+struct ServerArguments {
+  int pid = 0;  // of the program
+  uint64_t region = 0;
+  bool is_child = false;  // its parent has the port
+  LogLevel log_level = LogLevel::warn;
+  std::string_view value;       // of PROF_HTTP, for messages
+  std::string_view address;     // the same, with a path as it is to be (core/report/http_address.h)
+  std::string_view token_file;  // absolute; empty: none
+  int control = -1;             // the pair's end
+};
+
+// Serves until the program has ended or executes another one. What keeps it from that is said, in one line. The exit code.
+int serve(const ServerArguments& arguments);
+
+}  // namespace prof

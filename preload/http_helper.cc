@@ -1,0 +1,229 @@
+#include "preload/http_helper.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <cstring>
+#include <iterator>
+#include <string>
+
+#include "core/base/clocks.h"
+#include "core/base/raw_log.h"
+#include "core/base/raw_syscall.h"
+#include "core/base/region.h"
+#include "core/record/snapshot_numbers.h"
+#include "core/report/file_name.h"
+#include "core/report/http_address.h"
+#include "core/serve/control_message.h"
+#include "preload/all_stacks.h"
+#include "preload/cpu_sampling.h"
+#include "preload/helper_thread.h"
+#include "preload/program_launch.h"
+#include "preload/recording.h"
+#include "preload/reporter.h"
+
+namespace prof {
+namespace {
+
+constexpr int64_t kWaitOfChildNs = 200'000'000;
+
+constinit HelperThread g_helper{};
+constinit ProgramLaunch g_launch{};
+std::atomic<bool> g_leaving{false};
+std::atomic<bool> g_busy{false};  // with a question
+bool g_is_child = false;
+unsigned g_stack_depth = 0;
+
+// The server's arguments.
+char g_name[] = "libprof-server";
+char g_numbers[5][24];
+char g_value[512];     // of PROF_HTTP as it was written, for messages
+char g_address[4096];  // the same, with a path as it is to be
+char g_token[4096];
+char* g_arguments[10];
+
+void sleep_ns(int64_t ns) {
+  const struct timespec pause = timespec_of(ns);
+  raw_syscall(SYS_nanosleep, &pause, nullptr);
+}
+
+template <size_t size>
+bool put_text(char (&to)[size], std::string_view text) {
+  if (text.size() >= size) return false;
+  memcpy(to, text.data(), text.size());
+  to[text.size()] = '\0';
+  return true;
+}
+
+std::string absolute(const std::string& path) {
+  if (path.front() == '/') return path;
+  char directory[4096];
+  return getcwd(directory, sizeof(directory)) == nullptr ? path : std::string(directory) + "/" + path;
+}
+
+// Where two would meet, in the thread table and in the region that a reporter is reading, one waits for the other.
+uint32_t view_threads() {
+  constexpr int kMostMilliseconds = 1000;
+  for (int i = 0; reporter_is_busy_with_snapshot(); ++i) {
+    if (i == kMostMilliseconds) return 0;
+    sleep_ns(1'000'000);
+  }
+  const uint32_t number = region_root<SnapshotNumbers>(Root::snapshots)->asked.fetch_add(1) + 1;
+  return view_all_threads(number, g_stack_depth) ? number : 0;
+}
+
+void answer(ControlMessage* message) {
+  message->result = 0;
+  message->extra = 0;
+  switch (message->op) {
+    case ControlOp::listening:
+    case ControlOp::leaving:
+      break;
+    case ControlOp::read:
+      message->result = 1;
+      break;
+    case ControlOp::switch_on: {
+      if (message->value >= kProfileKinds) break;
+      const RecordedSince since = recording_switch_on(static_cast<ProfileKind>(message->value));
+      message->result = since.unix_ns;
+      message->extra = since.from_start ? 1 : 0;
+      break;
+    }
+    case ControlOp::count_cpu:
+      message->result = (message->value != 0 ? cpu_counting_start() : cpu_counting_stop()) ? 1 : 0;
+      break;
+    case ControlOp::count_wall:
+      if (message->value == 0) wall_counting_stop();
+      message->result = message->value == 0 || wall_counting_start() ? 1 : 0;
+      break;
+    case ControlOp::view_threads:
+      recording_switch_on(ProfileKind::stacks);
+      message->result = view_threads();
+      message->extra = clock_ns(CLOCK_REALTIME);
+      break;
+    case ControlOp::block_rate:
+      set_block_rate(static_cast<int64_t>(message->value));
+      message->result = 1;
+      break;
+    case ControlOp::mutex_fraction:
+      set_mutex_fraction(static_cast<uint32_t>(message->value));
+      message->result = 1;
+      break;
+  }
+}
+
+// Until the server ends. It is told of this process's end by the other end of the pair.
+void answer_questions(int control) {
+  bool was_listening = false;
+  ControlMessage message;
+  while (raw_syscall(SYS_recvfrom, control, &message, sizeof(message), 0, nullptr, nullptr) ==
+         static_cast<long>(sizeof(message))) {
+    if (message.op == ControlOp::leaving) return;
+    if (message.op == ControlOp::listening) {
+      was_listening = true;
+      continue;
+    }
+    let_read(g_launch.pid.load(std::memory_order_relaxed));
+    g_busy.store(true);
+    if (g_leaving.load()) {
+      message.result = 0;
+    } else {
+      answer(&message);
+    }
+    g_busy.store(false);
+    raw_syscall(SYS_sendto, control, &message, sizeof(message), MSG_NOSIGNAL, nullptr, 0);
+  }
+  if (g_leaving.load()) return;
+  cpu_counting_stop();
+  wall_counting_stop();
+  // The process's stderr as it is now: none is held open in the meantime.
+  const long log = raw_syscall(SYS_open, "/proc/self/fd/2", O_WRONLY | O_APPEND | O_NOCTTY | O_CLOEXEC);
+  if (log >= 0 && log != 2) raw_syscall(SYS_dup2, log, 2);
+  LogLine(LogLevel::warn) << "PROF_HTTP: the server " << (was_listening ? "has ended" : "could not be started")
+                          << ": nothing is served any more";
+}
+
+void run() {
+  if (g_is_child) sleep_ns(kWaitOfChildNs);
+  int ends[2];
+  if (raw_syscall(SYS_socketpair, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) return;
+  // Out of the way of the server's standard streams.
+  constexpr int kAbove = 10;
+  for (int& end : ends) {
+    const long moved = raw_syscall(SYS_fcntl, end, F_DUPFD_CLOEXEC, kAbove);
+    raw_syscall(SYS_close, end);
+    end = static_cast<int>(moved);
+  }
+  if (ends[0] < 0 || ends[1] < 0) return;
+  g_launch.arguments = g_arguments;
+  g_launch.descriptor = ends[1];
+  launch_program(&g_launch);
+  raw_syscall(SYS_close, ends[1]);
+  raw_syscall(SYS_close, 2);
+  answer_questions(ends[0]);
+  raw_syscall(SYS_close, ends[0]);
+}
+
+}  // namespace
+
+bool http_prepare(const Config& config, const Output& output) {
+  g_is_child = output.is_child;
+  g_stack_depth = config.stack_depth;
+  std::string address(config.http);
+  HttpAddress parsed;
+  parse_http_address(config.http, &parsed);
+  if (!parsed.path.empty()) {
+    std::string path;
+    std::string error;
+    if (!expand_file_name(parsed.path, file_name_facts_of_self(output.started_unix_ns), &path, &error)) {
+      LogLine(LogLevel::error) << "PROF_HTTP: '" << config.http << "' cannot be used; " << error
+                               << " (nothing is served)";
+      return false;
+    }
+    if (g_is_child && parsed.path.find("%p") == std::string_view::npos) {
+      path = insert_before_suffix(path, std::to_string(getpid()));
+    }
+    address = "unix:" + absolute(path);
+  }
+  const std::string token = config.http_token.empty() ? std::string() : absolute(std::string(config.http_token));
+  if (!put_text(g_value, config.http) || !put_text(g_address, address) || !put_text(g_token, token)) {
+    LogLine(LogLevel::error) << "PROF_HTTP: '" << config.http
+                             << "' or the token's file name is too long (nothing is served)";
+    return false;
+  }
+  const uint64_t numbers[] = {static_cast<uint64_t>(getpid()), 0, g_is_child ? 1u : 0u,
+                              static_cast<uint64_t>(config.log_level), static_cast<uint64_t>(output.started_unix_ns)};
+  char** list = g_arguments;
+  *list++ = g_name;
+  for (unsigned i = 0; i < std::size(numbers); ++i) {
+    *std::to_chars(g_numbers[i], g_numbers[i] + 23, numbers[i]).ptr = '\0';
+    *list++ = g_numbers[i];
+  }
+  for (char* text : {g_value, g_address, g_token}) *list++ = text;
+  *list = nullptr;
+  return true;
+}
+
+void http_start() {
+  char(&region)[24] = g_numbers[1];
+  *std::to_chars(region, region + 23, reinterpret_cast<uint64_t>(g_region)).ptr = '\0';
+  g_leaving.store(false);
+  if (!helper_start(&g_helper, run, /*keeps_stderr=*/true)) {
+    LogLine(LogLevel::warn) << "PROF_HTTP: no thread for it (nothing is served)";
+  }
+}
+
+void http_stop() {
+  g_leaving.store(true);
+  constexpr int kMostMilliseconds = 100;
+  for (int i = 0; i < kMostMilliseconds && g_busy.load(); ++i) sleep_ns(1'000'000);
+}
+
+void http_forget() {
+  g_busy.store(false);
+  helper_forget(&g_helper);
+}
+
+}  // namespace prof
