@@ -17,6 +17,7 @@
 #include "core/report/file_name.h"
 #include "core/report/http_address.h"
 #include "core/serve/control_message.h"
+#include "core/serve/server.h"
 #include "preload/all_stacks.h"
 #include "preload/cpu_sampling.h"
 #include "preload/helper_thread.h"
@@ -38,11 +39,11 @@ unsigned g_stack_depth = 0;
 
 // The server's arguments.
 char g_name[] = "libprof-server";
-char g_numbers[5][24];
+char g_numbers[kServerNumbers][24];
 char g_value[512];     // of PROF_HTTP as it was written, for messages
 char g_address[4096];  // the same, with a path as it is to be
 char g_token[4096];
-char* g_arguments[10];
+char* g_arguments[1 + kServerNumbers + kServerTexts + 1];
 
 void sleep_ns(int64_t ns) {
   const struct timespec pause = timespec_of(ns);
@@ -193,8 +194,21 @@ bool http_prepare(const Config& config, const Output& output) {
                              << "' or the token's file name is too long (nothing is served)";
     return false;
   }
-  const uint64_t numbers[] = {static_cast<uint64_t>(getpid()), 0, g_is_child ? 1u : 0u,
-                              static_cast<uint64_t>(config.log_level), static_cast<uint64_t>(output.started_unix_ns)};
+  KindSet from_start = config.kinds;
+  if (config.usable.has(ProfileKind::threadcreate)) from_start.add(ProfileKind::threadcreate);
+  if (config.kinds.meets(kHeapKinds)) from_start.add(ProfileKind::heap), from_start.add(ProfileKind::allocs);
+  const uint64_t numbers[] = {static_cast<uint64_t>(getpid()),
+                              0,
+                              g_is_child ? 1u : 0u,
+                              static_cast<uint64_t>(config.log_level),
+                              static_cast<uint64_t>(output.started_unix_ns),
+                              from_start.bits(),
+                              config.usable.bits(),
+                              static_cast<uint64_t>(config.cpu_hz),
+                              config.heap_rate,
+                              static_cast<uint64_t>(config.block_rate_ns),
+                              config.mutex_fraction};
+  static_assert(std::size(numbers) == kServerNumbers);
   char** list = g_arguments;
   *list++ = g_name;
   for (unsigned i = 0; i < std::size(numbers); ++i) {

@@ -2,7 +2,7 @@
 //
 //   libprof-reporter PID REGION STRETCH NUMBERED CUMULATIVE SNAPSHOT STARTED CHILD PATH…    numbers in decimal; a path for each kind,
 //                                                                                           empty where that is off
-//   libprof-server PID REGION CHILD LOG_LEVEL STARTED VALUE ADDRESS TOKEN_FILE              kLaunchedDescriptor: its end of the pair
+//   libprof-server NUMBER… TEXT…      core/serve/server.h; kLaunchedDescriptor is its end of the pair
 
 #include <unistd.h>
 
@@ -51,14 +51,24 @@ int report(char** arguments) {
 }
 
 int serve_program(char** arguments) {
+  uint64_t numbers[kServerNumbers];
+  for (unsigned i = 0; i < kServerNumbers; ++i) numbers[i] = to_number(arguments[1 + i]);
   ServerArguments server;
-  server.pid = static_cast<int>(to_number(arguments[1]));
-  server.region = to_number(arguments[2]);
-  server.is_child = to_number(arguments[3]) != 0;
-  server.log_level = static_cast<LogLevel>(to_number(arguments[4]));
-  server.value = arguments[6];
-  server.address = arguments[7];
-  server.token_file = arguments[8];
+  server.pid = static_cast<int>(numbers[0]);
+  server.region = numbers[1];
+  server.is_child = numbers[2] != 0;
+  server.log_level = static_cast<LogLevel>(numbers[3]);
+  server.settings = {static_cast<int64_t>(numbers[4]),
+                     KindSet::of_bits(static_cast<unsigned>(numbers[5])),
+                     KindSet::of_bits(static_cast<unsigned>(numbers[6])),
+                     static_cast<int>(numbers[7]),
+                     numbers[8],
+                     static_cast<int64_t>(numbers[9]),
+                     static_cast<uint32_t>(numbers[10])};
+  char** texts = arguments + 1 + kServerNumbers;
+  server.value = texts[0];
+  server.address = texts[1];
+  server.token_file = texts[2];
   server.control = kLaunchedDescriptor;
   log_start(server.log_level);
   return serve(server);
@@ -73,7 +83,7 @@ extern "C" __attribute__((visibility("hidden"), used)) void prof_program_main(lo
   char** arguments = reinterpret_cast<char**>(stack + 1);
   prof::log_start(prof::LogLevel::warn);
   constexpr long kReporterWords = 1 + 8 + prof::kProfileKinds;
-  constexpr long kServerWords = 1 + 8;
+  constexpr long kServerWords = 1 + prof::kServerNumbers + prof::kServerTexts;
   if (count == kReporterWords && strcmp(arguments[0], "libprof-reporter") == 0) _exit(prof::report(arguments));
   if (count == kServerWords && strcmp(arguments[0], "libprof-server") == 0) _exit(prof::serve_program(arguments));
   prof::LogLine(prof::LogLevel::error)

@@ -39,6 +39,13 @@ class KindSet {
     return set;
   }
   constexpr void add(ProfileKind kind) { bits_ |= bit(kind); }
+  // As a number, and back.
+  constexpr unsigned bits() const { return bits_; }
+  static constexpr KindSet of_bits(unsigned bits) {
+    KindSet set;
+    set.bits_ = bits & all().bits_;
+    return set;
+  }
   constexpr bool operator==(const KindSet&) const = default;
 
  private:

@@ -13,6 +13,13 @@ constexpr const char* kSilent = "the process does not answer: it is stopped, or 
 
 }  // namespace
 
+HostProcess::HostProcess(int pid, uint64_t region, const ServedSettings& settings, Control* control)
+    : pid_(pid), region_(region), settings_(settings), control_(control) {
+  for (unsigned i = 0; i < kProfileKinds; ++i) {
+    if (settings.from_start.has(static_cast<ProfileKind>(i))) since_[i] = {settings.started_unix_ns, true};
+  }
+}
+
 ControlMessage HostProcess::ask(ControlOp op, uint64_t value) {
   const std::optional<ControlMessage> answer = control_->ask(op, value);
   if (!answer) throw Refused(kSilent);
@@ -20,15 +27,29 @@ ControlMessage HostProcess::ask(ControlOp op, uint64_t value) {
 }
 
 HostProcess::Since HostProcess::switch_on(ProfileKind kind) {
+  if (since(kind).unix_ns != 0) return since(kind);
   const ControlMessage answer = ask(ControlOp::switch_on, static_cast<uint64_t>(kind));
   if (answer.result == 0)
     throw Refused("a setting of this profile cannot be used, or there is no memory to record it in");
-  return {answer.result, answer.extra != 0};
+  const Since since = {answer.result, answer.extra != 0};
+  since_[static_cast<unsigned>(kind)] = since;
+  if (kHeapKinds.has(kind)) {
+    for (const ProfileKind both : {ProfileKind::heap, ProfileKind::allocs}) since_[static_cast<unsigned>(both)] = since;
+  }
+  return since;
 }
 
-void HostProcess::set_block_rate(int64_t ns) { ask(ControlOp::block_rate, static_cast<uint64_t>(ns)); }
+void HostProcess::set_block_rate(int64_t ns) {
+  switch_on(ProfileKind::block);
+  ask(ControlOp::block_rate, static_cast<uint64_t>(ns));
+  settings_.block_rate_ns = ns;
+}
 
-void HostProcess::set_mutex_fraction(uint32_t fraction) { ask(ControlOp::mutex_fraction, fraction); }
+void HostProcess::set_mutex_fraction(uint32_t fraction) {
+  switch_on(ProfileKind::mutex);
+  ask(ControlOp::mutex_fraction, fraction);
+  settings_.mutex_fraction = fraction;
+}
 
 HostProcess::Counting::Counting(HostProcess* host, ControlOp op) : host_(host), op_(op) {
   // Each client asks: what was on may have been switched off meanwhile, by a program that takes SIGPROF for itself.

@@ -12,6 +12,7 @@
 #include "core/report/snapshot_from_region.h"
 #include "core/report/symbolizer.h"
 #include "core/serve/control.h"
+#include "core/serve/served_settings.h"
 
 namespace prof {
 
@@ -23,7 +24,7 @@ class Refused : public std::runtime_error {
 
 class HostProcess {
  public:
-  HostProcess(int pid, uint64_t region, Control* control) : pid_(pid), region_(region), control_(control) {}
+  HostProcess(int pid, uint64_t region, const ServedSettings& settings, Control* control);
 
   int pid() const { return pid_; }
 
@@ -33,6 +34,10 @@ class HostProcess {
   };
   // Switches a kind on for good. Throws Refused.
   Since switch_on(ProfileKind kind);
+  // Of one that is on; unix_ns 0: it is off.
+  Since since(ProfileKind kind) const { return since_[static_cast<unsigned>(kind)]; }
+  // As they are now.
+  const ServedSettings& settings() const { return settings_; }
   void set_block_rate(int64_t ns);
   void set_mutex_fraction(uint32_t fraction);
 
@@ -74,6 +79,8 @@ class HostProcess {
 
   const int pid_;
   const uint64_t region_;
+  ServedSettings settings_;
+  Since since_[kProfileKinds] = {};
   Control* const control_;
   unsigned cpu_clients_ = 0;
   unsigned wall_clients_ = 0;

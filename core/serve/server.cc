@@ -39,7 +39,7 @@ constexpr int kLooksUntilRest = 300;  // without a request
 class Server {
  public:
   Server(const ServerArguments& arguments, Control* control, const ListeningSocket& socket, std::string token)
-      : host_(arguments.pid, arguments.region, control),
+      : host_(arguments.pid, arguments.region, arguments.settings, control),
         endpoints_(&host_),
         socket_(socket),
         listener_(context_, socket.descriptor),

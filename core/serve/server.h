@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "core/base/raw_log.h"
+#include "core/serve/served_settings.h"
 
 namespace prof {
 
@@ -19,7 +20,12 @@ struct ServerArguments {
   std::string_view address;     // the same, with a path as it is to be (core/report/http_address.h)
   std::string_view token_file;  // absolute; empty: none
   int control = -1;             // the pair's end
+  ServedSettings settings;
 };
+
+// How they are handed over as a program's arguments, numbers first; their order stands in preload/http_helper.cc and libprof_program.cc.
+inline constexpr unsigned kServerNumbers = 11;
+inline constexpr unsigned kServerTexts = 3;
 
 // Serves until the program has ended or executes another one. What keeps it from that is said, in one line. The exit code.
 int serve(const ServerArguments& arguments);
