@@ -94,6 +94,10 @@ std::string count_text(uint64_t count) {
   return text;
 }
 
+std::string counted_text(uint64_t count, std::string_view what) {
+  return count_text(count) + " " + std::string(what) + (count == 1 ? "" : "s");
+}
+
 std::string bytes_text(uint64_t bytes) {
   static constexpr const char* kUnits[] = {"B", "KiB", "MiB", "GiB", "TiB"};
   auto size = static_cast<double>(bytes);

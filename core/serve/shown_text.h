@@ -24,6 +24,9 @@ std::string utc_text(int64_t unix_ns);
 // "12 345": in groups of three.
 std::string count_text(uint64_t count);
 
+// "1 wait", "2 waits"
+std::string counted_text(uint64_t count, std::string_view what);
+
 // "3.4 MiB"
 std::string bytes_text(uint64_t bytes);
 

@@ -75,7 +75,7 @@ Test(process_facts, the_command_line_is_in_words) {
   if (child == 0) {
     dup2(ends[0], 0);
     close(ends[1]);
-    execl("/bin/cat", "cat", "", "-", nullptr);
+    execl("/bin/cat", "cat", "-u", "-", nullptr);
     _exit(1);
   }
   close(ends[0]);
@@ -87,7 +87,7 @@ Test(process_facts, the_command_line_is_in_words) {
   }
   close(ends[1]);
   waitpid(child, nullptr, 0);
-  cr_assert(words == std::vector<std::string>({"cat", "", "-"}));
+  cr_assert(words == std::vector<std::string>({"cat", "-u", "-"}));
 }
 
 Test(process_facts, a_process_that_is_gone_has_none) {

@@ -43,6 +43,12 @@ Test(shown_text, counts_are_in_groups) {
   cr_assert_eq(count_text(1'000'000), "1 000 000");
 }
 
+Test(shown_text, more_than_one_are_many) {
+  cr_assert_eq(counted_text(0, "wait"), "0 waits");
+  cr_assert_eq(counted_text(1, "wait"), "1 wait");
+  cr_assert_eq(counted_text(1'000, "wait"), "1 000 waits");
+}
+
 Test(shown_text, bytes_have_three_digits) {
   cr_assert_eq(bytes_text(0), "0 B");
   cr_assert_eq(bytes_text(999), "999 B");
