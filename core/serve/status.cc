@@ -42,7 +42,8 @@ void count(const Snapshot& snapshot, KindStatus* status) {
 
 }  // namespace
 
-Status status_from_snapshot(const Snapshot& snapshot, const StatusSettings& settings, const ProcessFacts& process) {
+Status status_from_snapshot(const Snapshot& snapshot, const StatusSettings& settings, const ProcessFacts& process,
+                            const ModuleMap& modules) {
   Status status;
   status.program = snapshot.executable;
   status.pid = snapshot.pid;
@@ -62,6 +63,7 @@ Status status_from_snapshot(const Snapshot& snapshot, const StatusSettings& sett
   status.waits_now = snapshot.waits_now;
   status.longest_wait_now_ns = snapshot.longest_wait_now_ns;
   status.foreign_malloc = snapshot.heap.foreign_malloc;
+  status.unreached = unreached_code(modules);
   status.region_bytes = snapshot.region_bytes;
   status.region_used = snapshot.region_used;
   status.region_refusals = snapshot.region_refusals;

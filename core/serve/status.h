@@ -10,6 +10,7 @@
 #include "core/report/snapshot.h"
 #include "core/serve/process_facts.h"
 #include "core/serve/recording_state.h"
+#include "core/serve/unreached_code.h"
 
 namespace prof {
 
@@ -48,13 +49,15 @@ struct Status {
   unsigned waits_now = 0;
   int64_t longest_wait_now_ns = 0;
   std::string foreign_malloc;  // the file whose malloc the program calls instead of ours; empty: none
+  std::vector<UnreachedCode> unreached;
   uint64_t region_bytes = 0, region_used = 0;
   uint32_t region_refusals = 0;
 
   uint64_t losses_of(LossCause cause) const { return losses[static_cast<unsigned>(cause)]; }
 };
 
-// snapshot: with its cumulative part.
-Status status_from_snapshot(const Snapshot& snapshot, const StatusSettings& settings, const ProcessFacts& process);
+// snapshot: with its cumulative part. modules: of the same process.
+Status status_from_snapshot(const Snapshot& snapshot, const StatusSettings& settings, const ProcessFacts& process,
+                            const ModuleMap& modules);
 
 }  // namespace prof

@@ -99,6 +99,14 @@ std::string signal_text(const Status& status) {
   return text;
 }
 
+std::string malloc_text(const Status& status) {
+  std::string text = "  malloc: ";
+  text += status.foreign_malloc.empty() ? "calls come by libprof, where heap or allocs is recorded\n"
+                                        : one_line(status.foreign_malloc) + ", which libprof does not see\n";
+  for (const UnreachedCode& code : status.unreached) text += "  " + one_line(code.file) + ": " + code.what + "\n";
+  return text;
+}
+
 std::string own_text(const Status& status) {
   return "  memory in the program: " + bytes_text(status.region_bytes) +
          ", of which used: " + bytes_text(status.region_used) +
@@ -170,10 +178,7 @@ std::string status_text(const Status& status) {
   if (text.ends_with("expected\n")) text += "  nothing is known that would make it so\n";
   text += "\nLost, since recording began\n" + losses_text(status, /*truncations=*/false);
   text += "\nStacks that end early\n" + losses_text(status, /*truncations=*/true);
-  text += "\nThe program's signals and allocators\n" + signal_text(status) +
-          "  malloc: " + (status.foreign_malloc.empty() ? "" : one_line(status.foreign_malloc) + ", ") +
-          (status.foreign_malloc.empty() ? "calls come by libprof, where heap or allocs is recorded\n"
-                                         : "which libprof does not see\n");
+  text += "\nThe program's signals and allocators\n" + signal_text(status) + malloc_text(status);
   return text + "\nlibprof itself\n" + own_text(status);
 }
 
@@ -193,6 +198,11 @@ std::string status_json(const Status& status) {
     json.open('{').key("tid").number(thread.tid).key("name").text(thread.name).close('}');
   }
   json.close(']').close('}').key("foreign_malloc").text(status.foreign_malloc);
+  json.key("unreached").open('[');
+  for (const UnreachedCode& code : status.unreached) {
+    json.open('{').key("file").text(code.file).key("text").text(code.what).close('}');
+  }
+  json.close(']');
   json.key("own").open('{').key("region_bytes").number(status.region_bytes);
   json.key("region_used_bytes").number(status.region_used).key("region_refusals").number(status.region_refusals);
   json.key("server_memory_bytes").number(status.process.own_memory_bytes);

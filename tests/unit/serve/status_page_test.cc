@@ -44,13 +44,14 @@ Test(status_page, the_text_has_everything) {
   const std::string text = status_text(status);
   if (getenv("STATUS_PAGE_SHOW") != nullptr) fputs(text.c_str(), stderr);
   cr_assert(text.starts_with("/usr/bin/server, pid 4711 on machine, up 2 h 3 min, 20 ms of CPU time, 3 threads\n"));
-  for (const char* part : {"\n  cpu           7 samples, 70 ms", "\n  heap          6 sampled blocks, 3 in use",
-                           "\n  block         5 waits, 8 ms", "\n  threadcreate  6 threads made",
-                           "recorded since 2023-11-14 22:13:20 UTC (2 h 3 min)\n",
-                           "\n  too many threads were sampled at the same moment: 2 (CPU samples: 5)\n",
-                           "\nStacks that end early\n  stacks deeper than PROF_STACK_DEPTH: 12\n",
-                           "\n  threads that block it: 1 of 3\n    4712 \"worker\"\n",
-                           "\n  memory in the program: 4 MiB", "\n  CPU time of the server: 1.5 s\n"}) {
+  for (const char* part :
+       {"\n  cpu           7 samples, 70 ms", "\n  heap          6 sampled blocks, 3 in use",
+        "\n  block         5 waits, 8 ms", "\n  threadcreate  6 threads made",
+        "recorded since 2023-11-14 22:13:20 UTC (2 h 3 min)\n",
+        "\n  too many threads were sampled at the same moment: 2 (CPU samples: 5)\n",
+        "\nStacks that end early\n  stacks deeper than PROF_STACK_DEPTH: 12\n",
+        "\n  threads that block it: 1 of 3\n    4712 \"worker\"\n", "\n  memory in the program: 4 MiB",
+        "\n  /lib/libjemalloc.so.2: Of its own calls", "\n  CPU time of the server: 1.5 s\n"}) {
     cr_assert(has(text, part), "%s\n%s", part, text.c_str());
   }
 }
@@ -93,6 +94,7 @@ Test(status_page, json_has_numbers_as_they_are) {
   cr_assert_eq(value_of(json, "sigprof.blocked_by.0.name"), "wor\"ker?");
   cr_assert_eq(value_of(json, "sigprof.taken_by_program"), "False");
   cr_assert_eq(value_of(json, "own.region_bytes"), "4194304");
+  cr_assert_eq(value_of(json, "unreached.0.file"), "/lib/libjemalloc.so.2");
   cr_assert_eq(value_of(json, "settings.block_rate_ns"), "10000");
 }
 

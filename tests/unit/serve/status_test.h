@@ -69,7 +69,8 @@ inline ProcessFacts test_facts() {
 }
 
 inline Status test_status(const Snapshot& snapshot = test_snapshot(), Recording recording = Recording::on) {
-  return status_from_snapshot(snapshot, test_settings(recording), test_facts());
+  return status_from_snapshot(snapshot, test_settings(recording), test_facts(),
+                              ModuleMap::of_text("1000-2000 r-xp 00000000 08:01 10 /lib/libjemalloc.so.2\n", "/x"));
 }
 
 inline const KindStatus& kind_of(const Status& status, ProfileKind kind) {
