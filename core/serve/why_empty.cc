@@ -131,6 +131,11 @@ std::vector<std::string> why_empty(const Status& status, const KindStatus& kind)
       say_threadcreate(kind, &sentences);
       break;
     case ProfileKind::wall:
+      say_sigprof(status, &sentences);
+      if (kind.samples == 0 && kind.setting.recording == Recording::on) {
+        sentences.emplace_back("No thread has been looked at yet.");
+      }
+      break;
     case ProfileKind::stacks:
       say_sigprof(status, &sentences);
       break;

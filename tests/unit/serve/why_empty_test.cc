@@ -41,6 +41,7 @@ Test(why_empty, every_kind_without_samples_has_a_reason) {
       has(why(status, ProfileKind::heap), "a sample is taken every 512 KiB on average (PROF_HEAP_RATE=1 takes each)"));
   cr_assert(has(why(status, ProfileKind::block), "that was longer than 10 us"));
   cr_assert(has(why(status, ProfileKind::block), "std::atomic::wait"));
+  cr_assert_eq(why(status, ProfileKind::wall), "No thread has been looked at yet.\n");
   cr_assert(has(why(status, ProfileKind::mutex), "No thread has been kept waiting"));
   cr_assert(has(why(status, ProfileKind::threadcreate), "No thread was created since 2023-11-14 22:13:20 UTC"));
 }
