@@ -16,6 +16,7 @@ struct Answer {
   bool is_error = false;  // of a profile: `go tool pprof` prints its text
   std::string allow;      // methods, where the request's is not one
   std::string location;   // where it is
+  std::string policy;     // of a page: what may be loaded by it
   std::string challenge;  // how a client is to say who it is
   std::string body;
 };

@@ -14,6 +14,10 @@
 #include "core/report/profile_text.h"
 #include "core/report/snapshot_delta.h"
 #include "core/report/stacks_text.h"
+#include "core/serve/index_page.h"
+#include "core/serve/metrics_page.h"
+#include "core/serve/overview.h"
+#include "core/serve/status_page.h"
 #include "core/serve/symbol_page.h"
 
 namespace prof {
@@ -104,6 +108,8 @@ Reply Endpoints::of_path(const Request& request) {
     answer.location = kRoot;
     return {answer};
   }
+  if (request.path == kRoot) return index(request);
+  if (request.path == "/metrics") return metrics();
   if (request.path == "/debug/fgprof") return wall(request, "fgprof");
   if (!request.path.starts_with(kRoot)) {
     Answer answer = error_answer(404, "404 page not found");
@@ -116,6 +122,7 @@ Reply Endpoints::of_path(const Request& request) {
 Reply Endpoints::of_profile(const Request& request, std::string_view name) {
   if (name == "profile") return cpu(request);
   if (name == "wall") return wall(request, name);
+  if (name == "status") return status(request);
   if (name == "cmdline") return {cmdline()};
   if (name == "symbol") return {symbol(request)};
   const std::optional<ProfileKind> kind = kind_of(name);
@@ -257,6 +264,33 @@ Answer Endpoints::set_rate(const Request& request, ProfileKind kind) {
   }
   Answer answer;
   answer.body = std::string(name) + " " + std::to_string(number) + "\n";
+  return answer;
+}
+
+Answer Endpoints::index(const Request& request) {
+  Answer answer;
+  answer.type = "text/html; charset=utf-8";
+  answer.policy = kIndexContentSecurityPolicy;
+  const std::string host = request.host.empty() ? "localhost" : request.host;
+  answer.body = index_page(index_of(status_of(host_), "http://" + host, fetch_command_));
+  return answer;
+}
+
+Answer Endpoints::status(const Request& request) {
+  const std::string_view format = request.value("format");
+  const bool is_json =
+      format == "json" || (format.empty() && request.accept.find("application/json") != std::string::npos);
+  Answer answer;
+  if (is_json) answer.type = "application/json";
+  const Status status = status_of(host_);
+  answer.body = is_json ? status_json(status) : status_text(status);
+  return answer;
+}
+
+Answer Endpoints::metrics() {
+  Answer answer;
+  answer.type = kMetricsContentType;
+  answer.body = metrics_page(status_of(host_));
   return answer;
 }
 

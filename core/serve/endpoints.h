@@ -2,6 +2,9 @@
 // Normal code, one thread.
 #pragma once
 
+#include <string>
+#include <utility>
+
 #include "core/report/profile_model.h"
 #include "core/serve/answer.h"
 #include "core/serve/host_process.h"
@@ -11,7 +14,8 @@ namespace prof {
 
 class Endpoints {
  public:
-  explicit Endpoints(HostProcess* host) : host_(host) {}
+  // fetch_command: how a client that cannot come by itself gets a URL; see IndexPage.
+  Endpoints(HostProcess* host, std::string fetch_command) : host_(host), fetch_command_(std::move(fetch_command)) {}
 
   // Does not throw: what cannot be done is an answer too.
   Reply reply(const Request& request);
@@ -23,6 +27,9 @@ class Endpoints {
   Reply wall(const Request& request, std::string_view name);
   Reply delta(const Request& request, std::string_view name, ProfileKind kind);
   Answer set_rate(const Request& request, ProfileKind kind);
+  Answer index(const Request& request);
+  Answer status(const Request& request);
+  Answer metrics();
   Answer cmdline() const;
   Answer symbol(const Request& request);
 
@@ -30,6 +37,7 @@ class Endpoints {
   Profile collect(ProfileKind kind, Snapshot* snapshot = nullptr);
 
   HostProcess* const host_;
+  const std::string fetch_command_;
 };
 
 }  // namespace prof

@@ -40,7 +40,7 @@ class Server {
  public:
   Server(const ServerArguments& arguments, Control* control, const ListeningSocket& socket, std::string token)
       : host_(arguments.pid, arguments.region, arguments.settings, control),
-        endpoints_(&host_),
+        endpoints_(&host_, fetch_command(arguments, socket)),
         socket_(socket),
         listener_(context_, socket.descriptor),
         control_(context_, control->descriptor()),
@@ -70,6 +70,16 @@ class Server {
   }
 
  private:
+  // Without one, `go tool pprof` fetches by itself.
+  static std::string fetch_command(const ServerArguments& arguments, const ListeningSocket& socket) {
+    std::string command;
+    if (socket.is_unix) command += " --unix-socket '" + socket.address + "'";
+    if (!arguments.token_file.empty()) {
+      command += " -H \"Authorization: Bearer $(cat '" + std::string(arguments.token_file) + "')\"";
+    }
+    return command.empty() ? command : "curl --fail" + command;
+  }
+
   void add_name(std::string_view name) {
     std::string lower(name);
     for (char& c : lower) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;

@@ -197,6 +197,7 @@ class HttpSession final : public Session, public std::enable_shared_from_this<Ht
     }
     if (!answer.allow.empty()) response.set(http::field::allow, view_of(answer.allow));
     if (!answer.location.empty()) response.set(http::field::location, view_of(answer.location));
+    if (!answer.policy.empty()) response.set("Content-Security-Policy", view_of(answer.policy));
     if (!answer.challenge.empty()) response.set(http::field::www_authenticate, view_of(answer.challenge));
     response.set(http::field::cache_control, "no-store");
     response.keep_alive(keeps_alive_);
