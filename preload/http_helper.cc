@@ -105,12 +105,10 @@ void answer(ControlMessage* message) {
       message->extra = clock_ns(CLOCK_REALTIME);
       break;
     case ControlOp::block_rate:
-      set_block_rate(static_cast<int64_t>(message->value));
-      message->result = 1;
+      message->result = set_block_rate(static_cast<int64_t>(message->value));
       break;
     case ControlOp::mutex_fraction:
-      set_mutex_fraction(static_cast<uint32_t>(message->value));
-      message->result = 1;
+      message->result = set_mutex_fraction(static_cast<uint32_t>(message->value));
       break;
   }
 }

@@ -90,6 +90,28 @@ void set_process_labels(const Config& config) {
   region_root<LabelTable>(Root::labels)->of_process.store(labels, std::memory_order_release);
 }
 
+// To be recorded from the next start on. False: they cannot be.
+bool prepare_waits(ProfileKind kind) {
+  if (!g_config->usable.has(kind) || !kWaitKinds.has(kind)) return false;
+  if (since(kind) != 0) return true;
+  hook_waits_again();
+  add_waits(kind);
+  since(kind) = clock_ns(CLOCK_REALTIME);
+  return true;
+}
+
+// Whoever asks for something, a helper thread or one of the program's: one at a time. What is done meanwhile takes microseconds.
+std::atomic<bool> g_changing{false};
+class Turn {
+ public:
+  Turn() {
+    while (g_changing.exchange(true, std::memory_order_acquire)) raw_syscall(SYS_sched_yield);
+  }
+  ~Turn() { g_changing.store(false, std::memory_order_release); }
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+};
+
 bool start_heap() {
   if (!has_root(Root::heap) && !record_create_heap(g_config->heap_rate, g_config->heap_peak)) return false;
   note_foreign_malloc();
@@ -167,6 +189,7 @@ bool recording_stop() {
 }
 
 RegionHeader* recording_forget() {
+  g_changing.store(false);
   close_inherited_perf_events();
   heap_sampling_pause();
   wait_sampling_forget();
@@ -179,21 +202,27 @@ RegionHeader* recording_forget() {
   return region_forget();
 }
 
-RecordedSince recording_switch_on(ProfileKind kind) {
+namespace {
+
+RecordedSince switch_on(ProfileKind kind) {
   if (!g_config->usable.has(kind) || kind == ProfileKind::cpu) return {0, false};
   if (since(kind) == 0) {
     if (kHeapKinds.has(kind)) {
       hook_allocation_again();
       if (!start_heap()) return {0, false};
       since(ProfileKind::heap) = since(ProfileKind::allocs) = clock_ns(CLOCK_REALTIME);
-    } else if (kWaitKinds.has(kind)) {
-      hook_waits_again();
-      add_waits(kind);
+    } else if (prepare_waits(kind)) {
       wait_sampling_start(g_waits);
     }
-    since(kind) = clock_ns(CLOCK_REALTIME);
   }
   return {since(kind), since(kind) == g_start_ns};
+}
+
+}  // namespace
+
+RecordedSince recording_switch_on(ProfileKind kind) {
+  const Turn turn;
+  return switch_on(kind);
 }
 
 bool is_recorded(ProfileKind kind) { return since(kind) != 0; }
@@ -201,6 +230,7 @@ bool is_recorded(ProfileKind kind) { return since(kind) != 0; }
 unsigned recorded_depth() { return g_config->stack_depth; }
 
 bool set_cpu_hz(int hz) {
+  const Turn turn;
   if (wants(ProfileKind::cpu) || cpu_sampling_is_on()) return false;
   Config changed = *g_config;
   changed.cpu_hz = hz;
@@ -208,12 +238,13 @@ bool set_cpu_hz(int hz) {
 }
 
 bool set_heap_rate(uint64_t rate) {
+  const Turn turn;
   if (rate == 0) {
     if (is_recorded(ProfileKind::heap)) heap_sampling_start(0, g_config->stack_depth);
     return true;
   }
   const bool is_first = !is_recorded(ProfileKind::heap);
-  if (recording_switch_on(ProfileKind::heap).unix_ns == 0) return false;
+  if (switch_on(ProfileKind::heap).unix_ns == 0) return false;
   region_root<HeapRecord>(Root::heap)->rate = rate;
   heap_sampling_start(rate, g_config->stack_depth);
   // Of this thread at once; of the others, where they have not begun, within 64 KiB.
@@ -222,36 +253,42 @@ bool set_heap_rate(uint64_t rate) {
 }
 
 bool set_wall_hz(int hz) {
+  const Turn turn;
   static int present = 0;
   if (wants(ProfileKind::wall) || (hz != 0 && present != 0)) return hz == present;
   if (hz == 0) {
     wall_sampling_stop();
-  } else if (recording_switch_on(ProfileKind::wall).unix_ns == 0 || !wall_sampling_start(hz, g_config->stack_depth)) {
+  } else if (switch_on(ProfileKind::wall).unix_ns == 0 || !wall_sampling_start(hz, g_config->stack_depth)) {
     return false;
   }
   present = hz;
   return true;
 }
 
-void set_block_rate(int64_t ns) {
-  recording_switch_on(ProfileKind::block);
+int64_t set_block_rate(int64_t ns) {
+  const Turn turn;
+  if (!prepare_waits(ProfileKind::block)) return 0;
   g_waits.block_rate_ns = ns;
   wait_sampling_start(g_waits);
+  return since(ProfileKind::block);
 }
 
-void set_mutex_fraction(uint32_t fraction) {
-  recording_switch_on(ProfileKind::mutex);
+int64_t set_mutex_fraction(uint32_t fraction) {
+  const Turn turn;
+  if (!prepare_waits(ProfileKind::mutex)) return 0;
   g_waits.mutex_fraction = fraction;
   wait_sampling_start(g_waits);
+  return since(ProfileKind::mutex);
 }
 
 bool wall_counting_start() {
+  const Turn turn;
   if (wants(ProfileKind::wall)) return true;
-  return recording_switch_on(ProfileKind::wall).unix_ns != 0 &&
-         wall_sampling_start(g_config->wall_hz, g_config->stack_depth);
+  return switch_on(ProfileKind::wall).unix_ns != 0 && wall_sampling_start(g_config->wall_hz, g_config->stack_depth);
 }
 
 void wall_counting_stop() {
+  const Turn turn;
   if (!wants(ProfileKind::wall)) wall_sampling_stop();
 }
 

@@ -43,13 +43,14 @@ bool is_recorded(ProfileKind kind);
 // Frames of a stack, at most. Signal-safe.
 unsigned recorded_depth();
 
-// Rates of what is counted from now on, 0: none. One caller at a time.
+// Rates of what is counted from now on, 0: none; the kind is on then.
 // False: its samples are weighed by the present one, and somebody takes them now.
 bool set_cpu_hz(int hz);
 bool set_wall_hz(int hz);
 bool set_heap_rate(uint64_t bytes);  // false: no room
-void set_block_rate(int64_t ns);
-void set_mutex_fraction(uint32_t fraction);
+// Since when it is (CLOCK_REALTIME); 0: it cannot be.
+int64_t set_block_rate(int64_t ns);
+int64_t set_mutex_fraction(uint32_t fraction);
 
 // The wall clock's samples, where no setting switched them on. From a helper thread.
 bool wall_counting_start();

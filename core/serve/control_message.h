@@ -14,8 +14,8 @@ enum class ControlOp : uint32_t {
   count_cpu,   // value: 1 on, 0 off. result: 1 done
   count_wall,  // likewise
   view_threads,  // every thread's stack, now. result: the number of the snapshot, 0: not now; extra: when it was (ns, CLOCK_REALTIME)
-  block_rate,      // value: ns. result: 1
-  mutex_fraction,  // value. result: 1
+  block_rate,      // value: ns; the kind is on then. result: since when, 0: it cannot be
+  mutex_fraction,  // value; likewise
 };
 
 struct ControlMessage {

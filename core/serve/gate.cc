@@ -17,7 +17,10 @@ std::string lowered(std::string_view text) {
 
 // Without a port and brackets.
 std::string host_name(std::string_view header) {
-  if (header.starts_with('[')) return lowered(header.substr(1, header.find(']') - 1));
+  if (header.starts_with('[')) {
+    const size_t end = header.find(']');
+    return end == std::string_view::npos ? std::string() : lowered(header.substr(1, end - 1));
+  }
   const size_t colon = header.find(':');
   std::string name = lowered(header.substr(0, colon));
   if (name.ends_with('.')) name.pop_back();

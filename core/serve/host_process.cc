@@ -9,6 +9,7 @@
 namespace prof {
 namespace {
 
+constexpr const char* kCannotBeOn = "a setting of this profile cannot be used, or there is no memory to record it in";
 constexpr const char* kSilent = "the process does not answer: it is stopped, or about to end";
 
 }  // namespace
@@ -29,8 +30,7 @@ ControlMessage HostProcess::ask(ControlOp op, uint64_t value) {
 HostProcess::Since HostProcess::switch_on(ProfileKind kind) {
   if (since(kind).unix_ns != 0) return since(kind);
   const ControlMessage answer = ask(ControlOp::switch_on, static_cast<uint64_t>(kind));
-  if (answer.result == 0)
-    throw Refused("a setting of this profile cannot be used, or there is no memory to record it in");
+  if (answer.result == 0) throw Refused(kCannotBeOn);
   const Since since = {answer.result, answer.extra != 0};
   since_[static_cast<unsigned>(kind)] = since;
   if (kHeapKinds.has(kind)) {
@@ -40,15 +40,19 @@ HostProcess::Since HostProcess::switch_on(ProfileKind kind) {
 }
 
 void HostProcess::set_block_rate(int64_t ns) {
-  switch_on(ProfileKind::block);
-  ask(ControlOp::block_rate, static_cast<uint64_t>(ns));
+  set_rate(ProfileKind::block, ControlOp::block_rate, static_cast<uint64_t>(ns));
   settings_.block_rate_ns = ns;
 }
 
 void HostProcess::set_mutex_fraction(uint32_t fraction) {
-  switch_on(ProfileKind::mutex);
-  ask(ControlOp::mutex_fraction, fraction);
+  set_rate(ProfileKind::mutex, ControlOp::mutex_fraction, fraction);
   settings_.mutex_fraction = fraction;
+}
+
+void HostProcess::set_rate(ProfileKind kind, ControlOp op, uint64_t rate) {
+  const int64_t since = ask(op, rate).result;
+  if (since == 0) throw Refused(kCannotBeOn);
+  if (since_[static_cast<unsigned>(kind)].unix_ns == 0) since_[static_cast<unsigned>(kind)] = {since, false};
 }
 
 HostProcess::Counting::Counting(HostProcess* host, ControlOp op) : host_(host), op_(op) {

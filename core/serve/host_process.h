@@ -75,6 +75,7 @@ class HostProcess {
 
  private:
   ControlMessage ask(ControlOp op, uint64_t value = 0);
+  void set_rate(ProfileKind kind, ControlOp op, uint64_t rate);
   unsigned& clients(ControlOp op) { return op == ControlOp::count_cpu ? cpu_clients_ : wall_clients_; }
 
   const int pid_;

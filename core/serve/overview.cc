@@ -72,7 +72,8 @@ Status status_of(HostProcess* host) {
   parts.cumulative = true;
   parts.cpu_total = true;
   const Snapshot snapshot = host->snapshot(parts);
-  return status_from_snapshot(snapshot, settings_of(*host), process_facts(host->pid(), snapshot.tids));
+  return status_from_snapshot(snapshot, settings_of(*host), process_facts(host->pid(), snapshot.tids),
+                              ModuleMap::of_process(host->pid()));
 }
 
 IndexPage index_of(const Status& status, std::string origin, std::string fetch_command) {
