@@ -100,6 +100,9 @@ bool prepare_waits(ProfileKind kind) {
   return true;
 }
 
+int g_wall_hz = 0;  // that the program has set; 0: none
+bool g_wall_is_counted = false;
+
 // Whoever asks for something, a helper thread or one of the program's: one at a time. What is done meanwhile takes microseconds.
 std::atomic<bool> g_changing{false};
 class Turn {
@@ -190,6 +193,8 @@ bool recording_stop() {
 
 RegionHeader* recording_forget() {
   g_changing.store(false);
+  g_wall_hz = 0;
+  g_wall_is_counted = false;
   close_inherited_perf_events();
   heap_sampling_pause();
   wait_sampling_forget();
@@ -254,14 +259,14 @@ bool set_heap_rate(uint64_t rate) {
 
 bool set_wall_hz(int hz) {
   const Turn turn;
-  static int present = 0;
-  if (wants(ProfileKind::wall) || (hz != 0 && present != 0)) return hz == present;
+  if (wants(ProfileKind::wall) || g_wall_is_counted) return false;
+  if (hz != 0 && g_wall_hz != 0) return hz == g_wall_hz;
   if (hz == 0) {
     wall_sampling_stop();
   } else if (switch_on(ProfileKind::wall).unix_ns == 0 || !wall_sampling_start(hz, g_config->stack_depth)) {
     return false;
   }
-  present = hz;
+  g_wall_hz = hz;
   return true;
 }
 
@@ -283,13 +288,16 @@ int64_t set_mutex_fraction(uint32_t fraction) {
 
 bool wall_counting_start() {
   const Turn turn;
-  if (wants(ProfileKind::wall)) return true;
-  return switch_on(ProfileKind::wall).unix_ns != 0 && wall_sampling_start(g_config->wall_hz, g_config->stack_depth);
+  if (wants(ProfileKind::wall) || g_wall_hz != 0) return true;
+  g_wall_is_counted =
+      switch_on(ProfileKind::wall).unix_ns != 0 && wall_sampling_start(g_config->wall_hz, g_config->stack_depth);
+  return g_wall_is_counted;
 }
 
 void wall_counting_stop() {
   const Turn turn;
-  if (!wants(ProfileKind::wall)) wall_sampling_stop();
+  if (g_wall_is_counted) wall_sampling_stop();
+  g_wall_is_counted = false;
 }
 
 }  // namespace prof
