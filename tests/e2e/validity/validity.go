@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/google/pprof/profile"
@@ -137,8 +138,9 @@ func checkConventions(p *profile.Profile) {
 			}
 		}
 	}
-	// What counts since the process began has no duration: clients would divide by it.
-	lasts := p.PeriodType != nil && (p.PeriodType.Type == "cpu" || p.PeriodType.Type == "wall")
+	// What counts since the process began has no duration: clients would divide by it. A delta, told by the file's name, has.
+	lasts := p.PeriodType != nil && (p.PeriodType.Type == "cpu" || p.PeriodType.Type == "wall") ||
+		strings.HasSuffix(os.Args[1], "-delta")
 	if p.TimeNanos <= 0 || (p.DurationNanos > 0) != lasts {
 		fault("time %d, duration %d", p.TimeNanos, p.DurationNanos)
 	}
