@@ -13,6 +13,7 @@
 #include "core/base/raw_log.h"
 #include "core/base/raw_syscall.h"
 #include "core/base/region.h"
+#include "core/base/rights.h"
 #include "core/record/snapshot_numbers.h"
 #include "core/report/file_name.h"
 #include "core/report/http_address.h"
@@ -124,6 +125,7 @@ void answer_questions(int control) {
       was_listening = true;
       continue;
     }
+    take_rights_of("/proc/self/status");
     let_read(g_launch.pid.load(std::memory_order_relaxed));
     g_busy.store(true);
     if (g_leaving.load()) {
@@ -144,22 +146,30 @@ void answer_questions(int control) {
                           << ": nothing is served any more";
 }
 
+// Out of the way of the server's own numbers.
+int moved_up(long descriptor) {
+  if (descriptor < 0) return -1;
+  constexpr int kAbove = 10;
+  const long moved = raw_syscall(SYS_fcntl, descriptor, F_DUPFD_CLOEXEC, kAbove);
+  raw_syscall(SYS_close, descriptor);
+  return static_cast<int>(moved);
+}
+
 void run() {
   if (g_is_child) sleep_ns(kWaitOfChildNs);
   int ends[2];
   if (raw_syscall(SYS_socketpair, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) return;
-  // Out of the way of the server's standard streams.
-  constexpr int kAbove = 10;
-  for (int& end : ends) {
-    const long moved = raw_syscall(SYS_fcntl, end, F_DUPFD_CLOEXEC, kAbove);
-    raw_syscall(SYS_close, end);
-    end = static_cast<int>(moved);
-  }
+  for (int& end : ends) end = moved_up(end);
   if (ends[0] < 0 || ends[1] < 0) return;
   g_launch.arguments = g_arguments;
-  g_launch.descriptor = ends[1];
+  // By these two it may read what belongs to this process whatever becomes of either's rights; where they are not to be had it asks
+  // the kernel each time.
+  g_launch.descriptors[0] = ends[1];
+  g_launch.descriptors[1] = moved_up(raw_syscall(SYS_open, "/proc/thread-self/mem", O_RDONLY | O_CLOEXEC));
+  g_launch.descriptors[2] = moved_up(raw_syscall(SYS_open, "/proc/thread-self/maps", O_RDONLY | O_CLOEXEC));
+  take_rights_of("/proc/self/status");
   launch_program(&g_launch);
-  raw_syscall(SYS_close, ends[1]);
+  for (const int descriptor : g_launch.descriptors) raw_syscall(SYS_close, descriptor);
   raw_syscall(SYS_close, 2);
   answer_questions(ends[0]);
   raw_syscall(SYS_close, ends[0]);

@@ -4,6 +4,7 @@
 //                                                                                           empty where that is off
 //   libprof-server NUMBER… TEXT…      core/serve/server.h; kLaunchedDescriptor is its end of the pair
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <charconv>
@@ -70,6 +71,9 @@ int serve_program(char** arguments) {
   server.address = texts[1];
   server.token_file = texts[2];
   server.control = kLaunchedDescriptor;
+  const auto if_open = [](int descriptor) { return fcntl(descriptor, F_GETFD) < 0 ? -1 : descriptor; };
+  server.memory = if_open(kLaunchedDescriptor + 1);
+  server.maps = if_open(kLaunchedDescriptor + 2);
   log_start(server.log_level);
   return serve(server);
 }

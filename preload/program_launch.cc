@@ -46,14 +46,12 @@ long clone_with_memory(unsigned char* stack_top, void (*main)(ProgramLaunch*), P
 
 // These two run in the children: raw system calls only, each on its own stack.
 void program_main(ProgramLaunch* launch) {
-  unsigned first_closed = kLaunchedDescriptor;
-  if (launch->descriptor >= 0) {
-    // Where it has that number already, only what would close it at the execve is taken off.
-    if (launch->descriptor == kLaunchedDescriptor) raw_syscall(SYS_fcntl, kLaunchedDescriptor, F_SETFD, 0);
-    if (launch->descriptor != kLaunchedDescriptor) raw_syscall(SYS_dup2, launch->descriptor, kLaunchedDescriptor);
-    ++first_closed;
+  unsigned number = kLaunchedDescriptor;
+  for (const int descriptor : launch->descriptors) {
+    if (descriptor < 0 || raw_syscall(SYS_dup2, descriptor, number) < 0) raw_syscall(SYS_close, number);
+    ++number;
   }
-  raw_syscall(SYS_close_range, first_closed, ~0u, 0);
+  raw_syscall(SYS_close_range, number, ~0u, 0);
   const long null = raw_syscall(SYS_open, "/dev/null", O_RDWR | O_CLOEXEC);
   if (null >= 0) {
     raw_syscall(SYS_dup2, null, 0);

@@ -15,7 +15,9 @@ namespace prof {
 struct ProgramLaunch {
   std::atomic<int> pid;  // the program's; 0: none
   char** arguments;      // null-terminated
-  int descriptor;  // one of the caller's that the program has as kLaunchedDescriptor, -1: none; it has no other but stderr
+  // The caller's that the program has as kLaunchedDescriptor and the numbers after it; above all of these, or -1: it has none of that
+  // number. It has no other but stderr.
+  int descriptors[3];
   alignas(16) unsigned char child_stack[4096];
   alignas(16) unsigned char program_stack[4096];
 };

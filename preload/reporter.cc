@@ -94,7 +94,7 @@ void reporter_launch(const ReportTask& task, const Output& output) {
   for (auto& path : launch.paths) *list++ = path;
   *list = nullptr;
   launch.program.arguments = launch.list;
-  launch.program.descriptor = -1;
+  for (int& descriptor : launch.program.descriptors) descriptor = -1;
   launch_program(&launch.program);
 }
 

@@ -59,9 +59,16 @@ std::string proc_folder(int pid) {
 }
 
 std::string read_proc_file(const std::string& path) {
-  std::string text;
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return text;
+  if (fd < 0) return {};
+  std::string text = read_proc_file(fd);
+  close(fd);
+  return text;
+}
+
+std::string read_proc_file(int fd) {
+  std::string text;
+  lseek(fd, 0, SEEK_SET);
   std::vector<char> buffer(64 * 1024);
   for (;;) {
     const ssize_t bytes = read(fd, buffer.data(), buffer.size());
@@ -69,7 +76,6 @@ std::string read_proc_file(const std::string& path) {
     if (bytes <= 0) break;
     text.append(buffer.data(), static_cast<size_t>(bytes));
   }
-  close(fd);
   return text;
 }
 

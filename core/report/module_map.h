@@ -38,5 +38,7 @@ std::string proc_folder(int pid);
 
 // The whole of a file of /proc, or what can be read of it.
 std::string read_proc_file(const std::string& path);
+// The same of one that is open, from its beginning.
+std::string read_proc_file(int descriptor);
 
 }  // namespace prof

@@ -36,13 +36,12 @@ RegionView RegionView::of_self(const RegionHeader* header) {
   return view;
 }
 
-RegionView RegionView::of_process(int pid, uint64_t header_address) {
+template <typename Read>
+RegionView RegionView::copied(uint64_t header_address, Read read) {
   RegionView view;
   const auto copy = [&](uint64_t address) {
     auto bytes = std::make_unique<char[]>(kSegmentBytes);
-    const struct iovec to = {bytes.get(), kSegmentBytes};
-    const struct iovec from = {reinterpret_cast<void*>(address), kSegmentBytes};
-    if (process_vm_readv(pid, &to, 1, &from, 1, 0) != static_cast<ssize_t>(kSegmentBytes)) return false;
+    if (read(address, bytes.get()) != static_cast<ssize_t>(kSegmentBytes)) return false;
     view.segments_.push_back(bytes.get());
     view.copies_.push_back(std::move(bytes));
     return true;
@@ -53,6 +52,20 @@ RegionView RegionView::of_process(int pid, uint64_t header_address) {
     if (!copy(view.header().segment_address[i].load())) return {};
   }
   return view;
+}
+
+RegionView RegionView::of_process(int pid, uint64_t header_address) {
+  return copied(header_address, [pid](uint64_t address, char* bytes) {
+    const struct iovec to = {bytes, kSegmentBytes};
+    const struct iovec from = {reinterpret_cast<void*>(address), kSegmentBytes};
+    return process_vm_readv(pid, &to, 1, &from, 1, 0);
+  });
+}
+
+RegionView RegionView::of_memory(int descriptor, uint64_t header_address) {
+  return copied(header_address, [descriptor](uint64_t address, char* bytes) {
+    return pread(descriptor, bytes, kSegmentBytes, static_cast<off_t>(address));
+  });
 }
 
 uint64_t RegionView::find_in_process(int pid) {

@@ -19,6 +19,8 @@ class RegionView {
   // A copy of the region of a process whose header is mapped at an address there (process_vm_readv). Not valid() where it
   // cannot be read or is not a region.
   static RegionView of_process(int pid, uint64_t header_address);
+  // The same, by a descriptor of its memory (/proc/PID/mem).
+  static RegionView of_memory(int descriptor, uint64_t header_address);
   // The address of the header in a process, from its /proc/PID/maps; 0 where it has none.
   static uint64_t find_in_process(int pid);
 
@@ -37,6 +39,9 @@ class RegionView {
   }
 
  private:
+  template <typename Read>
+  static RegionView copied(uint64_t header_address, Read read);
+
   std::vector<const char*> segments_;
   std::vector<std::unique_ptr<char[]>> copies_;
 };

@@ -1,6 +1,7 @@
 #include "core/serve/host_process.h"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 
@@ -14,10 +15,19 @@ constexpr const char* kSilent = "the process does not answer: it is stopped, or 
 
 }  // namespace
 
-HostProcess::HostProcess(int pid, uint64_t region, const ServedSettings& settings, Control* control)
-    : pid_(pid), region_(region), settings_(settings), control_(control) {
+HostProcess::HostProcess(const ServerArguments& arguments, Control* control)
+    : pid_(arguments.pid),
+      region_(arguments.region),
+      memory_(arguments.memory),
+      maps_(arguments.maps),
+      settings_(arguments.settings),
+      control_(control) {
+  // Once it gave up its rights it cannot be asked for.
+  char path[4096];
+  const ssize_t bytes = readlink((proc_folder(pid_) + "exe").c_str(), path, sizeof(path));
+  executable_.assign(path, bytes < 0 ? 0 : static_cast<size_t>(bytes));
   for (unsigned i = 0; i < kProfileKinds; ++i) {
-    if (settings.from_start.has(static_cast<ProfileKind>(i))) since_[i] = {settings.started_unix_ns, true};
+    if (settings_.from_start.has(static_cast<ProfileKind>(i))) since_[i] = {settings_.started_unix_ns, true};
   }
 }
 
@@ -70,11 +80,17 @@ HostProcess::Counting::~Counting() {
 }
 
 Snapshot HostProcess::snapshot(const SnapshotParts& parts) {
-  ask(ControlOp::read);
-  const RegionView region = RegionView::of_process(pid_, region_);
+  RegionView region;
+  if (memory_ >= 0) region = RegionView::of_memory(memory_, region_);
+  if (!region.valid()) {
+    ask(ControlOp::read);
+    region = RegionView::of_process(pid_, region_);
+  }
   if (!region.valid())
     throw Refused("process " + std::to_string(pid_) + " may not be read (it gave up its rights, or seccomp)");
-  return snapshot_from_region(region, parts);
+  Snapshot snapshot = snapshot_from_region(region, parts);
+  if (snapshot.executable.empty()) snapshot.executable = executable_;
+  return snapshot;
 }
 
 Snapshot HostProcess::snapshot_of_threads() {
@@ -93,7 +109,7 @@ Snapshot HostProcess::snapshot_of_threads() {
 }
 
 void HostProcess::look() {
-  modules_ = ModuleMap::of_process(pid_);
+  modules_ = maps_ < 0 ? ModuleMap::of_process(pid_) : ModuleMap::of_text(read_proc_file(maps_), executable_);
   std::string files;
   for (const Module& module : modules_.modules()) {
     if (module.from_file) files += module.path + '\n';

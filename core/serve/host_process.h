@@ -13,6 +13,7 @@
 #include "core/report/symbolizer.h"
 #include "core/serve/control.h"
 #include "core/serve/served_settings.h"
+#include "core/serve/server.h"
 
 namespace prof {
 
@@ -24,7 +25,7 @@ class Refused : public std::runtime_error {
 
 class HostProcess {
  public:
-  HostProcess(int pid, uint64_t region, const ServedSettings& settings, Control* control);
+  HostProcess(const ServerArguments& arguments, Control* control);
 
   int pid() const { return pid_; }
 
@@ -80,11 +81,14 @@ class HostProcess {
 
   const int pid_;
   const uint64_t region_;
+  const int memory_;
+  const int maps_;
   ServedSettings settings_;
   Since since_[kProfileKinds] = {};
   Control* const control_;
   unsigned cpu_clients_ = 0;
   unsigned wall_clients_ = 0;
+  std::string executable_;
   std::string files_;  // mapped at the last look
   ModuleMap modules_;
   std::unique_ptr<Symbolizer> symbolizer_;

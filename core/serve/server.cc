@@ -18,7 +18,9 @@
 #include <list>
 #include <string>
 
+#include "core/base/rights.h"
 #include "core/report/http_address.h"
+#include "core/report/module_map.h"
 #include "core/serve/control.h"
 #include "core/serve/endpoints.h"
 #include "core/serve/host_process.h"
@@ -39,7 +41,7 @@ constexpr int kLooksUntilRest = 300;  // without a request
 class Server {
  public:
   Server(const ServerArguments& arguments, Control* control, const ListeningSocket& socket, std::string token)
-      : host_(arguments.pid, arguments.region, arguments.settings, control),
+      : host_(arguments, control),
         endpoints_(&host_, fetch_command(arguments, socket)),
         socket_(socket),
         listener_(context_, socket.descriptor),
@@ -157,6 +159,7 @@ class Server {
     look_.async_wait([this](error_code error) {
       if (error) return;
       if (!host_.is_there() || !host_.has_threads()) return context_.stop();
+      take_rights_of((proc_folder(host_.pid()) + "status").c_str());
       if (++looks_without_request_ == kLooksUntilRest) host_.rest();
       look_at_host();
     });

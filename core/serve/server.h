@@ -20,6 +20,8 @@ struct ServerArguments {
   std::string_view address;     // the same, with a path as it is to be (core/report/http_address.h)
   std::string_view token_file;  // absolute; empty: none
   int control = -1;             // the pair's end
+  int memory = -1;  // the program's /proc/PID/mem and …/maps, opened by itself; -1: they are asked for each time
+  int maps = -1;
   ServedSettings settings;
 };
 

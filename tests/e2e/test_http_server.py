@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import pathlib
+import re
 import signal
 import socket
 import time
@@ -13,6 +14,7 @@ import time
 import pytest
 
 import conftest
+import pprof
 import served
 import servers
 from servers import wait_for
@@ -374,3 +376,37 @@ def test_commands_of_a_script_start_no_server(tmp_path):
         running.process.stdin.flush()
         assert running.process.wait(20) == 0
     assert len(running.log) == 1, running.log
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives its rights up")
+def test_rights_that_are_given_up(tmp_path):
+    """The server and the helper thread follow, and read what they could not be asked for any more."""
+    script = ("import os, sys, time; sys.stdin.readline(); os.setgroups([]); os.setgid(65534); os.setuid(65534);"
+              "print(flush=True); [sum(range(1000)) for _ in iter(int, 1)]")
+    with served.host(tmp_path, command=["/usr/bin/python3", "-c", script]) as running:
+        server = running.server()
+        running.process.stdin.write("go\n")
+        running.process.stdin.flush()
+        running.process.stdout.readline()
+
+        def users(pid):
+            return re.findall(r"(?:Uid|Gid|Groups):.*", pathlib.Path(f"/proc/{pid}/status").read_text())
+        assert wait_for(lambda: users(server) == users(running.pid)), (users(server), users(running.pid))
+        profile = running.client.profile(tmp_path, "profile?seconds=1", pprof.read)
+        assert any("python3" in file for sample in profile.samples for file in sample.files), profile.describe()
+        assert running.client.get("heap").status == 200
+        threads = pathlib.Path(f"/proc/{running.pid}/task").iterdir()
+        assert all(users(f"{running.pid}/task/{thread.name}") == users(server) for thread in threads)
+        running.process.kill()
+
+
+def test_main_thread_that_has_ended(tmp_path):
+    with served.host(tmp_path, "b") as running:
+        running.process.stdin.write("leave\n")
+        running.process.stdin.flush()
+        assert wait_for(lambda: served.is_gone(running.pid))
+        profile = running.client.profile(tmp_path, "profile?seconds=1", pprof.read)
+        assert profile.count("alpha") > 0, profile.describe()
+        running.process.kill()
+        running.process.wait()
+        running.process.returncode = 0

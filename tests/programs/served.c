@@ -6,7 +6,7 @@
 //   l  threads "holder" and "waiter", who pass a mutex on: hold_lock() has it while wait_for_lock() waits
 //   t  a thread is created and joined a hundred times a second, by creates_threads()
 // Commands: state, fork (a child that does nothing but wait for its parent's end), exec (itself, with the same work), exit (with
-// its CPU time), quit (without exit handlers); the end of stdin is quit.
+// its CPU time), leave (the main thread ends), quit (without exit handlers); the end of stdin is quit.
 // build: -O2 -fomit-frame-pointer -pthread
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -165,6 +165,7 @@ int main(int argc, char **argv) {
       printf("{\"total\": %llu}\n", (unsigned long long)process_cpu_ns());
       exit(0);
     }
+    if (strcmp(line, "leave\n") == 0) pthread_exit(NULL);
     if (strcmp(line, "exec\n") == 0) execv("/proc/self/exe", argv);
     printf(
         "{\"pid\": %d, \"child\": %d, \"descriptors\": %d, \"interrupted\": %d, \"alpha\": %llu, \"beta\": %llu, "
