@@ -44,6 +44,7 @@ char g_numbers[kServerNumbers][24];
 char g_value[512];     // of PROF_HTTP as it was written, for messages
 char g_address[4096];  // the same, with a path as it is to be
 char g_token[4096];
+char g_folder[4096];  // that the program was started in
 char* g_arguments[1 + kServerNumbers + kServerTexts + 1];
 
 void sleep_ns(int64_t ns) {
@@ -59,10 +60,15 @@ bool put_text(char (&to)[size], std::string_view text) {
   return true;
 }
 
-std::string absolute(const std::string& path) {
-  if (path.front() == '/') return path;
-  char directory[4096];
-  return getcwd(directory, sizeof(directory)) == nullptr ? path : std::string(directory) + "/" + path;
+std::string absolute(const std::string& path) { return path.front() == '/' ? path : g_folder + ("/" + path); }
+
+// What the settings say, once: programs write their titles over the environment, which they stand in, and change their folder. False: it
+// is too long.
+bool keep_settings(const Config& config) {
+  if (g_value[0] != '\0') return true;
+  if (getcwd(g_folder, sizeof(g_folder)) == nullptr) g_folder[0] = '\0';
+  const std::string token = config.http_token.empty() ? std::string() : absolute(std::string(config.http_token));
+  return put_text(g_value, config.http) && put_text(g_token, token);
 }
 
 // Where two would meet, in the thread table and in the region that a reporter is reading, one waits for the other.
@@ -180,15 +186,15 @@ void run() {
 bool http_prepare(const Config& config, const Output& output) {
   g_is_child = output.is_child;
   g_stack_depth = config.stack_depth;
-  std::string address(config.http);
+  const bool is_kept = keep_settings(config);
+  std::string address(g_value);
   HttpAddress parsed;
-  parse_http_address(config.http, &parsed);
+  parse_http_address(g_value, &parsed);
   if (!parsed.path.empty()) {
     std::string path;
     std::string error;
     if (!expand_file_name(parsed.path, file_name_facts_of_self(output.started_unix_ns), &path, &error)) {
-      LogLine(LogLevel::error) << "PROF_HTTP: '" << config.http << "' cannot be used; " << error
-                               << " (nothing is served)";
+      LogLine(LogLevel::error) << "PROF_HTTP: '" << g_value << "' cannot be used; " << error << " (nothing is served)";
       return false;
     }
     if (g_is_child && parsed.path.find("%p") == std::string_view::npos) {
@@ -196,10 +202,8 @@ bool http_prepare(const Config& config, const Output& output) {
     }
     address = "unix:" + absolute(path);
   }
-  const std::string token = config.http_token.empty() ? std::string() : absolute(std::string(config.http_token));
-  if (!put_text(g_value, config.http) || !put_text(g_address, address) || !put_text(g_token, token)) {
-    LogLine(LogLevel::error) << "PROF_HTTP: '" << config.http
-                             << "' or the token's file name is too long (nothing is served)";
+  if (!is_kept || !put_text(g_address, address)) {
+    LogLine(LogLevel::error) << "PROF_HTTP: its value or the name of the token's file is too long (nothing is served)";
     return false;
   }
   KindSet from_start = config.kinds;

@@ -410,3 +410,19 @@ def test_main_thread_that_has_ended(tmp_path):
         running.process.kill()
         running.process.wait()
         running.process.returncode = 0
+
+
+def test_child_whose_environment_was_written_over(tmp_path):
+    """As programs do that show their state in ps: nginx, postgres. And one that has changed its folder."""
+    port = servers.free_port()
+    with served.host(tmp_path, "b", {"PROF_HTTP": f"localhost:{port}", "PROF_LOG": "info"}) as running:
+        running.ask("title")
+        child = running.ask("fork")["child"]
+        assert wait_for(lambda: running.address(child)), running.log
+        assert served.Client(running.address(child)).get("heap").status == 200
+    other = tmp_path / "other"
+    other.mkdir()
+    with served.host(other, "b", {"PROF_HTTP": "unix:app.%p"}, awaited=False) as running:
+        running.ask("title")
+        child = running.ask("fork")["child"]
+        assert wait_for((other / f"app.{child}").exists), running.log

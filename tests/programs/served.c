@@ -6,7 +6,7 @@
 //   l  threads "holder" and "waiter", who pass a mutex on: hold_lock() has it while wait_for_lock() waits
 //   t  a thread is created and joined a hundred times a second, by creates_threads()
 // Commands: state, fork (a child that does nothing but wait for its parent's end), exec (itself, with the same work), exit (with
-// its CPU time), leave (the main thread ends), quit (without exit handlers); the end of stdin is quit.
+// its CPU time), leave (the main thread ends), title (its environment is written over, its folder changed), quit (without exit handlers); the end of stdin is quit.
 // build: -O2 -fomit-frame-pointer -pthread
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -137,6 +137,11 @@ static int entries(const char *folder) {
   return count;
 }
 
+static void write_over_environment(void) {
+  for (char **entry = environ; *entry; ++entry) memset(*entry, 'x', strlen(*entry));
+  if (chdir("/") != 0) _exit(1);
+}
+
 // Ended by its parent's end: that closes the only writer of this pipe.
 static void wait_in_child(int ends[2]) {
   char byte;
@@ -166,6 +171,7 @@ int main(int argc, char **argv) {
       exit(0);
     }
     if (strcmp(line, "leave\n") == 0) pthread_exit(NULL);
+    if (strcmp(line, "title\n") == 0) write_over_environment();
     if (strcmp(line, "exec\n") == 0) execv("/proc/self/exe", argv);
     printf(
         "{\"pid\": %d, \"child\": %d, \"descriptors\": %d, \"interrupted\": %d, \"alpha\": %llu, \"beta\": %llu, "
