@@ -128,17 +128,18 @@ def test_wall(host, tmp_path, path):
     assert 1.9e9 < document["duration_nanos"] < 10e9
 
 
-@pytest.mark.parametrize("kind", ["heap", "allocs", "block", "mutex", "goroutine", "threadcreate"])
-def test_delta(host, tmp_path, kind):
-    answer = host.client.get(f"{kind}?seconds=1")
-    assert answer.status == 200, answer.text
-    assert answer.headers["Content-Disposition"] == f'attachment; filename="{kind}-delta"'
-    file = tmp_path / f"{kind}-delta"
-    file.write_bytes(answer.body)
-    document = pprof.document(file)
-    assert .9e9 < document["duration_nanos"] < 10e9
-    if kind in ("block", "threadcreate"):
-        assert document["samples"]
+def test_deltas(host, tmp_path):
+    kinds = ["heap", "allocs", "block", "mutex", "goroutine", "threadcreate"]
+    with concurrent.futures.ThreadPoolExecutor(len(kinds)) as pool:
+        for kind, answer in zip(kinds, pool.map(lambda kind: host.client.get(f"{kind}?seconds=1"), kinds)):
+            assert answer.status == 200, answer.text
+            assert answer.headers["Content-Disposition"] == f'attachment; filename="{kind}-delta"'
+            file = tmp_path / f"{kind}-delta"
+            file.write_bytes(answer.body)
+            document = pprof.document(file)
+            assert .9e9 < document["duration_nanos"] < 10e9
+            if kind in ("block", "threadcreate"):
+                assert document["samples"]
 
 
 def test_go_tool_pprof(host, tmp_path):
