@@ -24,6 +24,9 @@ enum class LossCause : unsigned {
   sigprof_taken,           // the program, or another library, handles SIGPROF: nothing is sampled by it
   label_lost,              // no room for a thread's label
   label_cut,               // a label's value was too long
+  trace_overwritten,       // events of the trace that later ones of their thread took the place of
+  trace_thread_dropped,    // a thread that has ended is in the trace no more: another needed its ring
+  trace_no_room,           // an event of a thread that there was no ring for
   count
 };
 inline constexpr unsigned kLossCauses = static_cast<unsigned>(LossCause::count);

@@ -11,6 +11,7 @@
 #include "core/record/stack_table.h"
 #include "core/record/thread_names.h"
 #include "core/record/thread_table.h"
+#include "core/record/trace_rings.h"
 #include "core/record/unloaded_modules.h"
 #include "core/record/wait_table.h"
 
@@ -45,7 +46,7 @@ bool record_create(const RecordedKinds& kinds) {
   return create<StackTable>(Root::stacks) && create<ThreadNameTable>(Root::thread_names) &&
          create<ThreadTable>(Root::threads) && create<ModuleTable>(Root::modules) &&
          create<LossCounters>(Root::losses) && create<CpuRecord>(Root::cpu) &&
-         create<SnapshotNumbers>(Root::snapshots) && labels_create() &&
+         create<SnapshotNumbers>(Root::snapshots) && labels_create() && trace_create(kinds.trace_ring_bytes) &&
          (kinds.heap_rate == 0 || record_create_heap(kinds.heap_rate, kinds.heap_peak)) &&
          (!kinds.events || (create<EventRecord>(Root::events) && wait_table_create()));
 }

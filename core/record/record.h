@@ -8,7 +8,8 @@ namespace prof {
 struct RecordedKinds {
   uint64_t heap_rate = 0;  // mean bytes between sampled allocations, 0: none are recorded
   bool heap_peak = false;
-  bool events = false;  // waits, threads made
+  bool events = false;                    // waits, threads made
+  uint32_t trace_ring_bytes = 64 * 1024;  // of each thread, once it is traced
 };
 
 // False: no room (the region is then unusable).

@@ -49,6 +49,7 @@ ThreadSlot* take_thread_slot() {
   slot->created_by = 0;
   slot->labels.store(0, std::memory_order_relaxed);
   slot->inherits.store(0, std::memory_order_relaxed);
+  slot->trace.store(0, std::memory_order_relaxed);
   slot->stack_low = slot->stack_high = 0;
   return slot;
 }

@@ -74,6 +74,7 @@ struct ThreadSlot {
   uint32_t random;                 // state of the thread's own numbers
   WaitNote notes[kWaitNotes];
   Ref created_by;                  // event_buckets; 0: not counted
+  std::atomic<Ref> trace;          // its ring (trace_rings.h); 0: none yet
   std::atomic<LabelId> labels;     // at present; set by the thread itself, or by its creator before it begins
   std::atomic<uint32_t> inherits;  // 1: threads that it creates begin with its labels
   ThreadLook looks[kLookers];

@@ -16,6 +16,8 @@ constexpr KindSet kCpu{ProfileKind::cpu};
 constexpr KindSet kBlock{ProfileKind::block};
 constexpr KindSet kMutex{ProfileKind::mutex};
 constexpr KindSet kWall{ProfileKind::wall};
+constexpr KindSet kTrace{ProfileKind::trace};
+constexpr KindSet kTimedWaits{ProfileKind::block, ProfileKind::trace};
 
 // What a message says of the kinds that stay off.
 constexpr std::string_view text_of(KindSet off) {
@@ -25,6 +27,9 @@ constexpr std::string_view text_of(KindSet off) {
   if (off == kBlock) return " (no block profile)";
   if (off == kMutex) return " (no mutex profile)";
   if (off == kWall) return " (no wall profile)";
+  if (off == kTrace) return " (no trace)";
+  if (off == kTickedKinds) return " (no CPU profile, no trace)";
+  if (off == kTimedWaits) return " (no block profile, no trace)";
   if (off == KindSet(ProfileKind::stacks)) return " (no stacks)";
   if (off == KindSet(ProfileKind::threadcreate)) return " (no threadcreate profile)";
   if (off == kCumulativeKinds) return " (no profile but the CPU's)";
@@ -129,14 +134,15 @@ constexpr Setting kSettings[] = {
     {"PROF_THREAD", "a file name", KindSet(ProfileKind::threadcreate), take_file<ProfileKind::threadcreate>},
     {"PROF_WALL", "a file name", kWall, take_file<ProfileKind::wall>},
     {"PROF_STACKS", "a file name", KindSet(ProfileKind::stacks), take_file<ProfileKind::stacks>},
+    {"PROF_TRACE", "a file name", kTrace, take_file<ProfileKind::trace>},
     {"PROF_DIR", "a folder's name", KindSet::all(),
      [](std::string_view value, Config* config) {
        config->directory = value;
        return !value.empty();
      }},
-    {"PROF_CPU_HZ", "a whole number from 1 to 10000", kCpu,
+    {"PROF_CPU_HZ", "a whole number from 1 to 10000", kTickedKinds,
      [](std::string_view value, Config* config) { return parse_number(value, 1, 10000, &config->cpu_hz); }},
-    {"PROF_CPU_CLOCK", "auto, timer or perf", kCpu,
+    {"PROF_CPU_CLOCK", "auto, timer or perf", kTickedKinds,
      [](std::string_view value, Config* config) {
        config->cpu_clock = value == "perf"    ? ClockChoice::perf
                            : value == "timer" ? ClockChoice::timer
@@ -170,7 +176,7 @@ constexpr Setting kSettings[] = {
      [](std::string_view value, Config* config) { return parse_switch(value, &config->heap_mmap); }},
     {"PROF_WALL_HZ", "a whole number from 1 to 10000", kWall,
      [](std::string_view value, Config* config) { return parse_number(value, 1, 10000, &config->wall_hz); }},
-    {"PROF_BLOCK_RATE", "a whole number of nanoseconds from 1 to 1000000000000", kBlock,
+    {"PROF_BLOCK_RATE", "a whole number of nanoseconds from 1 to 1000000000000", kTimedWaits,
      [](std::string_view value, Config* config) {
        return parse_number(value, int64_t{1}, int64_t{1'000'000'000'000}, &config->block_rate_ns);
      }},
@@ -178,6 +184,8 @@ constexpr Setting kSettings[] = {
      [](std::string_view value, Config* config) {
        return parse_number(value, 1u, 1'000'000'000u, &config->mutex_fraction);
      }},
+    {"PROF_TRACE_BUFFER", "a whole number of KiB from 4 to 512", kTrace,
+     [](std::string_view value, Config* config) { return parse_number(value, 4u, 512u, &config->trace_buffer); }},
     {"PROF_SIGNAL", kSnapshotSignalsAccepted, kCumulativeKinds,
      [](std::string_view value, Config* config) {
        config->snapshot_signal = 0;
@@ -283,15 +291,16 @@ Config config_from_environment(const char* const* environment) {
 }
 
 std::string_view variable_of(const Config& config, ProfileKind kind) {
-  static constexpr std::string_view kVariables[] = {"PROF_CPU",   "PROF_HEAP",   "PROF_ALLOCS", "PROF_BLOCK",
-                                                    "PROF_MUTEX", "PROF_THREAD", "PROF_WALL",   "PROF_STACKS"};
+  static constexpr std::string_view kVariables[] = {"PROF_CPU",   "PROF_HEAP",   "PROF_ALLOCS",
+                                                    "PROF_BLOCK", "PROF_MUTEX",  "PROF_THREAD",
+                                                    "PROF_WALL",  "PROF_STACKS", "PROF_TRACE"};
   if (!config.files[static_cast<unsigned>(kind)].empty()) return kVariables[static_cast<unsigned>(kind)];
   return config.directory.empty() || kNamedKinds.has(kind) ? std::string_view() : std::string_view("PROF_DIR");
 }
 
 std::string_view name_of(ProfileKind kind) {
-  static constexpr std::string_view kNames[] = {"cpu",   "heap",         "allocs", "block",
-                                                "mutex", "threadcreate", "wall",   "stacks"};
+  static constexpr std::string_view kNames[] = {"cpu",          "heap", "allocs", "block", "mutex",
+                                                "threadcreate", "wall", "stacks", "trace"};
   return kNames[static_cast<unsigned>(kind)];
 }
 

@@ -16,7 +16,7 @@ enum class ClockChoice { automatic, timer, perf };
 enum class UnwindChoice { tables, libunwind, frame_pointers };
 
 // What a profile is of; each has a file of its own. The order is that of Config::files and of Output::paths.
-enum class ProfileKind : unsigned { cpu, heap, allocs, block, mutex, threadcreate, wall, stacks, count };
+enum class ProfileKind : unsigned { cpu, heap, allocs, block, mutex, threadcreate, wall, stacks, trace, count };
 inline constexpr unsigned kProfileKinds = static_cast<unsigned>(ProfileKind::count);
 
 // A set of kinds.
@@ -55,7 +55,9 @@ class KindSet {
 // One recording serves both.
 inline constexpr KindSet kHeapKinds{ProfileKind::heap, ProfileKind::allocs};
 // Not in PROF_DIR: off unless asked for.
-inline constexpr KindSet kNamedKinds{ProfileKind::wall, ProfileKind::stacks};
+inline constexpr KindSet kNamedKinds{ProfileKind::wall, ProfileKind::stacks, ProfileKind::trace};
+// What threads' CPU clocks tick for.
+inline constexpr KindSet kTickedKinds{ProfileKind::cpu, ProfileKind::trace};
 // Those that a snapshot holds.
 inline constexpr KindSet kCumulativeKinds = KindSet::all().without(KindSet(ProfileKind::cpu));
 
@@ -73,6 +75,7 @@ struct Config {
   int64_t block_rate_ns = 10'000;  // a wait of so long is always recorded
   int wall_hz = 100;               // of all threads together
   uint32_t mutex_fraction = 1;     // one of so many contended unlocks is recorded
+  uint32_t trace_buffer = 64;      // KiB of events, of each thread
   int snapshot_signal = SIGUSR2;   // 0: none
   std::string_view http;           // PROF_HTTP, that can be used (http_address.h); empty: nothing is served
   std::string_view http_token;     // PROF_HTTP_TOKEN_FILE: its name; empty: none

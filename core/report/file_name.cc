@@ -92,8 +92,9 @@ std::string insert_before_suffix(std::string_view path, std::string_view inserte
   // A name's first dot makes it hidden; it begins no suffix.
   size_t dot = path.rfind('.');
   if (dot == std::string_view::npos || dot <= name) dot = path.size();
-  constexpr std::string_view kPacked = ".pb.gz";
-  if (path.ends_with(kPacked) && path.size() - kPacked.size() > name) dot = path.size() - kPacked.size();
+  for (const std::string_view packed : {".pb.gz", ".json.gz"}) {
+    if (path.ends_with(packed) && path.size() - packed.size() > name) dot = path.size() - packed.size();
+  }
   std::string result(path.substr(0, dot));
   result += '.';
   result += inserted;

@@ -40,6 +40,12 @@ std::string_view loss_text(LossCause cause) {
       return "labels not set for want of room (samples may lack them)";
     case LossCause::label_cut:
       return "values of labels cut to 256 bytes";
+    case LossCause::trace_overwritten:
+      return "events of the trace that later ones took the place of (PROF_TRACE_BUFFER)";
+    case LossCause::trace_thread_dropped:
+      return "ended threads whose place in the trace was given to others";
+    case LossCause::trace_no_room:
+      return "events of threads that there was no place for in the trace";
     case LossCause::count:
       break;
   }
@@ -63,7 +69,10 @@ std::string_view loss_name(LossCause cause) {
                                                 "stack_no_frame_pointer",
                                                 "sigprof_taken",
                                                 "label_lost",
-                                                "label_cut"};
+                                                "label_cut",
+                                                "trace_overwritten",
+                                                "trace_thread_dropped",
+                                                "trace_no_room"};
   static_assert(std::size(kNames) == kLossCauses);
   return cause < LossCause::count ? kNames[static_cast<unsigned>(cause)] : "unknown";
 }
@@ -72,14 +81,18 @@ bool loss_concerns(LossCause cause, ProfileKind kind) {
   switch (cause) {
     case LossCause::timer_refused:
     case LossCause::perf_refused:
-      return kind == ProfileKind::cpu;
+      return kTickedKinds.has(kind);
     case LossCause::free_unseen:
     case LossCause::live_block_lost:
       return kHeapKinds.has(kind);
     case LossCause::wait_of_unknown_thread:
-      return kind == ProfileKind::block || kind == ProfileKind::mutex;
+      return kind == ProfileKind::block || kind == ProfileKind::mutex || kind == ProfileKind::trace;
     case LossCause::sigprof_taken:
-      return kind == ProfileKind::cpu || kind == ProfileKind::wall || kind == ProfileKind::stacks;
+      return kTickedKinds.has(kind) || kind == ProfileKind::wall || kind == ProfileKind::stacks;
+    case LossCause::trace_overwritten:
+    case LossCause::trace_thread_dropped:
+    case LossCause::trace_no_room:
+      return kind == ProfileKind::trace;
     default:
       return true;
   }

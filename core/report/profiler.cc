@@ -20,6 +20,7 @@
 #include "core/report/snapshot_from_region.h"
 #include "core/report/stacks_text.h"
 #include "core/report/symbolizer.h"
+#include "core/report/trace_builder.h"
 
 namespace prof {
 namespace {
@@ -31,6 +32,11 @@ std::string numbered_path(const char* path, uint32_t number) {
 bool has_events(const Snapshot& snapshot, ProfileKind kind) {
   return std::any_of(snapshot.events.begin(), snapshot.events.end(),
                      [kind](const EventSample& sample) { return sample.kind == event_of(kind); });
+}
+
+bool has_items(const Snapshot::Trace& trace) {
+  return std::any_of(trace.threads.begin(), trace.threads.end(),
+                     [](const TracedThread& thread) { return thread.begin_ns != 0 || !thread.items.empty(); });
 }
 
 // A child that recorded nothing leaves no file: a script's thousand commands would leave a thousand empty ones.
@@ -72,6 +78,9 @@ class Writer {
       done &= write_one(ProfileKind::wall, build_wall_profile(snapshot_, modules_, &symbolizer_), task.snapshot);
     }
     if (task.snapshot != 0 && is_wanted(ProfileKind::stacks, /*empty=*/false)) done &= write_stacks(task.snapshot);
+    if (snapshot_.trace.present && is_wanted(ProfileKind::trace, !has_items(snapshot_.trace))) {
+      done &= write_bytes(ProfileKind::trace, build_trace(snapshot_, modules_, &symbolizer_), task.snapshot);
+    }
     if (!snapshot_.heap.present) return done;
     const bool heap_empty = snapshot_.heap.samples.empty();
     if (is_wanted(ProfileKind::heap, heap_empty)) {
@@ -88,8 +97,10 @@ class Writer {
   }
   Profile heap_profile(HeapView view) { return build_heap_profile(snapshot_, view, modules_, &symbolizer_); }
   bool write_one(ProfileKind kind, const Profile& profile, uint32_t number) {
+    return write_bytes(kind, encode_profile(profile), number);
+  }
+  bool write_bytes(ProfileKind kind, const std::string& bytes, uint32_t number) {
     std::string path = numbered_path(output_.path_of(kind), number);
-    const std::string bytes = encode_profile(profile);
     WriteResult result = write_file_whole(path, bytes, WriteMode::replace_older, output_.started_unix_ns);
     if (result.taken) {
       // Another process of this run was first, one that we are not a child of as far as can be seen.
@@ -146,7 +157,14 @@ class Writer {
   std::vector<Failure> failures_;
 };
 
-SnapshotParts parts_of(const ReportTask& task) { return {task.stretch, task.cumulative, task.snapshot, false}; }
+SnapshotParts parts_of(const ReportTask& task, const Output& output) {
+  SnapshotParts parts;
+  parts.stretch = task.stretch;
+  parts.cumulative = task.cumulative;
+  parts.views = task.snapshot;
+  parts.trace = task.cumulative && output.path_of(ProfileKind::trace)[0] != '\0';
+  return parts;
+}
 
 // Writes a value into the owner's region, at a place that the view shows.
 template <typename Value>
@@ -172,7 +190,7 @@ void tell_owner(int pid, const RegionView& region, const ReportTask& task, bool 
 bool write_own_profiles(const RegionHeader* region, const ReportTask& task, const Output& output,
                         const std::vector<std::string>& notes) {
   try {
-    Snapshot snapshot = snapshot_from_region(RegionView::of_self(region), parts_of(task));
+    Snapshot snapshot = snapshot_from_region(RegionView::of_self(region), parts_of(task, output));
     snapshot.cpu.notes = notes;
     return Writer(snapshot, output).write(task);
   } catch (const std::bad_alloc&) {
@@ -187,7 +205,7 @@ bool write_profiles_of_process(int pid, uint64_t region_address, const ReportTas
   for (int attempt = 0; attempt < 100; ++attempt) {
     const RegionView region = RegionView::of_process(pid, region_address);
     if (region.valid()) {
-      const Snapshot snapshot = snapshot_from_region(region, parts_of(task));
+      const Snapshot snapshot = snapshot_from_region(region, parts_of(task, output));
       tell_owner(pid, region, task, Writer(snapshot, output).write(task));
       return true;
     }

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace prof {
 namespace {
@@ -36,12 +37,12 @@ RegionView RegionView::of_self(const RegionHeader* header) {
   return view;
 }
 
-template <typename Read>
 RegionView RegionView::copied(uint64_t header_address, Read read) {
   RegionView view;
+  view.read_ = std::move(read);
   const auto copy = [&](uint64_t address) {
     auto bytes = std::make_unique<char[]>(kSegmentBytes);
-    if (read(address, bytes.get()) != static_cast<ssize_t>(kSegmentBytes)) return false;
+    if (view.read_(bytes.get(), kSegmentBytes, address) != static_cast<ssize_t>(kSegmentBytes)) return false;
     view.segments_.push_back(bytes.get());
     view.copies_.push_back(std::move(bytes));
     return true;
@@ -55,17 +56,29 @@ RegionView RegionView::copied(uint64_t header_address, Read read) {
 }
 
 RegionView RegionView::of_process(int pid, uint64_t header_address) {
-  return copied(header_address, [pid](uint64_t address, char* bytes) {
-    const struct iovec to = {bytes, kSegmentBytes};
-    const struct iovec from = {reinterpret_cast<void*>(address), kSegmentBytes};
+  return copied(header_address, [pid](void* bytes, size_t size, uint64_t address) {
+    const struct iovec to = {bytes, size};
+    const struct iovec from = {reinterpret_cast<void*>(address), size};
     return process_vm_readv(pid, &to, 1, &from, 1, 0);
   });
 }
 
 RegionView RegionView::of_memory(int descriptor, uint64_t header_address) {
-  return copied(header_address, [descriptor](uint64_t address, char* bytes) {
-    return pread(descriptor, bytes, kSegmentBytes, static_cast<off_t>(address));
+  return copied(header_address, [descriptor](void* bytes, size_t size, uint64_t address) {
+    return pread(descriptor, bytes, size, static_cast<off_t>(address));
   });
+}
+
+uint64_t RegionView::word_now(const std::atomic<uint64_t>& word) const {
+  if (!read_) return word.load(std::memory_order_acquire);
+  const char* const at = reinterpret_cast<const char*>(&word);
+  for (size_t i = 0; i < segments_.size(); ++i) {
+    if (at < segments_[i] || at >= segments_[i] + kSegmentBytes) continue;
+    uint64_t value = 0;
+    const uint64_t address = header().segment_address[i].load() + static_cast<uint64_t>(at - segments_[i]);
+    if (read_(&value, sizeof(value), address) == static_cast<ssize_t>(sizeof(value))) return value;
+  }
+  return word.load(std::memory_order_relaxed);
 }
 
 uint64_t RegionView::find_in_process(int pid) {

@@ -4,7 +4,10 @@
 // stray pointer of the program.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -19,7 +22,7 @@ class RegionView {
   // A copy of the region of a process whose header is mapped at an address there (process_vm_readv). Not valid() where it
   // cannot be read or is not a region.
   static RegionView of_process(int pid, uint64_t header_address);
-  // The same, by a descriptor of its memory (/proc/PID/mem).
+  // The same, by a descriptor of its memory (/proc/PID/mem), which stays open as long as the view is used.
   static RegionView of_memory(int descriptor, uint64_t header_address);
   // The address of the header in a process, from its /proc/PID/maps; 0 where it has none.
   static uint64_t find_in_process(int pid);
@@ -33,15 +36,19 @@ class RegionView {
   const T* at(Ref ref) const {
     return static_cast<const T*>(at(ref, sizeof(T)));
   }
+  // What a word of an entry is by now, where `word` is what at() showed of it; that, where the owner is gone.
+  uint64_t word_now(const std::atomic<uint64_t>& word) const;
   template <typename T>
   const T* root(Root root) const {
     return at<T>(header().roots[static_cast<unsigned>(root)]);
   }
 
  private:
-  template <typename Read>
+  // How a memory is read that is not this process's: as pread() does.
+  using Read = std::function<ssize_t(void* bytes, size_t size, uint64_t address)>;
   static RegionView copied(uint64_t header_address, Read read);
 
+  Read read_;  // none: this process
   std::vector<const char*> segments_;
   std::vector<std::unique_ptr<char[]>> copies_;
 };

@@ -10,6 +10,7 @@
 
 #include "core/record/event_buckets.h"
 #include "core/record/loss_counters.h"
+#include "core/record/trace_rings.h"
 
 namespace prof {
 
@@ -83,6 +84,28 @@ struct Loss {
   uint64_t cpu_ticks = 0;  // how many of these were CPU ticks that now lack a stack
 };
 
+// Something that a thread did, for the timeline: a TraceEvent (core/record/trace_rings.h) with its stack.
+struct TraceItem {
+  TraceKind kind = TraceKind::none;
+  WaitKind wait = WaitKind::none;
+  WaitEnd wait_end = WaitEnd::reached;
+  uint32_t count = 0;
+  int64_t begin_ns = 0, end_ns = 0;  // CLOCK_MONOTONIC
+  uint64_t object = 0;
+  int64_t stack = -1;  // index into Snapshot::stacks; negative: not known
+  uint32_t value = 0;
+};
+
+struct TracedThread {
+  int tid = 0;
+  std::string name;
+  uint64_t thread = 0;           // pthread_t; 0: not known
+  int64_t begin_ns = 0;          // 0: before it was traced
+  int64_t end_ns = 0;            // 0: it lives
+  uint64_t overwritten = 0;      // events, of before the first one here
+  std::vector<TraceItem> items;  // as they were recorded: by when they ended
+};
+
 struct Snapshot {
   int pid = 0;
   int64_t start_unix_ns = 0;  // when recording began, CLOCK_REALTIME
@@ -123,6 +146,16 @@ struct Snapshot {
   uint64_t wall_duration_ns = 0;
   uint32_t wall_most_threads = 0;     // at one moment
   std::vector<ThreadSample> threads;  // all, where their stacks were asked for
+
+  struct Trace {
+    bool present = false;
+    int64_t from_ns = 0, to_ns = 0;  // CLOCK_MONOTONIC: what is of before or after is left out
+    int64_t base_ns = 0;             // when recording began
+    int64_t from_unix_ns = 0;
+    int64_t waits_from_ns = 0;  // shorter ones were not recorded
+    int64_t period_ns = 0;      // of CPU time, that a tick stands for
+    std::vector<TracedThread> threads;
+  } trace;
 };
 
 }  // namespace prof

@@ -4,8 +4,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <map>
-#include <unordered_map>
 
 #include "core/base/clocks.h"
 #include "core/record/cpu_buckets.h"
@@ -14,104 +12,14 @@
 #include "core/record/label_sets.h"
 #include "core/record/loss_counters.h"
 #include "core/record/stack_table.h"
-#include "core/record/thread_names.h"
 #include "core/record/thread_table.h"
 #include "core/record/unloaded_modules.h"
 #include "core/report/module_map.h"
-#include "core/report/profile_encoder.h"
+#include "core/report/region_reading.h"
+#include "core/report/trace_from_region.h"
 
 namespace prof {
 namespace {
-
-// A chain can only be this long if it is broken into a ring.
-constexpr unsigned kMaxChain = 1 << 22;
-
-std::string thread_name(const RegionView& region, Ref ref) {
-  const auto* entry = region.at<ThreadNameEntry>(ref);
-  return entry == nullptr ? std::string() : std::string(entry->name, strnlen(entry->name, kThreadNameBytes));
-}
-
-// The stacks that some sample refers to, each once.
-class Stacks {
- public:
-  Stacks(const RegionView& region, Snapshot* snapshot) : region_(region), snapshot_(snapshot) {}
-
-  // Index in the snapshot; negative: there is no such stack.
-  int64_t index_of(Ref ref) {
-    const auto [found, is_new] = indexes_.try_emplace(ref, -1);
-    if (!is_new) return found->second;
-    const auto* entry = region_.at<StackEntry>(ref);
-    if (entry == nullptr || entry->count > kMaxStackFrames ||
-        region_.at(ref, sizeof(StackEntry) + entry->count * sizeof(uint64_t)) == nullptr) {
-      return -1;
-    }
-    found->second = static_cast<int64_t>(snapshot_->stacks.size());
-    snapshot_->stacks.push_back({{entry->frames, entry->frames + entry->count}, entry->generation});
-    return found->second;
-  }
-
- private:
-  const RegionView& region_;
-  Snapshot* const snapshot_;
-  std::unordered_map<Ref, int64_t> indexes_;
-};
-
-// The label sets that some sample has, each once.
-class LabelSets {
- public:
-  LabelSets(const RegionView& region, Snapshot* snapshot)
-      : region_(region), table_(region.root<LabelTable>(Root::labels)), snapshot_(snapshot) {
-    if (table_ != nullptr) add_pairs(table_->of_process.load(std::memory_order_acquire), &of_process_);
-    index_of(0);
-  }
-
-  // Index in the snapshot.
-  uint32_t index_of(LabelId id) {
-    const auto [known, is_new] = by_id_.try_emplace(id, 0);
-    if (!is_new) return known->second;
-    // The thread's own are stronger than the process's.
-    std::map<std::string, std::string> labels = of_process_;
-    add_pairs(id, &labels);
-    // Two threads that make the same set at once may have stored it twice.
-    const auto [same, is_other] =
-        by_content_.try_emplace(Labels(labels.begin(), labels.end()), static_cast<uint32_t>(by_content_.size()));
-    if (is_other) snapshot_->label_sets.push_back(same->first);
-    known->second = same->second;
-    return known->second;
-  }
-
- private:
-  template <typename Entry>
-  const Entry* entry(LabelId id, uint64_t bytes) const {
-    // No entry crosses the end of a chunk, which is whole.
-    const auto* found = label_entry<Entry>(
-        *table_, id, [this](Ref chunk) { return static_cast<const char*>(region_.at(chunk, kLabelChunkBytes)); });
-    return uint64_t{id} * 8 % kLabelChunkBytes + bytes > kLabelChunkBytes ? nullptr : found;
-  }
-  void add_pairs(LabelId id, std::map<std::string, std::string>* labels) const {
-    const auto* set = table_ == nullptr ? nullptr : entry<LabelSet>(id, sizeof(LabelSet));
-    if (set == nullptr || set->count > kMaxLabels ||
-        entry<LabelSet>(id, sizeof(LabelSet) + set->count * sizeof(LabelId)) == nullptr) {
-      return;
-    }
-    for (uint32_t i = 0; i < set->count; ++i) {
-      const auto* pair = entry<LabelPair>(set->pairs[i], sizeof(LabelPair));
-      if (pair == nullptr || pair->key_bytes > kMaxLabelKeyBytes || pair->value_bytes > kMaxLabelValueBytes ||
-          entry<LabelPair>(set->pairs[i], sizeof(LabelPair) + pair->key_bytes + pair->value_bytes + 2) == nullptr) {
-        continue;
-      }
-      const std::string_view value(pair->text + pair->key_bytes + 1, pair->value_bytes);
-      labels->insert_or_assign(valid_utf8({pair->text, pair->key_bytes}), valid_utf8(value));
-    }
-  }
-
-  const RegionView& region_;
-  const LabelTable* const table_;
-  Snapshot* const snapshot_;
-  std::map<std::string, std::string> of_process_;
-  std::unordered_map<LabelId, uint32_t> by_id_;
-  std::map<Labels, uint32_t> by_content_;
-};
 
 void add_cpu_samples(const RegionView& region, const StackEntry& entry, Ref ref, uint32_t stretch, Stacks* stacks,
                      LabelSets* labels, Snapshot* snapshot) {
@@ -341,6 +249,7 @@ Snapshot snapshot_from_region(const RegionView& region, const SnapshotParts& par
   Stacks stacks(region, &snapshot);
   LabelSets labels(region, &snapshot);
   if (parts.stretch != 0 || parts.cpu_total) add_cpu(region, parts.stretch, &stacks, &labels, &snapshot);
+  if (parts.trace) add_trace(region, parts, &stacks, &snapshot);
   if (!parts.cumulative) return snapshot;
   add_heap(region, &stacks, &labels, &snapshot);
   add_events(region, &stacks, &labels, &snapshot);

@@ -8,8 +8,8 @@ namespace {
 using Sentences = std::vector<std::string>;
 
 const char* variable_of(ProfileKind kind) {
-  static constexpr const char* kVariables[] = {"PROF_CPU",   "PROF_HEAP",   "PROF_ALLOCS", "PROF_BLOCK",
-                                               "PROF_MUTEX", "PROF_THREAD", "PROF_WALL",   "PROF_STACKS"};
+  static constexpr const char* kVariables[] = {"PROF_CPU",    "PROF_HEAP", "PROF_ALLOCS", "PROF_BLOCK", "PROF_MUTEX",
+                                               "PROF_THREAD", "PROF_WALL", "PROF_STACKS", "PROF_TRACE"};
   return kVariables[static_cast<unsigned>(kind)];
 }
 
@@ -139,6 +139,7 @@ std::vector<std::string> why_empty(const Status& status, const KindStatus& kind)
     case ProfileKind::stacks:
       say_sigprof(status, &sentences);
       break;
+    case ProfileKind::trace:
     case ProfileKind::count:
       break;
   }

@@ -167,6 +167,24 @@ Test(config, a_wait_setting_that_cannot_be_used_costs_its_own_profile, .init = c
   }
 }
 
+Test(config, a_trace_is_taken_only_by_its_name) {
+  const Config c = config_of({"PROF_TRACE=t.json.gz", "PROF_TRACE_BUFFER=512"});
+  cr_assert(c.kinds == KindSet(ProfileKind::trace));
+  cr_assert(variable_of(c, ProfileKind::trace) == "PROF_TRACE");
+  cr_assert_eq(c.trace_buffer, 512u);
+  cr_assert_eq(config_of({"PROF_TRACE=t.json.gz"}).trace_buffer, 64u);
+  cr_assert_not(config_of({"PROF_DIR=/tmp"}).kinds.has(ProfileKind::trace));
+}
+
+Test(config, a_setting_that_the_trace_needs_too_costs_it, .init = cr_redirect_stderr) {
+  for (const char* bad : {"PROF_TRACE_BUFFER=3", "PROF_TRACE_BUFFER=513", "PROF_TRACE_BUFFER=64K",
+                          "PROF_TRACE=", "PROF_CPU_HZ=0", "PROF_CPU_CLOCK=x", "PROF_BLOCK_RATE=0"}) {
+    log_start(LogLevel::error);
+    const Config c = config_of({"PROF_TRACE=t.json.gz", "PROF_MUTEX=m.prof", bad});
+    cr_assert(c.kinds == KindSet(ProfileKind::mutex), "%s", bad);
+  }
+}
+
 Test(config, stacks_need_a_signal, .init = cr_redirect_stderr) {
   log_start(LogLevel::warn);
   const Config c = config_of({"PROF_CPU=cpu.prof", "PROF_STACKS=s.prof", "PROF_SIGNAL=0"});

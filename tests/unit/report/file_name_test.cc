@@ -24,6 +24,7 @@ Test(file_name, inserts_before_the_suffix) {
   cr_assert_eq(insert_before_suffix("cpu.prof", "1"), "cpu.1.prof");
   cr_assert_eq(insert_before_suffix("/d.d/cpu", "1"), "/d.d/cpu.1");
   cr_assert_eq(insert_before_suffix("a.cpu.pb.gz", "1"), "a.cpu.1.pb.gz");
+  cr_assert_eq(insert_before_suffix("a.json.gz", "1"), "a.1.json.gz");
   cr_assert_eq(insert_before_suffix("/x/.hidden", "1"), "/x/.hidden.1");
   cr_assert_eq(insert_before_suffix("/x/.pb.gz", "1"), "/x/.pb.1.gz");
   cr_assert_eq(insert_before_suffix("cpu.", "1"), "cpu.1.");

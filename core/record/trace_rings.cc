@@ -1,0 +1,127 @@
+#include "core/record/trace_rings.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/record/loss_counters.h"
+
+namespace prof {
+namespace {
+
+TraceRecord* record() { return region_root<TraceRecord>(Root::trace); }
+
+Ref make_ring() {
+  TraceRecord* trace = record();
+  uint32_t made = trace->rings.load(std::memory_order_relaxed);
+  do {
+    if (made >= trace->most_rings) return 0;
+  } while (!trace->rings.compare_exchange_weak(made, made + 1, std::memory_order_relaxed));
+  const Ref ref = region_allocate(sizeof(TraceRing) + trace->cells * sizeof(TraceCell));
+  if (ref == 0) {
+    trace->rings.fetch_sub(1, std::memory_order_relaxed);
+    return 0;
+  }
+  auto* ring = region_at<TraceRing>(ref);
+  ring->busy.store(1, std::memory_order_relaxed);
+  Ref first = trace->all.load(std::memory_order_relaxed);
+  do {
+    ring->next_ring = first;
+  } while (!trace->all.compare_exchange_weak(first, ref, std::memory_order_release));
+  return ref;
+}
+
+// Of the thread that ended first. It is ours alone once `busy` is set: nobody writes into an ended thread's ring.
+Ref take_ended_ring() {
+  TraceRecord* trace = record();
+  constexpr int kTries = 4;  // others take some at the same time
+  for (int i = 0; i < kTries; ++i) {
+    Ref oldest = 0;
+    int64_t oldest_ns = 0;
+    for (Ref ref = trace->all.load(std::memory_order_acquire); ref != 0;) {
+      const auto* ring = region_at<TraceRing>(ref);
+      const int64_t ended = ring->ended_ns.load(std::memory_order_acquire);
+      const bool is_free = ended != 0 && ring->busy.load(std::memory_order_relaxed) == 0;
+      if (is_free && (oldest == 0 || ended < oldest_ns)) {
+        oldest = ref;
+        oldest_ns = ended;
+      }
+      ref = ring->next_ring;
+    }
+    if (oldest == 0) return 0;
+    auto* ring = region_at<TraceRing>(oldest);
+    if (ring->busy.exchange(1, std::memory_order_acquire) != 0) continue;
+    if (ring->ended_ns.load(std::memory_order_acquire) != 0) return oldest;
+    ring->busy.store(0, std::memory_order_release);  // taken and given to a thread since
+  }
+  return 0;
+}
+
+}  // namespace
+
+bool trace_create(uint32_t ring_bytes) {
+  const Ref ref = region_allocate(sizeof(TraceRecord));
+  g_region->roots[static_cast<unsigned>(Root::trace)] = ref;
+  if (ref == 0) return false;
+  TraceRecord* trace = record();
+  const uint32_t bytes = std::clamp(ring_bytes, kLeastRingBytes, kMostRingBytes);
+  trace->cells = static_cast<uint32_t>((bytes - sizeof(TraceRing)) / sizeof(TraceCell));
+  trace->most_rings = kMostTraceBytes / bytes;
+  return true;
+}
+
+Ref take_trace_ring(int tid, int64_t begin_ns, uint64_t thread) {
+  Ref ref = make_ring();
+  if (ref == 0) {
+    ref = take_ended_ring();
+    if (ref == 0) return 0;
+    // One that was given back before any event has none to lose.
+    const auto* ring = region_at<TraceRing>(ref);
+    if (ring->tid.load(std::memory_order_relaxed) != 0) {
+      record()->threads_dropped.fetch_add(1, std::memory_order_relaxed);
+      count_loss(LossCause::trace_thread_dropped);
+    }
+  }
+  auto* ring = region_at<TraceRing>(ref);
+  ring->first.store(ring->next.load(std::memory_order_relaxed), std::memory_order_relaxed);
+  ring->tid.store(tid, std::memory_order_relaxed);
+  ring->name.store(0, std::memory_order_relaxed);
+  ring->thread.store(thread, std::memory_order_relaxed);
+  ring->begin_ns.store(begin_ns, std::memory_order_relaxed);
+  ring->ended_ns.store(0, std::memory_order_release);
+  ring->busy.store(0, std::memory_order_release);
+  return ref;
+}
+
+void end_trace_ring(TraceRing* ring, Ref name, int64_t now) {
+  if (name != 0) ring->name.store(name, std::memory_order_relaxed);
+  ring->ended_ns.store(now, std::memory_order_release);
+}
+
+void give_back_trace_ring(TraceRing* ring) {
+  ring->tid.store(0, std::memory_order_relaxed);
+  constexpr int64_t kBeforeAll = 1;
+  ring->ended_ns.store(kBeforeAll, std::memory_order_release);
+}
+
+void put_trace_event(TraceRing* ring, const TraceEvent& event) {
+  const uint32_t cells = record()->cells;
+  const uint64_t index = ring->next.fetch_add(1, std::memory_order_relaxed);
+  const uint64_t first = ring->first.load(std::memory_order_relaxed);
+  TraceCell& cell = ring->cells[index % cells];
+  if (index - first >= cells) {
+    count_loss(LossCause::trace_overwritten);
+    // This thread was interrupted in the middle of writing it, and its handlers have been through the whole ring since: it is the
+    // interrupted one's still.
+    const uint64_t present = cell.sequence.load(std::memory_order_relaxed);
+    if ((present & 1) != 0 && present / 2 >= first) return;
+  }
+  cell.sequence.store(2 * index + 1, std::memory_order_relaxed);
+  // Who reads a word of this event finds `next` past its index, and the cell's sequence changed.
+  std::atomic_thread_fence(std::memory_order_release);
+  uint64_t words[kTraceWords];
+  memcpy(words, &event, sizeof(words));
+  for (unsigned i = 0; i < kTraceWords; ++i) cell.words[i].store(words[i], std::memory_order_relaxed);
+  cell.sequence.store(2 * index + 2, std::memory_order_release);
+}
+
+}  // namespace prof

@@ -1,0 +1,164 @@
+#include "core/report/trace_from_region.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/base/clocks.h"
+#include "core/record/cpu_buckets.h"
+#include "core/record/thread_table.h"
+#include "core/report/module_map.h"
+
+namespace prof {
+namespace {
+
+// The event of an index, where the cell still holds it, whole; who copied it knows better later: see is_current().
+bool take_event(const TraceCell& cell, uint64_t index, TraceEvent* event) {
+  if (cell.sequence.load(std::memory_order_acquire) != 2 * index + 2) return false;
+  uint64_t words[kTraceWords];
+  for (unsigned i = 0; i < kTraceWords; ++i) words[i] = cell.words[i].load(std::memory_order_relaxed);
+  memcpy(event, words, sizeof(words));
+  return true;
+}
+
+// The name that the kernel has for a thread that lives.
+std::string name_of_live_thread(int pid, int tid) {
+  std::string name = read_proc_file("/proc/" + std::to_string(pid) + "/task/" + std::to_string(tid) + "/comm");
+  while (!name.empty() && name.back() == '\n') name.pop_back();
+  return name;
+}
+
+class Reader {
+ public:
+  Reader(const RegionView& region, Stacks* stacks, Snapshot* snapshot)
+      : region_(region), stacks_(stacks), trace_(snapshot->trace) {}
+
+  void read_ring(const TraceRing& ring, uint32_t cells) {
+    TracedThread thread;
+    const int64_t ended = ring.ended_ns.load(std::memory_order_acquire);
+    const uint64_t first = ring.first.load(std::memory_order_relaxed);
+    const uint64_t next = ring.next.load(std::memory_order_acquire);
+    thread.tid = ring.tid.load(std::memory_order_relaxed);
+    thread.name = thread_name(region_, ring.name.load(std::memory_order_relaxed));
+    thread.thread = ring.thread.load(std::memory_order_relaxed);
+    thread.begin_ns = ring.begin_ns.load(std::memory_order_relaxed);
+    thread.end_ns = ended;
+    if (thread.tid == 0 || first > next || ring.busy.load(std::memory_order_relaxed) != 0) return;
+    if (ended != 0 && ended < trace_.from_ns) return;
+    events_.clear();
+    const uint64_t oldest = next - first > cells ? next - cells : first;
+    for (uint64_t index = oldest; index < next; ++index) {
+      TraceEvent event;
+      if (take_event(ring.cells[index % cells], index, &event)) events_.push_back({index, event});
+    }
+    // What its thread may have begun to write over while it was read, or copied, is not to be trusted.
+    std::atomic_thread_fence(std::memory_order_acquire);
+    if (region_.word_now(ring.first) != first) return;  // another thread has the ring by now
+    const uint64_t safe = std::max(region_.word_now(ring.next), next) - cells;
+    const bool has_come_round = std::max(region_.word_now(ring.next), next) - first > cells;
+    int64_t earliest_ns = INT64_MAX;
+    for (const auto& [index, event] : events_) {
+      if (has_come_round && index < safe) continue;
+      earliest_ns = std::min(earliest_ns, event.end_ns);
+      add_item(event, &thread);
+    }
+    // What is lost of the time before the window is not missed.
+    if (has_come_round && earliest_ns > trace_.from_ns) thread.overwritten = safe - first;
+    trace_.threads.push_back(std::move(thread));
+  }
+
+  // A thread as it is now: its name, and the wait that goes on. One that has done nothing yet is in the timeline too.
+  void read_slot(const ThreadSlot& slot) {
+    const int tid = slot.tid.load(std::memory_order_acquire);
+    if (tid == 0) return;
+    const auto lives = [tid](const TracedThread& thread) { return thread.tid == tid && thread.end_ns == 0; };
+    auto found = std::find_if(trace_.threads.begin(), trace_.threads.end(), lives);
+    if (found == trace_.threads.end()) {
+      trace_.threads.push_back({});
+      found = trace_.threads.end() - 1;
+      found->tid = tid;
+    }
+    for (const WaitNote& note : slot.notes) add_wait_now(note, &*found);
+  }
+
+ private:
+  void add_item(const TraceEvent& event, TracedThread* thread) {
+    if (event.end_ns < trace_.from_ns || event.begin_ns > trace_.to_ns) return;
+    TraceItem item;
+    item.kind = event.kind;
+    item.wait = static_cast<WaitKind>(event.wait);
+    item.wait_end = event.wait_end;
+    item.count = event.count;
+    item.begin_ns = event.begin_ns;
+    item.end_ns = event.end_ns;
+    item.object = event.object;
+    item.stack = event.stack == 0 ? -1 : stacks_->index_of(event.stack);
+    item.value = event.value;
+    thread->items.push_back(item);
+  }
+
+  // As add_waits_now in snapshot_from_region.cc: `kind` is written last at the beginning, and first at the end.
+  void add_wait_now(const WaitNote& note, TracedThread* thread) {
+    TraceItem item;
+    item.kind = TraceKind::wait;
+    item.wait = note.kind.load(std::memory_order_acquire);
+    item.wait_end = WaitEnd::goes_on;
+    item.begin_ns = note.since_ns;
+    item.end_ns = trace_.to_ns;
+    item.object = note.object;
+    const Ref stack = note.stack;
+    std::atomic_thread_fence(std::memory_order_acquire);
+    const bool is_whole = item.wait != WaitKind::none && note.kind.load(std::memory_order_relaxed) == item.wait &&
+                          note.since_ns == item.begin_ns;
+    if (!is_whole || item.end_ns - item.begin_ns < trace_.waits_from_ns) return;
+    item.stack = stack == 0 ? -1 : stacks_->index_of(stack);
+    thread->items.push_back(item);
+  }
+
+  const RegionView& region_;
+  Stacks* const stacks_;
+  Snapshot::Trace& trace_;
+  std::vector<std::pair<uint64_t, TraceEvent>> events_;
+};
+
+}  // namespace
+
+void add_trace(const RegionView& region, const SnapshotParts& parts, Stacks* stacks, Snapshot* snapshot) {
+  const auto* record = region.root<TraceRecord>(Root::trace);
+  const auto* cpu = region.root<CpuRecord>(Root::cpu);
+  const auto* slots = region.root<ThreadTable>(Root::threads);
+  if (record == nullptr || cpu == nullptr || slots == nullptr) return;
+  Snapshot::Trace& trace = snapshot->trace;
+  const RegionHeader& header = region.header();
+  trace.present = true;
+  trace.from_ns = std::max(parts.trace_from_ns, header.start_monotonic_ns);
+  trace.to_ns = parts.trace_to_ns != 0 ? parts.trace_to_ns : clock_ns(CLOCK_MONOTONIC);
+  trace.base_ns = header.start_monotonic_ns;
+  trace.from_unix_ns = header.start_unix_ns + trace.from_ns - header.start_monotonic_ns;
+  trace.waits_from_ns = static_cast<int64_t>(record->waits_from_ns.load(std::memory_order_relaxed));
+  trace.period_ns = cpu->period_ns;
+  Reader reader(region, stacks, snapshot);
+  unsigned chain = 0;
+  for (Ref ref = record->all.load(std::memory_order_acquire); ref != 0 && ++chain < kMaxChain;) {
+    const auto* ring = region.at<TraceRing>(ref);
+    if (ring == nullptr || region.at(ref, sizeof(TraceRing) + record->cells * sizeof(TraceCell)) == nullptr) break;
+    reader.read_ring(*ring, record->cells);
+    ref = ring->next_ring;
+  }
+  chain = 0;
+  for (Ref ref = slots->all.load(std::memory_order_acquire); ref != 0 && ++chain < kMaxChain;) {
+    const auto* slot = region.at<ThreadSlot>(ref);
+    if (slot == nullptr) break;
+    reader.read_slot(*slot);
+    ref = slot->next;
+  }
+  for (TracedThread& thread : trace.threads) {
+    if (thread.end_ns != 0) continue;
+    if (std::string name = name_of_live_thread(snapshot->pid, thread.tid); !name.empty()) thread.name = std::move(name);
+  }
+  // Those of before the trace first, in the order of their numbers.
+  std::stable_sort(trace.threads.begin(), trace.threads.end(), [](const TracedThread& a, const TracedThread& b) {
+    return a.begin_ns != b.begin_ns ? a.begin_ns < b.begin_ns : a.tid < b.tid;
+  });
+}
+
+}  // namespace prof
