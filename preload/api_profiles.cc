@@ -181,7 +181,7 @@ bool parse_kind(const char* name, ProfileKind* kind) {
   if (name == nullptr) return false;
   for (unsigned i = 0; i < kProfileKinds; ++i) {
     *kind = static_cast<ProfileKind>(i);
-    if (name_of(*kind) == name) return true;
+    if (name_of(*kind) == name) return *kind != ProfileKind::trace;  // which is no profile
   }
   *kind = ProfileKind::stacks;  // Go's name for it
   return std::string_view(name) == "goroutine";

@@ -18,6 +18,7 @@
 #include "preload/real_symbols.h"
 #include "preload/tasks.h"
 #include "preload/thread_look.h"
+#include "preload/trace_sampling.h"
 
 namespace prof {
 namespace {
@@ -62,12 +63,14 @@ void record_tick(void* argument) {
   if (stack == 0 || !count_cpu_ticks(stack, name, labels, tick.stretch, tick.ticks)) {
     count_loss(LossCause::region_full, tick.ticks);
   }
+  if (trace_is_on()) trace_sample(tick.slot, name, stack, tick.ticks);
 }
 
 void start_clock_if_on(ThreadSlot* slot, int tid) {
   if (!is_on()) return;
   ClockSettings settings = g_settings.clock;
-  settings.keeps_no_descriptor = g_counting.load(std::memory_order_relaxed);
+  settings.keeps_no_descriptor =
+      (g_counting.load(std::memory_order_relaxed) & ~static_cast<unsigned>(CountingFor::trace)) != 0;
   start_thread_clock(slot, tid, settings);
   // A switching off that passed this slot before its clock started has not stopped it.
   if (!is_on()) stop_thread_clock(slot);

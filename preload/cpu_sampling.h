@@ -30,9 +30,9 @@ uint32_t cpu_sampling_start();
 // Ends the stretch and stops every clock. False: it was off already, or somebody else is at it.
 bool cpu_sampling_stop();
 
-// Ticks are counted, in a stretch or not, from the first of these calls to the second: for who subtracts (CpuBucket::total). Not in a
-// signal handler. False: SIGPROF is not to be had, or somebody else is at the switch for long.
-enum class CountingFor : unsigned { http = 1, api = 2, all = 3 };
+// Ticks are counted, in a stretch or not, from the first of these calls to the second: for who subtracts (CpuBucket::total) and for
+// the trace. Not in a signal handler. False: SIGPROF is not to be had, or somebody else is at the switch for long.
+enum class CountingFor : unsigned { http = 1, api = 2, trace = 4, all = 7 };
 bool cpu_counting_start(CountingFor whom = CountingFor::http);
 bool cpu_counting_stop(CountingFor whom = CountingFor::http);
 // In a child of fork, and at exit: nobody counts any more.

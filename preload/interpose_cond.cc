@@ -27,14 +27,30 @@ const pthread_cond_t* inner(const cnd_t* condition) { return reinterpret_cast<co
 const pthread_mutex_t* inner(const mtx_t* mutex) { return reinterpret_cast<const pthread_mutex_t*>(mutex); }
 const pthread_mutex_t* inner(const pthread_mutex_t* mutex) { return mutex; }
 
-bool did_wait(int result) { return result == 0 || result == ETIMEDOUT || result == EOWNERDEAD; }
-bool did_wait_c11(int result) { return result == thrd_success || result == thrd_timedout; }
+prof::Waited did_wait(int result) {
+  if (result == 0 || result == EOWNERDEAD) return prof::Waited::reached;
+  return result == ETIMEDOUT ? prof::Waited::timed_out : prof::Waited::no;
+}
+prof::Waited did_wait_c11(int result) {
+  if (result == thrd_success) return prof::Waited::reached;
+  return result == thrd_timedout ? prof::Waited::timed_out : prof::Waited::no;
+}
 
 template <typename Mutex, typename Call, typename DidWait>
 inline int wait_on(const void* condition, const Mutex* mutex, Call call, DidWait counts) {
   if (prof::may_be_waited_for(mutex) || prof::is_slept_on(inner(mutex)))
     prof::unlock_is_over(prof::unlock_begins(mutex));
   return prof::waited(prof::WaitKind::condition, condition, call, counts, mutex);
+}
+
+// by_its_account: the same condition, as glibc's own type.
+template <typename Call>
+inline int wake(const void* condition, uint32_t most, const pthread_cond_t* by_its_account, Call call) {
+  if (!prof::may_be_waited_for(condition)) return call();
+  const prof::EndingWaits signal = prof::signal_begins(condition, most, prof::waiters_of(by_its_account));
+  const int result = call();
+  prof::signal_is_over(signal);
+  return result;
 }
 
 }  // namespace
@@ -56,13 +72,11 @@ EXPORTED int pthread_cond_clockwait(pthread_cond_t* condition, pthread_mutex_t* 
 }
 
 EXPORTED int pthread_cond_signal(pthread_cond_t* condition) noexcept {
-  if (prof::may_be_waited_for(condition)) prof::signal_begins(condition, 1, prof::waiters_of(condition));
-  return real::pthread_cond_signal()(condition);
+  return wake(condition, 1, condition, [=] { return real::pthread_cond_signal()(condition); });
 }
 
 EXPORTED int pthread_cond_broadcast(pthread_cond_t* condition) noexcept {
-  if (prof::may_be_waited_for(condition)) prof::signal_begins(condition, ~0u, prof::waiters_of(condition));
-  return real::pthread_cond_broadcast()(condition);
+  return wake(condition, ~0u, condition, [=] { return real::pthread_cond_broadcast()(condition); });
 }
 
 EXPORTED int cnd_wait(cnd_t* condition, mtx_t* mutex) {
@@ -76,11 +90,9 @@ EXPORTED int cnd_timedwait(cnd_t* condition, mtx_t* mutex, const struct timespec
 }
 
 EXPORTED int cnd_signal(cnd_t* condition) {
-  if (prof::may_be_waited_for(condition)) prof::signal_begins(condition, 1, prof::waiters_of(inner(condition)));
-  return real::cnd_signal()(condition);
+  return wake(condition, 1, inner(condition), [=] { return real::cnd_signal()(condition); });
 }
 
 EXPORTED int cnd_broadcast(cnd_t* condition) {
-  if (prof::may_be_waited_for(condition)) prof::signal_begins(condition, ~0u, prof::waiters_of(inner(condition)));
-  return real::cnd_broadcast()(condition);
+  return wake(condition, ~0u, inner(condition), [=] { return real::cnd_broadcast()(condition); });
 }

@@ -14,7 +14,10 @@ namespace real = prof::real;
 
 namespace {
 
-bool did_wait(int result) { return result == 0 || result == ETIMEDOUT; }
+prof::Waited did_wait(int result) {
+  if (result == 0) return prof::Waited::reached;
+  return result == ETIMEDOUT ? prof::Waited::timed_out : prof::Waited::no;
+}
 
 template <typename Call>
 inline int join(pthread_t thread, void** result, Call call) {
@@ -40,5 +43,5 @@ EXPORTED int pthread_clockjoin_np(pthread_t thread, void** result, clockid_t clo
 EXPORTED int thrd_join(thrd_t thread, int* result) {
   const auto call = [=] { return real::thrd_join()(thread, result); };
   return prof::waited(prof::WaitKind::join, reinterpret_cast<const void*>(thread), call,
-                      [](int error) { return error == thrd_success; });
+                      [](int error) { return error == thrd_success ? prof::Waited::reached : prof::Waited::no; });
 }

@@ -25,8 +25,15 @@ namespace {
 
 pthread_mutex_t* inner(mtx_t* mutex) { return reinterpret_cast<pthread_mutex_t*>(mutex); }
 
-bool did_wait(int result) { return result == 0 || result == ETIMEDOUT || result == EOWNERDEAD; }
-bool did_wait_c11(int result) { return result == thrd_success || result == thrd_timedout; }
+prof::Waited did_wait(int result) {
+  if (result == 0) return prof::Waited::reached;
+  if (result == EOWNERDEAD) return prof::Waited::owner_died;
+  return result == ETIMEDOUT ? prof::Waited::timed_out : prof::Waited::no;
+}
+prof::Waited did_wait_c11(int result) {
+  if (result == thrd_success) return prof::Waited::reached;
+  return result == thrd_timedout ? prof::Waited::timed_out : prof::Waited::no;
+}
 
 // The look-ups that find nothing but a free lock are kept small: the rest is out of their way.
 template <typename Call>
@@ -55,9 +62,9 @@ __attribute__((noinline)) int lock_held_c11(mtx_t* mutex, Call call) {
 template <typename Call>
 __attribute__((noinline)) int unlock_waited_for(pthread_mutex_t* mutex, Call call) {
   if (prof::stays_locked(mutex)) return call();
-  const prof::Release release = prof::unlock_begins(mutex);
+  const prof::EndingWaits unlock = prof::unlock_begins(mutex);
   const int result = call();
-  if (result == 0) prof::unlock_is_over(release);
+  if (result == 0) prof::unlock_is_over(unlock);
   return result;
 }
 

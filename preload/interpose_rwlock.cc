@@ -20,7 +20,10 @@ using prof::WaitKind;
 
 namespace {
 
-bool did_wait(int result) { return result == 0 || result == ETIMEDOUT; }
+prof::Waited did_wait(int result) {
+  if (result == 0) return prof::Waited::reached;
+  return result == ETIMEDOUT ? prof::Waited::timed_out : prof::Waited::no;
+}
 bool is_known(clockid_t clock) { return clock == CLOCK_MONOTONIC || clock == CLOCK_REALTIME; }
 
 template <typename Call>
@@ -37,9 +40,9 @@ __attribute__((noinline)) int write_held(pthread_rwlock_t* lock, Call call) {
 
 __attribute__((noinline)) int unlock_waited_for(pthread_rwlock_t* lock) {
   if (prof::stays_read(lock)) return g_real_locks.rwlock_unlock(lock);
-  const prof::Release release = prof::unlock_begins(lock);
+  const prof::EndingWaits unlock = prof::unlock_begins(lock);
   const int result = g_real_locks.rwlock_unlock(lock);
-  if (result == 0) prof::unlock_is_over(release);
+  if (result == 0) prof::unlock_is_over(unlock);
   return result;
 }
 

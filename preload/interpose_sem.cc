@@ -17,10 +17,16 @@ using prof::WaitKind;
 namespace {
 
 // The error that ended a wait is in errno, which stays as the real call left it.
-bool did_wait(int result) { return result == 0 || errno == ETIMEDOUT || errno == EINTR; }
+prof::Waited did_wait(int result) {
+  if (result == 0) return prof::Waited::reached;
+  return errno == ETIMEDOUT ? prof::Waited::timed_out : errno == EINTR ? prof::Waited::interrupted : prof::Waited::no;
+}
 
-// A barrier's answer to one of its threads; the others have 0.
-bool did_wait_at_barrier(int result) { return result == 0 || result == PTHREAD_BARRIER_SERIAL_THREAD; }
+// The barrier's answer to one of its threads, which with glibc is the one that came last; the others have 0.
+prof::Waited did_wait_at_barrier(int result) {
+  if (result == 0) return prof::Waited::reached;
+  return result == PTHREAD_BARRIER_SERIAL_THREAD ? prof::Waited::was_last : prof::Waited::no;
+}
 
 // A spin lock is meant to be held for some instructions: to wait that long is its ordinary use.
 constexpr int kSpinsBeforeWait = 100;
@@ -53,5 +59,6 @@ EXPORTED int pthread_spin_lock(pthread_spinlock_t* lock) noexcept {
     __builtin_ia32_pause();
   }
   const auto call = [=] { return real::pthread_spin_lock()(lock); };
-  return prof::waited(WaitKind::spin_lock, const_cast<const int*>(lock), call, [](int result) { return result == 0; });
+  return prof::waited(WaitKind::spin_lock, const_cast<const int*>(lock), call,
+                      [](int result) { return result == 0 ? prof::Waited::reached : prof::Waited::no; });
 }

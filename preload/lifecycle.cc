@@ -252,8 +252,7 @@ __attribute__((constructor)) void start() {
   real::find_all();
   const bool is_recorded = begin();
   const bool heap = is_recorded && has_heap();
-  const bool waits = is_recorded && g_config.kinds.meets(KindSet(ProfileKind::block, ProfileKind::mutex,
-                                                                 ProfileKind::wall, ProfileKind::stacks));
+  const bool waits = is_recorded && g_config.kinds.meets(kWaitKinds);
   if (!heap) heap_sampling_stop();
   if ((heap && waits) || getauxval(AT_SECURE) != 0 || reporter_is_this_process()) return;
   unhook_calls(/*allocation=*/!heap, /*waits=*/!waits, /*may_return=*/is_recorded && g_config.is_asked_later());
@@ -263,7 +262,7 @@ __attribute__((destructor)) void stop() {
   if (!is_recording() || g_reporting.exchange(true)) return;
   const ErrnoSaver errno_saver;
   std::vector<std::string> notes;
-  const bool cpu = g_config.kinds.has(ProfileKind::cpu);
+  const bool cpu = g_config.kinds.meets(kTickedKinds);
   const unsigned unsampled = cpu ? count_unsampled_threads() : 0;
   if (unsampled != 0)
     notes.push_back("threads that were not sampled (made past libprof): " + std::to_string(unsampled));

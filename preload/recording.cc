@@ -21,6 +21,7 @@
 #include "preload/heap_sampling.h"
 #include "preload/thread_look.h"
 #include "preload/threads.h"
+#include "preload/trace_sampling.h"
 #include "preload/unhooked_calls.h"
 #include "preload/wait_sampling.h"
 #include "preload/wall_sampling.h"
@@ -77,7 +78,7 @@ void add_waits(ProfileKind kind) {
   g_waits.stack_depth = g_config->stack_depth;
   if (kind == ProfileKind::block) g_waits.block_rate_ns = g_config->block_rate_ns;
   if (kind == ProfileKind::mutex) g_waits.mutex_fraction = g_config->mutex_fraction;
-  if (kind != ProfileKind::mutex) g_waits.keeps_stacks = true;
+  if (kind != ProfileKind::mutex && kind != ProfileKind::trace) g_waits.keeps_stacks = true;
 }
 
 // PROF_LABELS: on every sample.
@@ -138,7 +139,8 @@ bool recording_start(const Config& config, uint64_t stack_low, uint64_t stack_hi
   for (int64_t& since : g_since_ns) since = 0;
   const bool has_waits = wants(kWaitKinds);
   const bool has_events = has_waits || wants(ProfileKind::threadcreate) || config.is_asked_later();
-  const RecordedKinds recorded = {wants(kHeapKinds) ? config.heap_rate : 0, config.heap_peak, has_events};
+  const RecordedKinds recorded = {wants(kHeapKinds) ? config.heap_rate : 0, config.heap_peak, has_events,
+                                  config.trace_buffer * 1024};
   if (!fork_flag_set() || !region_create() || !record_create(recorded)) {
     LogLine(LogLevel::warn) << "no memory for recording: no profile";
     region_abandon();
@@ -150,13 +152,16 @@ bool recording_start(const Config& config, uint64_t stack_low, uint64_t stack_hi
     set_process_labels(config);
   }
   g_start_ns = clock_ns(CLOCK_REALTIME);
-  const bool cpu = may_record(config, KindSet(ProfileKind::cpu)) && prepare_cpu(config);
+  const bool cpu = may_record(config, kTickedKinds) && prepare_cpu(config);
   const bool is_needed = (cpu && wants(ProfileKind::cpu)) || wants(kCumulativeKinds) || config.is_asked_later();
   if (!threads_start() || !is_needed) {
     region_abandon();
     return false;
   }
+  trace_prepare(config.block_rate_ns);
+  if (wants(ProfileKind::trace)) trace_switch_on();
   register_calling_thread(stack_low, stack_high);
+  if (cpu && wants(ProfileKind::trace)) cpu_counting_start(CountingFor::trace);
   if (cpu && wants(ProfileKind::cpu) && config.cpu_signal == 0) cpu_sampling_start();
   if (wants(kHeapKinds)) start_heap();
   for (unsigned i = 0; i < kProfileKinds; ++i) {
@@ -198,6 +203,7 @@ RegionHeader* recording_forget() {
   close_inherited_perf_events();
   heap_sampling_pause();
   wait_sampling_forget();
+  trace_forget();
   count_threads(0);
   wall_sampling_forget();
   this_thread_is(nullptr);

@@ -10,7 +10,8 @@
 namespace prof {
 
 // Those that need the locks' hooks.
-inline constexpr KindSet kWaitKinds{ProfileKind::block, ProfileKind::mutex, ProfileKind::wall, ProfileKind::stacks};
+inline constexpr KindSet kWaitKinds{ProfileKind::block, ProfileKind::mutex, ProfileKind::wall, ProfileKind::stacks,
+                                    ProfileKind::trace};
 
 // Whether this process records; nothing of it may be asked for otherwise. Signal-safe.
 bool is_recording();

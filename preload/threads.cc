@@ -12,6 +12,7 @@
 #include "preload/fork_flag.h"
 #include "preload/own_stack.h"
 #include "preload/pause.h"
+#include "preload/trace_sampling.h"
 #include "preload/wait_sampling.h"
 
 namespace prof {
@@ -29,6 +30,7 @@ void on_thread_exit(void* value) {
   const unsigned rounds = cpu_sampling_has_sigprof() ? PTHREAD_DESTRUCTOR_ITERATIONS : 2;
   if (++slot->exit_rounds < rounds && pthread_setspecific(g_key, slot) == 0) return;
   waits_of_thread_end(slot);
+  trace_thread_ends(slot);
   if (slot->created_by != 0) count_events(region_at<EventBucket>(slot->created_by), 0, 1);
   cpu_sampling_thread_ends(slot);
 }
@@ -119,6 +121,7 @@ void thread_begins(ThreadSlot* slot) {
   slot->stack_low = slot->stack_low == 0 ? 0 : slot->stack_high - slot->stack_low;
   pthread_setspecific(g_key, slot);
   cpu_sampling_thread_begins(slot);
+  trace_thread_begins(slot);
   unblock_sigprof();
 }
 

@@ -12,6 +12,7 @@
 #include "preload/own_stack.h"
 #include "preload/pause.h"
 #include "preload/thread_clock.h"
+#include "preload/trace_sampling.h"
 
 namespace prof {
 
@@ -42,6 +43,9 @@ uint32_t next_random(ThreadSlot* slot) {
   slot->random = x == 0 ? 1 : x;
   return x;
 }
+
+// By the calling thread.
+bool is_traced_here() { return trace_is_on() && !is_recording_paused(); }
 
 // Of the calling thread.
 void count(EventKind kind, Ref stack, uint64_t detail, double events, uint64_t total) {
@@ -131,58 +135,95 @@ WaitNote* wait_is_begun(WaitKind kind, const void* object, const void* mutex) {
   note->frame = frame;
   note->since_ns = now;
   note->object = reinterpret_cast<uint64_t>(object);
-  note->stack = g_keeps_stacks.load(std::memory_order_relaxed) ? own_stack(stack_depth()) : 0;
+  const bool is_traced = trace_is_on();
+  note->stack = g_keeps_stacks.load(std::memory_order_relaxed) || is_traced ? own_stack(stack_depth()) : 0;
   const bool has_unlock = kind == WaitKind::mutex || kind == WaitKind::read_lock || kind == WaitKind::write_lock ||
                           kind == WaitKind::condition;
+  const bool asks_unlocks = mutex_fraction() != 0 || is_traced;
   const bool shows_itself = kind == WaitKind::mutex && is_normal(static_cast<const pthread_mutex_t*>(object));
-  note->entry = has_unlock && mutex_fraction() != 0 ? wait_begins(object, mutex, now, shows_itself) : 0;
+  note->entry = has_unlock && asks_unlocks ? wait_begins(object, mutex, now, shows_itself) : 0;
   note->kind.store(kind, std::memory_order_release);
   return note;
 }
 
-void wait_is_over(WaitNote* note, bool counts, bool succeeded) {
+namespace {
+
+void trace(ThreadSlot* slot, const WaitNote& note, WaitKind kind, int64_t now, Waited waited) {
+  const WaitEnd end = waited == Waited::timed_out     ? WaitEnd::timed_out
+                      : waited == Waited::interrupted ? WaitEnd::interrupted
+                                                      : WaitEnd::reached;
+  const auto* object = reinterpret_cast<const void*>(note.object);
+  if (waited == Waited::was_last) trace_release(slot, kind, object, note.since_ns, now, note.stack, ~0u);
+  trace_wait(slot, note, kind, now, end);
+}
+
+}  // namespace
+
+void wait_is_over(WaitNote* note, Waited waited) {
   if (!fork_flag_holds()) return;
   const ErrnoSaver errno_saver;
   ThreadSlot* slot = slot_of_this_thread();
   const int64_t now = wait_clock();
-  const int64_t waited = now - note->since_ns;
   const WaitKind kind = note->kind.load(std::memory_order_relaxed);
-  const bool has_mutex = kind == WaitKind::mutex ? succeeded : kind == WaitKind::condition && counts;
+  const bool has_mutex =
+      kind == WaitKind::mutex ? waited == Waited::reached : kind == WaitKind::condition && waited != Waited::no;
   leave(note, has_mutex ? now : 0);
   slot->waits.store(static_cast<uint32_t>(note - slot->notes), std::memory_order_relaxed);
-  if (counts && is_on()) count_block(slot, note->stack, kind, waited);
+  if (waited == Waited::no || !is_on()) return;
+  count_block(slot, note->stack, kind, now - note->since_ns);
+  if (is_traced_here()) trace(slot, *note, kind, now, waited);
 }
 
 void waits_of_thread_end(ThreadSlot* slot) {
   for (uint32_t used = slot->waits.exchange(0); used > 0; --used) leave(&slot->notes[used - 1], 0);
 }
 
-Release unlock_begins(const void* lock) { return released(lock, wait_clock()); }
+EndingWaits unlock_begins(const void* lock) { return released(lock, wait_clock()); }
 
-Release released(const void* lock, int64_t now) {
+EndingWaits released(const void* lock, int64_t now) {
   if (!is_on()) return {};
   const ErrnoSaver errno_saver;
-  Release release = lock_is_released(lock, now);
+  EndingWaits unlock = {lock_is_released(lock, now), lock, now, false};
+  if (unlock.release.waiters == 0) return {};
   const uint32_t fraction = mutex_fraction();
-  if (fraction == 0) release.waiters = 0;  // it was switched off
-  if (release.waiters == 0 || fraction == 1) return release;
-  ThreadSlot* slot = slot_of_this_thread();
-  if (slot == nullptr || next_random(slot) % fraction != 0) release.waiters = 0;
-  return release;
+  unlock.is_charged = fraction == 1;
+  if (fraction > 1) {
+    ThreadSlot* slot = slot_of_this_thread();
+    unlock.is_charged = slot != nullptr && next_random(slot) % fraction == 0;
+  }
+  return unlock;
 }
 
-void unlock_is_over(const Release& release) {
-  if (release.waiters == 0 || !is_on()) return;
+void unlock_is_over(const EndingWaits& unlock) {
+  const bool is_traced = is_traced_here();
+  if (unlock.release.waiters == 0 || (!unlock.is_charged && !is_traced) || !is_on()) return;
   const ErrnoSaver errno_saver;
-  const uint32_t fraction = std::max(mutex_fraction(), 1u);
-  count(EventKind::mutex, own_stack(stack_depth()), /*detail=*/0, fraction,
-        static_cast<uint64_t>(release.waited_ns) * fraction);
+  const int64_t end = is_traced ? wait_clock() : 0;
+  const Ref stack = own_stack(stack_depth());
+  if (unlock.is_charged) {
+    const uint32_t fraction = std::max(mutex_fraction(), 1u);
+    count(EventKind::mutex, stack, /*detail=*/0, fraction, static_cast<uint64_t>(unlock.release.waited_ns) * fraction);
+  }
+  if (is_traced) {
+    trace_release(slot_of_this_thread(), WaitKind::mutex, unlock.object, unlock.begin_ns, end, stack,
+                  unlock.release.waiters);
+  }
 }
 
-void signal_begins(const void* condition, uint32_t most, uint32_t present) {
-  if (!is_on()) return;
+EndingWaits signal_begins(const void* condition, uint32_t most, uint32_t present) {
+  if (!is_on() || present == 0) return {};
   const ErrnoSaver errno_saver;
-  if (present != 0) condition_is_signalled(condition, most, present, wait_clock());
+  const int64_t now = wait_clock();
+  condition_is_signalled(condition, most, present, now);
+  return {{.waiters = most < present ? most : present}, condition, now, false};
+}
+
+void signal_is_over(const EndingWaits& signal) {
+  if (signal.release.waiters == 0 || !is_traced_here() || !is_on()) return;
+  const ErrnoSaver errno_saver;
+  const int64_t end = wait_clock();
+  trace_release(slot_of_this_thread(), WaitKind::condition, signal.object, signal.begin_ns, end,
+                own_stack(stack_depth()), signal.release.waiters);
 }
 
 }  // namespace prof

@@ -22,6 +22,16 @@ struct WaitSettings {
   unsigned stack_depth = 0;
 };
 
+// What became of a call that waited.
+enum class Waited {
+  no,          // an error: it does not count
+  reached,     // it has what it waited for
+  owner_died,  // likewise; nobody has given it free
+  timed_out,
+  interrupted,  // by a signal
+  was_last,     // the others waited for this one
+};
+
 // Which recording this is: it changes when a child of fork lets go of its parent's.
 extern uint32_t g_wait_recording;
 
@@ -38,32 +48,42 @@ int wait_thread();
 // Called before a wait. mutex: of a condition, the one that the waiter gives up; else null. Null: the wait is not recorded.
 // errno stays, as everywhere here.
 WaitNote* wait_is_begun(WaitKind kind, const void* object, const void* mutex = nullptr);
-// After it. counts: it was a wait, and not an error. succeeded: it got what it waited for. A wait that is left otherwise (cancellation, a
-// jump out of a handler) is not counted, and its note goes with the next wait or the thread's end.
-void wait_is_over(WaitNote* note, bool counts, bool succeeded);
+// After it. A wait that is left otherwise (cancellation, a jump out of a handler) is not counted, and its note goes with the next wait or
+// the thread's end.
+void wait_is_over(WaitNote* note, Waited waited);
 
 // A thread has ended: waits that it was cancelled in.
 void waits_of_thread_end(ThreadSlot* slot);
 
+// A call that ends waits, while it goes on.
+struct EndingWaits {
+  Release release;
+  const void* object = nullptr;  // only its address: it may be gone after the call
+  int64_t begin_ns = 0;
+  bool is_charged = false;  // in the mutex profile
+};
+
 // Before a lock is given free that may be waited for. Answers how long the others have waited in all.
-Release unlock_begins(const void* lock);
+EndingWaits unlock_begins(const void* lock);
 // Instead: after it was given free, at `now` (by wait_clock()). The lock itself may be gone by now.
-Release released(const void* lock, int64_t now);
-// After either. The lock itself may be gone by now.
-void unlock_is_over(const Release& release);
+EndingWaits released(const void* lock, int64_t now);
+// After either.
+void unlock_is_over(const EndingWaits& unlock);
 inline int64_t wait_clock() { return clock_ns(CLOCK_MONOTONIC); }
 
-// Before a condition is signalled that may be waited for. most: of its waiters; present: how many there are by its own account.
-void signal_begins(const void* condition, uint32_t most, uint32_t present);
+// Before a condition is signalled that may be waited for, and after it. most: of its waiters; present: how many there are by its own
+// account.
+EndingWaits signal_begins(const void* condition, uint32_t most, uint32_t present);
+void signal_is_over(const EndingWaits& signal);
 
-// Calls `call` as a wait, and answers what it answers. did_wait(result): whether it counts.
+// Calls `call` as a wait, and answers what it answers. did_wait(result): what it says of the wait.
 template <typename Call, typename DidWait>
 inline auto waited(WaitKind kind, const void* object, Call call, DidWait did_wait, const void* mutex = nullptr) {
   const uint32_t recording = g_wait_recording;
   WaitNote* note = wait_is_begun(kind, object, mutex);
   const auto result = call();
   // A handler may have forked meanwhile, and its child come back here: the note is its parent's.
-  if (note != nullptr && recording == g_wait_recording) wait_is_over(note, did_wait(result), result == 0);
+  if (note != nullptr && recording == g_wait_recording) wait_is_over(note, did_wait(result));
   return result;
 }
 
