@@ -12,60 +12,58 @@ TraceRecord* record() { return region_root<TraceRecord>(Root::trace); }
 
 Ref make_ring() {
   TraceRecord* trace = record();
-  uint32_t made = trace->rings.load(std::memory_order_relaxed);
+  uint32_t seat = trace->rings.load(std::memory_order_relaxed);
   do {
-    if (made >= trace->most_rings) return 0;
-  } while (!trace->rings.compare_exchange_weak(made, made + 1, std::memory_order_relaxed));
+    if (seat >= trace->most_rings) return 0;
+  } while (!trace->rings.compare_exchange_weak(seat, seat + 1, std::memory_order_relaxed));
+  // Where there is no room the seat stays empty, and soon there are none: then those of ended threads have to do.
   const Ref ref = region_allocate(sizeof(TraceRing) + trace->cells * sizeof(TraceCell));
-  if (ref == 0) {
-    trace->rings.fetch_sub(1, std::memory_order_relaxed);
-    return 0;
-  }
+  if (ref == 0) return 0;
   auto* ring = region_at<TraceRing>(ref);
+  ring->seat = seat;
   ring->busy.store(1, std::memory_order_relaxed);
-  Ref first = trace->all.load(std::memory_order_relaxed);
-  do {
-    ring->next_ring = first;
-  } while (!trace->all.compare_exchange_weak(first, ref, std::memory_order_release));
+  trace->seats[seat].ring.store(ref, std::memory_order_release);
   return ref;
 }
 
-// Of the thread that ended first. It is ours alone once `busy` is set: nobody writes into an ended thread's ring.
+// Of the thread that ended first. Nobody writes into an ended thread's ring.
 Ref take_ended_ring() {
   TraceRecord* trace = record();
   constexpr int kTries = 4;  // others take some at the same time
   for (int i = 0; i < kTries; ++i) {
-    Ref oldest = 0;
-    int64_t oldest_ns = 0;
-    for (Ref ref = trace->all.load(std::memory_order_acquire); ref != 0;) {
-      const auto* ring = region_at<TraceRing>(ref);
-      const int64_t ended = ring->ended_ns.load(std::memory_order_acquire);
-      const bool is_free = ended != 0 && ring->busy.load(std::memory_order_relaxed) == 0;
-      if (is_free && (oldest == 0 || ended < oldest_ns)) {
-        oldest = ref;
-        oldest_ns = ended;
-      }
-      ref = ring->next_ring;
+    TraceSeat* oldest = nullptr;
+    int64_t oldest_ns = INT64_MAX;
+    for (uint32_t seat = 0; seat < trace->most_rings; ++seat) {
+      const int64_t ended = trace->seats[seat].ended_ns.load(std::memory_order_relaxed);
+      if (ended == 0 || ended >= oldest_ns) continue;
+      oldest = &trace->seats[seat];
+      oldest_ns = ended;
     }
-    if (oldest == 0) return 0;
-    auto* ring = region_at<TraceRing>(oldest);
-    if (ring->busy.exchange(1, std::memory_order_acquire) != 0) continue;
-    if (ring->ended_ns.load(std::memory_order_acquire) != 0) return oldest;
-    ring->busy.store(0, std::memory_order_release);  // taken and given to a thread since
+    if (oldest == nullptr) return 0;
+    const Ref ref = oldest->ring.load(std::memory_order_relaxed);
+    if (oldest->ended_ns.compare_exchange_strong(oldest_ns, 0, std::memory_order_acquire)) {
+      region_at<TraceRing>(ref)->busy.store(1, std::memory_order_release);
+      return ref;
+    }
   }
   return 0;
+}
+
+void end(const TraceRing* ring, int64_t now) {
+  record()->seats[ring->seat].ended_ns.store(now, std::memory_order_release);
 }
 
 }  // namespace
 
 bool trace_create(uint32_t ring_bytes) {
-  const Ref ref = region_allocate(sizeof(TraceRecord));
+  const uint32_t bytes = std::clamp(ring_bytes, kLeastRingBytes, kMostRingBytes);
+  const uint32_t most = kMostTraceBytes / bytes;
+  const Ref ref = region_allocate(sizeof(TraceRecord) + most * sizeof(TraceSeat));
   g_region->roots[static_cast<unsigned>(Root::trace)] = ref;
   if (ref == 0) return false;
   TraceRecord* trace = record();
-  const uint32_t bytes = std::clamp(ring_bytes, kLeastRingBytes, kMostRingBytes);
   trace->cells = static_cast<uint32_t>((bytes - sizeof(TraceRing)) / sizeof(TraceCell));
-  trace->most_rings = kMostTraceBytes / bytes;
+  trace->most_rings = most;
   return true;
 }
 
@@ -75,32 +73,28 @@ Ref take_trace_ring(int tid, int64_t begin_ns, uint64_t thread) {
     ref = take_ended_ring();
     if (ref == 0) return 0;
     // One that was given back before any event has none to lose.
-    const auto* ring = region_at<TraceRing>(ref);
-    if (ring->tid.load(std::memory_order_relaxed) != 0) {
-      record()->threads_dropped.fetch_add(1, std::memory_order_relaxed);
+    if (region_at<TraceRing>(ref)->tid.load(std::memory_order_relaxed) != 0)
       count_loss(LossCause::trace_thread_dropped);
-    }
   }
   auto* ring = region_at<TraceRing>(ref);
-  ring->first.store(ring->next.load(std::memory_order_relaxed), std::memory_order_relaxed);
+  ring->first.store(ring->next.load(std::memory_order_relaxed), std::memory_order_release);
   ring->tid.store(tid, std::memory_order_relaxed);
   ring->name.store(0, std::memory_order_relaxed);
   ring->thread.store(thread, std::memory_order_relaxed);
   ring->begin_ns.store(begin_ns, std::memory_order_relaxed);
-  ring->ended_ns.store(0, std::memory_order_release);
   ring->busy.store(0, std::memory_order_release);
   return ref;
 }
 
 void end_trace_ring(TraceRing* ring, Ref name, int64_t now) {
   if (name != 0) ring->name.store(name, std::memory_order_relaxed);
-  ring->ended_ns.store(now, std::memory_order_release);
+  end(ring, now);
 }
 
 void give_back_trace_ring(TraceRing* ring) {
   ring->tid.store(0, std::memory_order_relaxed);
   constexpr int64_t kBeforeAll = 1;
-  ring->ended_ns.store(kBeforeAll, std::memory_order_release);
+  end(ring, kBeforeAll);
 }
 
 void put_trace_event(TraceRing* ring, const TraceEvent& event) {

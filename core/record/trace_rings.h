@@ -1,9 +1,9 @@
 // What threads did and when, for a timeline: a ring of events for each thread, the oldest of which are written over. Signal-safe and
 // lock-free.
 //
-//   TraceRecord  all ──▶ TraceRing ──▶ TraceRing ──▶ 0      one a thread, newest first; kept when the thread has ended
-//                          ├ first ─┐     next ─┐           indexes, counted from the ring's making on; never reset
-//                          └ cells[ ▼ . . . . . ▼ ]         index % cells
+//   TraceRecord  seats[ ring, ended ] ──▶ TraceRing      one a thread; kept when the thread has ended
+//                                           ├ first ─┐     next ─┐           indexes, counted from the ring's making on; never reset
+//                                           └ cells[ ▼ . . . . . ▼ ]         index % cells
 //
 // A ring has one writer: its thread, with the signal handlers that run in it. Each event takes an index first, so that a handler that
 // comes in between has the next one. A cell's sequence tells a reader what is in it: 2 * index + 1 while the event is written, 2 * index
@@ -50,26 +50,32 @@ struct TraceCell {
 };
 
 struct TraceRing {
-  Ref next_ring;                  // written before the ring is published
-  std::atomic<int32_t> tid;       // of its thread, also after that one's end
+  uint32_t seat;                  // its index among the seats
+  std::atomic<int32_t> tid;       // of its thread, also after that one's end; 0: it was never used
   std::atomic<Ref> name;          // thread_names: when last asked for; 0: not known
-  std::atomic<uint32_t> busy;     // 1: it is being handed to another thread
+  std::atomic<uint32_t> busy;     // 1: it is being handed to a thread
   std::atomic<int64_t> begin_ns;  // of the thread; 0: before it was traced
-  std::atomic<int64_t> ended_ns;  // of the thread; 0: it lives
   std::atomic<uint64_t> thread;   // pthread_t; 0: not known
   std::atomic<uint64_t> first;    // the first index of this thread
   std::atomic<uint64_t> next;
   TraceCell cells[];
 };
 
+// Side by side, since all are looked at for the one that ended first.
+struct TraceSeat {
+  std::atomic<Ref> ring;  // 0: none yet
+  uint32_t reserved;
+  std::atomic<int64_t> ended_ns;  // of the thread; 0: it lives
+};
+
 // Root::trace
 struct TraceRecord {
   uint32_t cells;  // of each ring
   uint32_t most_rings;
-  std::atomic<uint32_t> rings;  // made
-  std::atomic<Ref> all;
-  std::atomic<uint64_t> threads_dropped;  // rings of ended threads that others took
-  std::atomic<uint64_t> waits_from_ns;    // shorter ones are not recorded
+  std::atomic<uint32_t> rings;  // seats that are taken
+  uint32_t reserved;
+  std::atomic<uint64_t> waits_from_ns;  // shorter ones are not recorded
+  TraceSeat seats[];
 };
 
 inline constexpr unsigned kMostRingBytes = kSegmentBytes / 2;

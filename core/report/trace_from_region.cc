@@ -32,9 +32,9 @@ class Reader {
   Reader(const RegionView& region, Stacks* stacks, Snapshot* snapshot)
       : region_(region), stacks_(stacks), trace_(snapshot->trace) {}
 
-  void read_ring(const TraceRing& ring, uint32_t cells) {
+  // ended: as the ring's seat has it.
+  void read_ring(const TraceRing& ring, int64_t ended, uint32_t cells) {
     TracedThread thread;
-    const int64_t ended = ring.ended_ns.load(std::memory_order_acquire);
     const uint64_t first = ring.first.load(std::memory_order_relaxed);
     const uint64_t next = ring.next.load(std::memory_order_acquire);
     thread.tid = ring.tid.load(std::memory_order_relaxed);
@@ -137,14 +137,16 @@ void add_trace(const RegionView& region, const SnapshotParts& parts, Stacks* sta
   trace.waits_from_ns = static_cast<int64_t>(record->waits_from_ns.load(std::memory_order_relaxed));
   trace.period_ns = cpu->period_ns;
   Reader reader(region, stacks, snapshot);
-  unsigned chain = 0;
-  for (Ref ref = record->all.load(std::memory_order_acquire); ref != 0 && ++chain < kMaxChain;) {
+  const Ref seats = header.roots[static_cast<unsigned>(Root::trace)];
+  if (region.at(seats, sizeof(TraceRecord) + uint64_t{record->most_rings} * sizeof(TraceSeat)) == nullptr) return;
+  for (uint32_t i = 0; i < record->most_rings; ++i) {
+    const TraceSeat& seat = record->seats[i];
+    const Ref ref = seat.ring.load(std::memory_order_acquire);
     const auto* ring = region.at<TraceRing>(ref);
-    if (ring == nullptr || region.at(ref, sizeof(TraceRing) + record->cells * sizeof(TraceCell)) == nullptr) break;
-    reader.read_ring(*ring, record->cells);
-    ref = ring->next_ring;
+    if (ring == nullptr || region.at(ref, sizeof(TraceRing) + record->cells * sizeof(TraceCell)) == nullptr) continue;
+    reader.read_ring(*ring, seat.ended_ns.load(std::memory_order_acquire), record->cells);
   }
-  chain = 0;
+  unsigned chain = 0;
   for (Ref ref = slots->all.load(std::memory_order_acquire); ref != 0 && ++chain < kMaxChain;) {
     const auto* slot = region.at<ThreadSlot>(ref);
     if (slot == nullptr) break;
