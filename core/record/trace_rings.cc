@@ -12,13 +12,12 @@ TraceRecord* record() { return region_root<TraceRecord>(Root::trace); }
 
 Ref make_ring() {
   TraceRecord* trace = record();
-  uint32_t seat = trace->rings.load(std::memory_order_relaxed);
-  do {
-    if (seat >= trace->most_rings) return 0;
-  } while (!trace->rings.compare_exchange_weak(seat, seat + 1, std::memory_order_relaxed));
-  // Where there is no room the seat stays empty, and soon there are none: then those of ended threads have to do.
+  if (trace->rings.load(std::memory_order_relaxed) >= trace->most_rings) return 0;
   const Ref ref = region_allocate(sizeof(TraceRing) + trace->cells * sizeof(TraceCell));
   if (ref == 0) return 0;
+  // After the room, which may be refused now and be had later. Of two threads that want the last seat one gets none, and its room is lost.
+  const uint32_t seat = trace->rings.fetch_add(1, std::memory_order_relaxed);
+  if (seat >= trace->most_rings) return 0;
   auto* ring = region_at<TraceRing>(ref);
   ring->seat = seat;
   ring->busy.store(1, std::memory_order_relaxed);

@@ -300,11 +300,11 @@ def test_more_threads_than_there_is_room_for(runs):
     trace = trace_of(runs["threads"])
     # 64 MB of 512 KB; the main thread's is one of them.
     ended = [tid for tid in trace.names if tid < STACKS_TRACK and tid != int(trace.about["pid"])]
-    assert len(ended) == 127
+    assert 120 <= len(ended) <= 127
     # Now and then the time is over before the wait begins.
     assert sum(bool(trace.of(tid, "condition wait")) for tid in ended) > 0.7 * len(ended)
     (dropped,) = [int(n) for text, n in trace.about["losses"].items() if "ended threads" in text]
-    assert dropped == 400 - 127
+    assert dropped == 400 - len(ended)
 
 
 def test_a_child_has_a_trace_of_its_own(runs):
