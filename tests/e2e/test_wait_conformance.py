@@ -11,7 +11,9 @@ WAITS = {"PROF_CPU": None, "PROF_BLOCK": "{folder}/block.prof", "PROF_MUTEX": "{
          "PROF_THREAD": "{folder}/thread.prof"}
 EXACT = WAITS | {"PROF_BLOCK_RATE": "1"}
 ALL = EXACT | CPU | {"PROF_CPU": "{folder}/cpu.prof", "PROF_HEAP": "{folder}/heap.prof"}
-SETTINGS = {"nothing asked for": {"PROF_CPU": None}, "cpu": CPU, "waits": WAITS, "waits exact": EXACT, "all": ALL}
+TRACE = CPU | {"PROF_CPU": None, "PROF_TRACE": "{folder}/trace.json.gz", "PROF_BLOCK_RATE": "1", "PROF_TRACE_BUFFER": "4"}
+SETTINGS = {"nothing asked for": {"PROF_CPU": None}, "cpu": CPU, "waits": WAITS, "waits exact": EXACT, "all": ALL,
+            "trace": TRACE}
 # Some of the runs once more: what differs from run to run is a fault of the program here.
 REPEATED = ["plain", "all", "waits exact"]
 TIMES = 2

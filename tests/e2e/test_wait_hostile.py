@@ -13,6 +13,7 @@ import pytest
 import pprof
 import waits
 from test_stacks import Line, read as read_stacks, take, wait_for_line
+from test_trace import Trace
 from test_wall import read as read_wall
 
 MUTEX = {"PROF_CPU": None, "PROF_MUTEX": "{folder}/mutex.prof"}
@@ -23,7 +24,8 @@ STACKS = {"PROF_STACKS": "{folder}/stacks.prof"}
 PAIRS = 5000
 LOST = 5
 FORKED_IN = ("sem", "cond")
-FORKS_UNDER = {"block": BLOCK, "wall": WALL}
+TRACE = {"PROF_CPU": None, "PROF_TRACE": "{folder}/trace.json.gz", "PROF_TRACE_BUFFER": "4"}
+FORKS_UNDER = {"block": BLOCK, "wall": WALL, "trace": TRACE}
 # So many that the thread which forks is none of those that a child has room for at first.
 FORK_THREADS = 2500
 CHILD_CODE = 7  # kChildCode
@@ -130,6 +132,8 @@ def test_fork_in_the_middle_of_a_wait(runs, call, name):
         assert run.log == [], run.stderr
         if name == "wall":
             read_wall(run.folder / "wall.prof", 1000)
+        elif name == "trace":
+            Trace(run.folder / "trace.json.gz")
         else:
             assert waits.read(run.folder / "block.prof").of("forks_in_wait")[0] <= 1
 
