@@ -18,7 +18,8 @@ int64_t g_least_wait_ns = 0;
 
 int64_t now_ns() { return clock_ns(CLOCK_MONOTONIC); }
 
-// The ring of the slot's thread, which is the calling one. Null: it has none, and that is counted; or its end was noted.
+// The ring of the slot's thread, which is the calling one. Null: it has none, and that is counted; or its end was
+// noted.
 TraceRing* ring_of(ThreadSlot* slot, int64_t begin_ns = 0) {
   Ref ref = slot->trace.load(std::memory_order_relaxed);
   if (ref == kOver) return nullptr;

@@ -1,7 +1,9 @@
-// The trace: what each thread did, and when, kept in a ring of its own (core/record/trace_rings.h). Lock-free and signal-safe where not said
-// otherwise: what is recorded comes from the waiting calls, from the SIGPROF handler, and from threads that begin and end.
+// The trace: what each thread did, and when, kept in a ring of its own (core/record/trace_rings.h). Lock-free and
+// signal-safe where not said otherwise: what is recorded comes from the waiting calls, from the SIGPROF handler, and
+// from threads that begin and end.
 //
-// On while anybody wants it. Whoever switches it on sees to what it is fed by: wait_sampling_start() and cpu_sampling_start().
+// On while anybody wants it. Whoever switches it on sees to what it is fed by: wait_sampling_start() and
+// cpu_sampling_start().
 #pragma once
 
 #include <cstdint>
@@ -15,9 +17,11 @@ extern std::atomic<uint32_t> g_tracers;
 // What a place that records asks first, where it has decided to look at the event at all.
 inline bool trace_is_on() { return g_tracers.load(std::memory_order_relaxed) != 0; }
 
-// Waits shorter than this are left out: a timeline that had a part of them would be misread. Normal code; the region has its tables.
+// Waits shorter than this are left out: a timeline that had a part of them would be misread. Normal code; the region
+// has its tables.
 void trace_prepare(int64_t least_wait_ns);
-// One more wants it, from now on; one fewer. Events of before stay. Threads that are there already are in it from their first event on.
+// One more wants it, from now on; one fewer. Events of before stay. Threads that are there already are in it from their
+// first event on.
 void trace_switch_on();
 void trace_switch_off();
 // In a child of fork, before it lets go of its parent's region: nobody wants it.

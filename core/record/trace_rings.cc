@@ -15,7 +15,8 @@ Ref make_ring() {
   if (trace->rings.load(std::memory_order_relaxed) >= trace->most_rings) return 0;
   const Ref ref = region_allocate(sizeof(TraceRing) + trace->cells * sizeof(TraceCell));
   if (ref == 0) return 0;
-  // After the room, which may be refused now and be had later. Of two threads that want the last seat one gets none, and its room is lost.
+  // After the room, which may be refused now and be had later. Of two threads that want the last seat one gets none,
+  // and its room is lost.
   const uint32_t seat = trace->rings.fetch_add(1, std::memory_order_relaxed);
   if (seat >= trace->most_rings) return 0;
   auto* ring = region_at<TraceRing>(ref);
@@ -103,8 +104,8 @@ void put_trace_event(TraceRing* ring, const TraceEvent& event) {
   TraceCell& cell = ring->cells[index % cells];
   if (index - first >= cells) {
     count_loss(LossCause::trace_overwritten);
-    // This thread was interrupted in the middle of writing it, and its handlers have been through the whole ring since: it is the
-    // interrupted one's still.
+    // This thread was interrupted in the middle of writing it, and its handlers have been through the whole ring since:
+    // it is the interrupted one's still.
     const uint64_t present = cell.sequence.load(std::memory_order_relaxed);
     if ((present & 1) != 0 && present / 2 >= first) return;
   }

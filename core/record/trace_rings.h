@@ -1,14 +1,14 @@
-// What threads did and when, for a timeline: a ring of events for each thread, the oldest of which are written over. Signal-safe and
-// lock-free.
+// What threads did and when, for a timeline: a ring of events for each thread, the oldest of which are written over.
+// Signal-safe and lock-free.
 //
 //   TraceRecord  seats[ ring, ended ] ──▶ TraceRing      one a thread; kept when the thread has ended
 //                                           ├ first ─┐     next ─┐           indexes, counted from the ring's making on; never reset
 //                                           └ cells[ ▼ . . . . . ▼ ]         index % cells
 //
-// A ring has one writer: its thread, with the signal handlers that run in it. Each event takes an index first, so that a handler that
-// comes in between has the next one. A cell's sequence tells a reader what is in it: 2 * index + 1 while the event is written, 2 * index
-// + 2 when it is whole. What is read is whole if the sequence was right before, and the ring's `next` had not come round to the same
-// cell after (take_trace_event in core/report/trace_from_region.cc).
+// A ring has one writer: its thread, with the signal handlers that run in it. Each event takes an index first, so that
+// a handler that comes in between has the next one. A cell's sequence tells a reader what is in it: 2 * index + 1 while
+// the event is written, 2 * index + 2 when it is whole. What is read is whole if the sequence was right before, and the
+// ring's `next` had not come round to the same cell after (core/report/trace_from_region.cc).
 //
 // Rings are made until they are as many as they may be; then that of the thread which ended first is taken.
 #pragma once

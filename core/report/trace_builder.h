@@ -1,5 +1,5 @@
-// Snapshot::Trace → a file in the trace-event format, which ui.perfetto.dev, chrome://tracing, speedscope and Firefox Profiler read:
-// JSON, packed by gzip. Normal code.
+// Snapshot::Trace → a file in the trace-event format, which ui.perfetto.dev, chrome://tracing, speedscope and Firefox
+// Profiler read: JSON, packed by gzip. Normal code.
 //
 // Two tracks a thread, of slices (B and E events: what all of those viewers show):
 //   NAME         the thread's life; in it its waits, in each of these the time from what ended it to the waiter's going on ("wake-up"),

@@ -11,7 +11,8 @@
 namespace prof {
 namespace {
 
-// The event of an index, where the cell still holds it, whole; who copied it knows better later: see is_current().
+// The event of an index, where the cell holds it whole. Whether it stayed so while it was read shows afterwards, by the
+// ring's `next`.
 bool take_event(const TraceCell& cell, uint64_t index, TraceEvent* event) {
   if (cell.sequence.load(std::memory_order_acquire) != 2 * index + 2) return false;
   uint64_t words[kTraceWords];

@@ -5,8 +5,8 @@
 //   a barrier     the arrival of the last one
 //   a join        the end of the thread that is joined
 //
-// Semaphores and spin locks: not known, as nothing is noted where they are given free. Nor where a release's event was written over, or
-// the other thread is not libprof's acquaintance.
+// Semaphores and spin locks: not known, as nothing is noted where they are given free. Nor where a release's event was
+// written over, or the other thread is not libprof's acquaintance.
 #pragma once
 
 #include <cstdint>

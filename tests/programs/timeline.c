@@ -1,10 +1,11 @@
 // Threads that wait for one another at known times, with a log of it. Arguments: KIND, and a number for some.
 //
-// "all": each kind of wait once, of 30 ms or so, one after the other: a waiter's thread is made, begins to wait, and the main thread
-// ends the wait in let_go(), or lets it time out. Then "burner" burns CPU time in burn_here(). A thread "idle" does nothing from first to
-// last. "forks": the same in a child of fork, after it was done in the parent. "waits": so many waits of 30 us in one thread, and one in
-// another that goes on meanwhile. "threads": so many threads, one after the other, that wait once each. "ends_waiting": exits while
-// a thread waits for a mutex that nobody gives free.
+// "all": each kind of wait once, of 30 ms or so, one after the other: a waiter's thread is made, begins to wait, and
+// the main thread ends the wait in let_go(), or lets it time out. Then "burner" burns CPU time in burn_here(). A thread
+// "idle" does nothing from first to last. "forks": the same in a child of fork, after it was done in the parent.
+// "waits": so many waits of 30 us in one thread, and one in another that goes on meanwhile. "threads": so many threads,
+// one after the other, that wait once each. "ends_waiting": exits while a thread waits for a mutex that nobody gives
+// free.
 // build: -O2 -fomit-frame-pointer -pthread -D_GNU_SOURCE
 #include <errno.h>
 #include <pthread.h>
