@@ -174,7 +174,9 @@ class Builder {
     if (arrow == arrows_.end() || arrow->thread != thread || arrow->item != index) return;
     const bool is_signal = release.wait == WaitKind::condition;
     const bool is_barrier = release.wait == WaitKind::barrier;
-    Slice slice = slice_of(release.begin_ns, release.end_ns,
+    // One that was noted a little late has its place where the wait ended.
+    const int64_t begin = std::min(release.begin_ns, causes_[arrow->id - 1].time_ns);
+    Slice slice = slice_of(begin, release.end_ns,
                            is_signal    ? "signal"
                            : is_barrier ? "last at barrier"
                                         : "unlock",

@@ -11,6 +11,7 @@ struct Release {
   int64_t time_ns;
   uint32_t thread, item;
   uint32_t left;  // how many it may still have woken
+  bool is_used = false;
 };
 struct Wait {
   uint32_t thread, item;
@@ -33,7 +34,11 @@ class Finder {
       if (is_condition) {
         hand_out_signals(&object);
       } else {
-        for (const Wait& wait : object.waits) find_last(object, wait);
+        std::vector<Wait> others;
+        for (const Wait& wait : object.waits) {
+          if (!find_last(&object, wait)) others.push_back(wait);
+        }
+        for (const Wait& wait : others) find_late(&object, wait);
       }
     }
     std::sort(causes_.begin(), causes_.end(), [](const WaitCause& a, const WaitCause& b) {
@@ -79,17 +84,36 @@ class Finder {
     causes_.push_back({wait.thread, wait.item, release.thread, release.item, release.time_ns});
   }
 
-  void find_last(const Object& object, const Wait& wait) {
-    const auto& all = object.releases;
+  bool find_last(Object* object, const Wait& wait) {
+    auto& all = object->releases;
     auto release = std::upper_bound(all.begin(), all.end(), wait.event->end_ns,
                                     [](int64_t time, const Release& r) { return time < r.time_ns; });
     while (release != all.begin()) {
       --release;
       // A thread is on its way out before it has ended; its number is nobody else's before it is joined.
       const bool is_early = release->time_ns < wait.event->begin_ns;
-      if (is_early && release->item != WaitCause::kThreadEnd) return;
-      if (release->thread != wait.thread) return add(wait, *release);
+      if (is_early && release->item != WaitCause::kThreadEnd) return false;
+      if (release->thread == wait.thread) continue;
+      add(wait, *release);
+      release->is_used = true;
+      return true;
     }
+    return false;
+  }
+
+  // A mutex may be free before its release's time is taken: one that was waiting on its feet has it by then. Only the next release can
+  // be such a one, and only if it comes at once and no other wait has it.
+  void find_late(Object* object, const Wait& wait) {
+    constexpr int64_t kLateNs = 20'000;
+    if (wait.event->wait != WaitKind::mutex) return;
+    auto& all = object->releases;
+    const auto release = std::upper_bound(all.begin(), all.end(), wait.event->end_ns,
+                                          [](int64_t time, const Release& r) { return time < r.time_ns; });
+    if (release == all.end() || release->time_ns - wait.event->end_ns > kLateNs) return;
+    if (release->is_used || release->thread == wait.thread) return;
+    release->is_used = true;
+    add(wait, *release);
+    causes_.back().time_ns = std::max(wait.event->begin_ns, wait.event->end_ns - 1);
   }
 
   // Each to those that ended first; next_[i]: the first signal from i on that may still wake somebody.

@@ -1,6 +1,7 @@
 // What ended each wait of a trace: found from the events of all threads, since a waiter is not told. Normal code.
 //
-//   a lock        the last release of it before the wait's end, by another thread: from then on the waiter has it itself
+//   a lock        the last release of it before the wait's end, by another thread: from then on the waiter has it itself. A mutex's release may be
+//                 noted a moment later
 //   a condition   the first signal to it after the wait's beginning that has not woken as many as it may have
 //   a barrier     the arrival of the last one
 //   a join        the end of the thread that is joined

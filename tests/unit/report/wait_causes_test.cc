@@ -51,6 +51,29 @@ Test(wait_causes, the_last_unlock_before_the_end_is_it) {
   cr_assert_eq(causes[0].time_ns, 480);
 }
 
+Test(wait_causes, a_mutex_may_be_had_before_its_release_is_noted) {
+  const auto causes =
+      causes_of_waits(threads_of({{wait_of(WaitKind::mutex, 8, 100, 500)}, {release_of(WaitKind::mutex, 8, 600)}, {}}));
+  cr_assert_eq(causes.size(), 1u);
+  cr_assert_eq(causes[0].thread, 1u);
+  cr_assert_eq(causes[0].time_ns, 499);
+  // It is another's, the waiter's own, of another kind of lock, or much later.
+  cr_assert_eq(causes_of_waits(threads_of({{wait_of(WaitKind::mutex, 8, 100, 500)},
+                                           {release_of(WaitKind::mutex, 8, 600)},
+                                           {wait_of(WaitKind::mutex, 8, 100, 700)}}))
+                   .size(),
+               1u);
+  cr_assert(causes_of_waits(threads_of({{wait_of(WaitKind::mutex, 8, 100, 500), release_of(WaitKind::mutex, 8, 550)},
+                                        {release_of(WaitKind::mutex, 8, 600)}}))
+                .empty());
+  cr_assert(
+      causes_of_waits(threads_of({{wait_of(WaitKind::write_lock, 8, 100, 500)}, {release_of(WaitKind::mutex, 8, 600)}}))
+          .empty());
+  cr_assert(
+      causes_of_waits(threads_of({{wait_of(WaitKind::mutex, 8, 100, 500)}, {release_of(WaitKind::mutex, 8, 60'000)}}))
+          .empty());
+}
+
 Test(wait_causes, a_reader_and_a_writer_wait_for_the_same_unlock) {
   const auto causes = causes_of_waits(threads_of({{wait_of(WaitKind::read_lock, 8, 100, 500)},
                                                   {wait_of(WaitKind::write_lock, 8, 100, 510)},
