@@ -59,7 +59,9 @@ class Metrics {
   std::string name_;
 };
 
-bool has_samples(ProfileKind kind) { return kind != ProfileKind::stacks && kind != ProfileKind::allocs; }
+bool has_samples(ProfileKind kind) {
+  return kind != ProfileKind::stacks && kind != ProfileKind::allocs && kind != ProfileKind::trace;
+}
 bool has_time(ProfileKind kind) {
   return has_samples(kind) && kind != ProfileKind::heap && kind != ProfileKind::threadcreate;
 }
@@ -86,7 +88,10 @@ void write_kinds(const Status& status, Metrics* metrics) {
     if (kind.setting.kind == ProfileKind::heap) metrics->value({}, kind.freed);
   }
   metrics->family("libprof_records", "gauge", "Stacks (with what else tells samples apart) that a kind has.");
-  for (const KindStatus& kind : status.kinds) metrics->value({{"kind", name_of(kind.setting.kind)}}, kind.records);
+  for (const KindStatus& kind : status.kinds) {
+    if (kind.setting.kind == ProfileKind::trace) continue;
+    metrics->value({{"kind", name_of(kind.setting.kind)}}, kind.records);
+  }
 }
 
 void write_losses(const Status& status, Metrics* metrics) {

@@ -13,7 +13,7 @@ namespace {
 Recording recording_of(const HostProcess& host, ProfileKind kind) {
   if (!host.settings().usable.has(kind)) return Recording::off;
   if (kind == ProfileKind::stacks) return Recording::always;
-  const bool is_sampled = kind == ProfileKind::cpu || kind == ProfileKind::wall;
+  const bool is_sampled = kind == ProfileKind::cpu || kind == ProfileKind::wall || kind == ProfileKind::trace;
   const unsigned clients = kind == ProfileKind::cpu    ? host.counting_cpu()
                            : kind == ProfileKind::wall ? host.counting_wall()
                                                        : 0;

@@ -26,6 +26,8 @@ void count(const Snapshot& snapshot, KindStatus* status) {
       }
       status->records = snapshot.heap.samples.size();
       return;
+    case ProfileKind::trace:
+      return;
     case ProfileKind::stacks:
     case ProfileKind::count:
       status->records = snapshot.threads.empty() ? snapshot.tids.size() : snapshot.threads.size();

@@ -70,6 +70,8 @@ std::string samples_text(const KindStatus& kind) {
       return counted_text(kind.samples, "wait") + ", " + duration_text(static_cast<int64_t>(kind.ns));
     case ProfileKind::threadcreate:
       return counted_text(kind.samples, "thread") + " made";
+    case ProfileKind::trace:
+      return "events of each thread, the last ones";
     default:
       return counted_text(kind.records, "thread");
   }
