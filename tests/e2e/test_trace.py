@@ -43,7 +43,7 @@ def RUNS():
         "waits": (["timeline", "waits", "3000"], SETTINGS | {"PROF_TRACE_BUFFER": "16"}),
         "threads": (["timeline", "threads", "400"], SETTINGS | {"PROF_TRACE_BUFFER": "512"}),
         "ends_waiting": (["timeline", "ends_waiting"], SETTINGS),
-        "no samples": (["timeline", "all"], SETTINGS | {"PROF_CPU": "{folder}/cpu.prof", "PROF_CPU_SIGNAL": "USR1"}),
+        "cpu later": (["timeline", "all"], SETTINGS | {"PROF_CPU": "{folder}/cpu.prof", "PROF_CPU_SIGNAL": "USR1"}),
         "signal": (["timeline", "waits", "20000"], SETTINGS, {"during": at_signal}),
         "bad": (["timeline", "ends_waiting"], SETTINGS | {"PROF_TRACE_BUFFER": "3"}),
         "folder": (["timeline", "ends_waiting"], {"PROF_CPU": None, "PROF_DIR": "{folder}/all"}),
@@ -267,10 +267,11 @@ def test_it_goes_with_other_profiles(runs):
     assert trace.of(log.waits("mutex")[0]["tid"], "mutex wait")
 
 
-def test_a_switched_off_cpu_profile_samples_nothing(runs):
-    trace = trace_of(runs["no samples"])
-    log = Log(runs["no samples"], trace)
-    assert not trace.stacks(log.of("burn")[0]["tid"])
+def test_it_has_samples_whatever_the_cpu_profile_waits_for(runs):
+    trace = trace_of(runs["cpu later"])
+    log = Log(runs["cpu later"], trace)
+    assert not (runs["cpu later"].folder / "cpu.prof").exists()
+    assert trace.stacks(log.of("burn")[0]["tid"])
     assert trace.of(log.waits("mutex")[0]["tid"], "mutex wait")
 
 
