@@ -32,7 +32,7 @@ bool cpu_sampling_stop();
 
 // Ticks are counted, in a stretch or not, from the first of these calls to the second: for who subtracts (CpuBucket::total) and for
 // the trace. Not in a signal handler. False: SIGPROF is not to be had, or somebody else is at the switch for long.
-enum class CountingFor : unsigned { http = 1, api = 2, trace = 4, all = 7 };
+enum class CountingFor : unsigned { http = 1, api = 2, trace = 4, asked_trace = 8, all = 15 };
 bool cpu_counting_start(CountingFor whom = CountingFor::http);
 bool cpu_counting_stop(CountingFor whom = CountingFor::http);
 // In a child of fork, and at exit: nobody counts any more.

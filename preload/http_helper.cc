@@ -106,6 +106,10 @@ void answer(ControlMessage* message) {
       if (message->value == 0) wall_counting_stop();
       message->result = message->value == 0 || wall_counting_start() ? 1 : 0;
       break;
+    case ControlOp::trace:
+      if (message->value == 0) trace_recording_stop();
+      message->result = message->value == 0 || trace_recording_start() ? 1 : 0;
+      break;
     case ControlOp::view_threads:
       recording_switch_on(ProfileKind::stacks);
       message->result = view_threads();
@@ -145,6 +149,7 @@ void answer_questions(int control) {
   if (g_leaving.load()) return;
   cpu_counting_stop();
   wall_counting_stop();
+  trace_recording_stop();
   // The process's stderr as it is now: none is held open in the meantime.
   const long log = raw_syscall(SYS_open, "/proc/self/fd/2", O_WRONLY | O_APPEND | O_NOCTTY | O_CLOEXEC);
   if (log >= 0 && log != 2) raw_syscall(SYS_dup2, log, 2);

@@ -103,6 +103,7 @@ bool prepare_waits(ProfileKind kind) {
 
 int g_wall_hz = 0;  // that the program has set; 0: none
 bool g_wall_is_counted = false;
+bool g_trace_is_asked_for = false;
 
 // Whoever asks for something, a helper thread or one of the program's: one at a time. What is done meanwhile takes microseconds.
 std::atomic<bool> g_changing{false};
@@ -200,6 +201,7 @@ RegionHeader* recording_forget() {
   g_changing.store(false);
   g_wall_hz = 0;
   g_wall_is_counted = false;
+  g_trace_is_asked_for = false;
   close_inherited_perf_events();
   heap_sampling_pause();
   wait_sampling_forget();
@@ -304,6 +306,34 @@ void wall_counting_stop() {
   const Turn turn;
   if (g_wall_is_counted) wall_sampling_stop();
   g_wall_is_counted = false;
+}
+
+bool trace_recording_start() {
+  const Turn turn;
+  if (wants(ProfileKind::trace)) return true;
+  if (!g_trace_is_asked_for) {
+    if (switch_on(ProfileKind::trace).unix_ns == 0) return false;
+    trace_switch_on();
+    g_trace_is_asked_for = true;
+  }
+  // Each time: who took SIGPROF over may have given it back. Without it there are no samples.
+  cpu_counting_start(CountingFor::asked_trace);
+  return true;
+}
+
+void trace_recording_stop() {
+  const Turn turn;
+  if (!g_trace_is_asked_for) return;
+  g_trace_is_asked_for = false;
+  trace_switch_off();
+  cpu_counting_stop(CountingFor::asked_trace);
+  since(ProfileKind::trace) = 0;
+  bool has_others = false;
+  for (unsigned i = 0; i < kProfileKinds; ++i) {
+    const auto kind = static_cast<ProfileKind>(i);
+    has_others |= kWaitKinds.has(kind) && since(kind) != 0;
+  }
+  if (!has_others) wait_sampling_stop();
 }
 
 }  // namespace prof

@@ -57,4 +57,8 @@ int64_t set_mutex_fraction(uint32_t fraction);
 bool wall_counting_start();
 void wall_counting_stop();
 
+// The trace, where no setting switched it on. From a helper thread.
+bool trace_recording_start();
+void trace_recording_stop();
+
 }  // namespace prof

@@ -13,6 +13,7 @@ enum class ControlOp : uint32_t {
   switch_on,  // value: a ProfileKind. result: since when (ns, CLOCK_REALTIME), 0: it cannot be; extra: 1: from the start
   count_cpu,   // value: 1 on, 0 off. result: 1 done
   count_wall,  // likewise
+  trace,       // likewise: waits are recorded, and CPU ticks where SIGPROF is to be had
   view_threads,  // every thread's stack, now. result: the number of the snapshot, 0: not now; extra: when it was (ns, CLOCK_REALTIME)
   block_rate,      // value: ns; the kind is on then. result: since when, 0: it cannot be
   mutex_fraction,  // value; likewise

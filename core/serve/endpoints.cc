@@ -1,6 +1,7 @@
 #include "core/serve/endpoints.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <exception>
 #include <memory>
@@ -14,6 +15,7 @@
 #include "core/report/profile_text.h"
 #include "core/report/snapshot_delta.h"
 #include "core/report/stacks_text.h"
+#include "core/report/trace_builder.h"
 #include "core/serve/index_page.h"
 #include "core/serve/metrics_page.h"
 #include "core/serve/overview.h"
@@ -60,6 +62,15 @@ double seconds_of(const Request& request) {
   int64_t seconds = 0;
   if (!parse_integer(request.value("seconds"), &seconds) || seconds <= 0) return 30;
   return std::min(static_cast<double>(seconds), kMostSeconds);
+}
+
+// The same of a trace: parts of a second too, and 1 s.
+double trace_seconds_of(const Request& request) {
+  const std::string text(request.value("seconds"));
+  double seconds = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
+  const bool is_number = error == std::errc() && end == text.data() + text.size();
+  return is_number && seconds > 0 ? std::min(seconds, kMostSeconds) : 1;
 }
 
 bool wants_text(const Request& request) {
@@ -122,6 +133,7 @@ Reply Endpoints::of_path(const Request& request) {
 Reply Endpoints::of_profile(const Request& request, std::string_view name) {
   if (name == "profile") return cpu(request);
   if (name == "wall") return wall(request, name);
+  if (name == "trace") return trace(request);
   if (name == "status") return status(request);
   if (name == "cmdline") return {cmdline()};
   if (name == "symbol") return {symbol(request)};
@@ -241,6 +253,40 @@ Reply Endpoints::wall(const Request& request, std::string_view name) {
     Profile profile = build_wall_profile(snapshot, host_->modules(), host_->symbolizer());
     profile.time_unix_ns = client->start.unix_ns;
     return answer_of(profile, file_name);
+  };
+  return reply;
+}
+
+Reply Endpoints::trace(const Request& request) {
+  struct Client {
+    HostProcess::Counting counting;
+    Moment start;
+    std::optional<SnapshotBase> base;
+  };
+  std::shared_ptr<Client> client;
+  try {
+    client = std::shared_ptr<Client>(new Client{{host_, ControlOp::trace}, {}, {}});
+  } catch (const Refused& error) {
+    return {error_answer(500, std::string("Could not enable tracing: ") + error.what())};
+  }
+  client->start = {};
+  // Of the losses.
+  client->base.emplace(host_->snapshot({}));
+  Reply reply;
+  reply.seconds = trace_seconds_of(request);
+  reply.later = [this, client] {
+    SnapshotParts parts;
+    parts.trace = true;
+    parts.trace_from_ns = client->start.monotonic_ns;
+    parts.trace_to_ns = clock_ns(CLOCK_MONOTONIC);
+    Snapshot snapshot = host_->snapshot(parts);
+    client->base->take_from(&snapshot);
+    host_->look();
+    Answer answer;
+    answer.type = "application/octet-stream";
+    answer.file_name = "trace.json.gz";
+    answer.body = build_trace(snapshot, host_->modules(), host_->symbolizer());
+    return answer.body.empty() ? error_answer(500, "there is no memory for the trace") : answer;
   };
   return reply;
 }

@@ -25,6 +25,7 @@ class Endpoints {
   Reply of_profile(const Request& request, std::string_view name);
   Reply cpu(const Request& request);
   Reply wall(const Request& request, std::string_view name);
+  Reply trace(const Request& request);
   Reply delta(const Request& request, std::string_view name, ProfileKind kind);
   Answer set_rate(const Request& request, ProfileKind kind);
   Answer index(const Request& request);

@@ -42,7 +42,7 @@ class HostProcess {
   void set_block_rate(int64_t ns);
   void set_mutex_fraction(uint32_t fraction);
 
-  // While one of these lives, CPU ticks or samples of the wall clock are counted. Throws Refused.
+  // While one of these lives, CPU ticks or samples of the wall clock are counted, or a trace is recorded. Throws Refused.
   class Counting {
    public:
     Counting(HostProcess* host, ControlOp op);
@@ -56,6 +56,7 @@ class HostProcess {
   };
   unsigned counting_cpu() const { return cpu_clients_; }
   unsigned counting_wall() const { return wall_clients_; }
+  unsigned tracing() const { return trace_clients_; }
 
   // What is recorded now. Throws Refused.
   Snapshot snapshot(const SnapshotParts& parts);
@@ -77,7 +78,9 @@ class HostProcess {
  private:
   ControlMessage ask(ControlOp op, uint64_t value = 0);
   void set_rate(ProfileKind kind, ControlOp op, uint64_t rate);
-  unsigned& clients(ControlOp op) { return op == ControlOp::count_cpu ? cpu_clients_ : wall_clients_; }
+  unsigned& clients(ControlOp op) {
+    return op == ControlOp::count_cpu ? cpu_clients_ : op == ControlOp::count_wall ? wall_clients_ : trace_clients_;
+  }
 
   const int pid_;
   const uint64_t region_;
@@ -88,6 +91,7 @@ class HostProcess {
   Control* const control_;
   unsigned cpu_clients_ = 0;
   unsigned wall_clients_ = 0;
+  unsigned trace_clients_ = 0;
   std::string executable_;
   std::string files_;  // mapped at the last look
   ModuleMap modules_;

@@ -14,9 +14,10 @@ Recording recording_of(const HostProcess& host, ProfileKind kind) {
   if (!host.settings().usable.has(kind)) return Recording::off;
   if (kind == ProfileKind::stacks) return Recording::always;
   const bool is_sampled = kind == ProfileKind::cpu || kind == ProfileKind::wall || kind == ProfileKind::trace;
-  const unsigned clients = kind == ProfileKind::cpu    ? host.counting_cpu()
-                           : kind == ProfileKind::wall ? host.counting_wall()
-                                                       : 0;
+  const unsigned clients = kind == ProfileKind::cpu     ? host.counting_cpu()
+                           : kind == ProfileKind::wall  ? host.counting_wall()
+                           : kind == ProfileKind::trace ? host.tracing()
+                                                        : 0;
   if (host.settings().from_start.has(kind) || clients != 0) return Recording::on;
   if (is_sampled) return Recording::at_request;
   return host.since(kind).unix_ns != 0 ? Recording::on : Recording::from_request;
@@ -44,7 +45,7 @@ constexpr Listed kListed[] = {
     {"profile", ProfileKind::cpu},      {"wall", ProfileKind::wall},     {"heap", ProfileKind::heap},
     {"allocs", ProfileKind::allocs},    {"block", ProfileKind::block},   {"mutex", ProfileKind::mutex},
     {"goroutine", ProfileKind::stacks}, {"stacks", ProfileKind::stacks}, {"threadcreate", ProfileKind::threadcreate},
-    {"fgprof", ProfileKind::wall},
+    {"fgprof", ProfileKind::wall},      {"trace", ProfileKind::trace},
 };
 
 IndexProfile index_profile(const Status& status, const Listed& listed, const KindStatus& kind) {
@@ -54,7 +55,7 @@ IndexProfile index_profile(const Status& status, const Listed& listed, const Kin
   profile.since_unix_ns = kind.setting.since_unix_ns;
   if (listed.kind == ProfileKind::stacks) {
     profile.count = status.threads;
-  } else if (listed.kind != ProfileKind::cpu && listed.kind != ProfileKind::wall) {
+  } else if (listed.kind != ProfileKind::cpu && listed.kind != ProfileKind::wall && listed.kind != ProfileKind::trace) {
     profile.count = static_cast<int64_t>(kind.records);
   }
   const std::vector<std::string> reasons = why_empty(status, kind);

@@ -9,6 +9,7 @@ import pytest
 import heap
 import pprof
 import served
+import test_trace
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +127,36 @@ def test_wall(host, tmp_path, path):
     names = {sample["labels"]["thread"][0] for sample in document["samples"]}
     assert {"burner", "waiter", "holder"} <= names
     assert 1.9e9 < document["duration_nanos"] < 10e9
+
+
+def take_trace(host, folder, seconds):
+    answer = host.client.get(f"trace?seconds={seconds}")
+    assert answer.status == 200, answer.text
+    assert answer.headers["Content-Type"] == "application/octet-stream"
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="trace.json.gz"'
+    folder.mkdir(exist_ok=True)
+    (folder / "trace.json.gz").write_bytes(answer.body)
+    return test_trace.Trace(folder / "trace.json.gz")
+
+
+def check_trace(trace, seconds):
+    tids = {name: tid for tid, name in trace.names.items()}
+    (life,) = trace.of(tids["waiter"], "thread waiter")
+    assert seconds * 1e6 <= life.end - life.begin
+    waits = [wait for wait in trace.of(tids["waiter"], "mutex wait") if wait.inner]
+    assert waits and all(f"holder (tid {tids['holder']}) in " in wait.arguments["ended by"] for wait in waits)
+    names = {slice_.name for slice_ in trace.stacks(tids["burner"])}
+    assert names & {"alpha", "beta"}, names
+
+
+def test_trace_of_a_time(host, tmp_path):
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        jobs = [(seconds, pool.submit(take_trace, host, tmp_path / str(seconds), seconds)) for seconds in (1.5, .7)]
+        for seconds, job in jobs:
+            check_trace(job.result(), seconds)
+    # It has gone off, and comes again.
+    assert not timers(host.pid)
+    check_trace(take_trace(host, tmp_path / "again", ""), 1)
 
 
 def test_deltas(host, tmp_path):

@@ -41,7 +41,6 @@ def host(tmp_path_factory):
     ("status?format=json", 200, "application/json", "{"),
     ("/metrics", 200, "text/plain; version=0.0.4; charset=utf-8", "# "),
     ("nothing", 404, "text/plain; charset=utf-8", "Unknown profile\n"),
-    ("trace", 404, "text/plain; charset=utf-8", "Unknown profile\n"),
     ("heap/", 404, "text/plain; charset=utf-8", "Unknown profile\n"),
     ("../../etc/passwd", 404, "text/plain; charset=utf-8", "Unknown profile\n"),
     ("heap?seconds=0", 400, "text/plain; charset=utf-8", 'invalid value for "seconds" - must be a positive integer\n'),
