@@ -5,6 +5,7 @@
 #include "preload/fork_flag.h"
 #include "preload/prof.h"
 #include "preload/thread_clock.h"
+#include "preload/trace_sampling.h"
 
 #define EXPORTED extern "C" __attribute__((visibility("default")))
 
@@ -20,7 +21,12 @@ inline ThreadSlot* own_slot() {
 }
 
 inline LabelId present(const ThreadSlot& slot) { return slot.labels.load(std::memory_order_relaxed); }
-inline void change(ThreadSlot* slot, LabelId set) { slot->labels.store(set, std::memory_order_relaxed); }
+inline void change(ThreadSlot* slot, LabelId set) {
+  const LabelId before = present(*slot);
+  slot->labels.store(set, std::memory_order_relaxed);
+  // While recording is paused too: what is recorded afterwards has the right ones.
+  if (prof::trace_is_on() && set != before) prof::trace_labels(slot, before, set);
+}
 
 inline int error_of(const prof::LabelChange& changed) {
   if (changed.pair == prof::LabelChange::kReservedKey) return PROF_RESERVED_KEY;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/base/clocks.h"
+#include "core/base/errno_saver.h"
 #include "core/record/loss_counters.h"
 #include "core/record/thread_names.h"
 
@@ -54,7 +55,11 @@ void trace_switch_off() { g_tracers.fetch_sub(1, std::memory_order_release); }
 void trace_forget() { g_tracers.store(0, std::memory_order_relaxed); }
 
 void trace_thread_begins(ThreadSlot* slot) {
-  if (trace_is_on()) ring_of(slot, now_ns());
+  if (!trace_is_on()) return;
+  ring_of(slot, now_ns());
+  if (const LabelId inherited = slot->labels.load(std::memory_order_relaxed); inherited != 0) {
+    trace_labels(slot, inherited, inherited);
+  }
 }
 
 void trace_thread_ends(ThreadSlot* slot) {
@@ -113,11 +118,12 @@ void trace_sample(ThreadSlot* slot, Ref name, Ref stack, uint64_t ticks) {
                          .count = static_cast<uint32_t>(std::min<uint64_t>(ticks, ~uint32_t{0}))});
 }
 
-void trace_labels(ThreadSlot* slot, Ref labels) {
+void trace_labels(ThreadSlot* slot, LabelId before, LabelId labels) {
+  const ErrnoSaver errno_saver;
   const int64_t now = now_ns();
   put(slot, {.begin_ns = now,
              .end_ns = now,
-             .object = 0,
+             .object = before,
              .stack = 0,
              .value = labels,
              .kind = TraceKind::labels,

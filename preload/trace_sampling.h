@@ -38,7 +38,7 @@ void trace_release(ThreadSlot* slot, WaitKind kind, const void* object, int64_t 
                    uint32_t waiters);
 // The thread's CPU clock has ticked.
 void trace_sample(ThreadSlot* slot, Ref name, Ref stack, uint64_t ticks);
-// The thread's labels from now on; 0: none.
-void trace_labels(ThreadSlot* slot, Ref labels);
+// The thread's labels until now and from now on; 0: none.
+void trace_labels(ThreadSlot* slot, LabelId before, LabelId labels);
 
 }  // namespace prof

@@ -23,7 +23,7 @@ enum class TraceKind : uint8_t {
   wait,     // begin, end, object, stack; wait and wait_end
   release,  // of a lock, or a signal to a condition, while somebody waits: begin and end of the call, object, stack, count
   sample,  // begin: when the thread's CPU clock ticked; count: ticks that it stands for; stack
-  labels,  // begin: from when on; value: the thread's label set, 0 for none
+  labels,  // begin: from when on; object: the thread's label set until then; value: from then on; 0: none
 };
 
 // How a wait ended.

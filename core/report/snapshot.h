@@ -93,7 +93,7 @@ struct TraceItem {
   int64_t begin_ns = 0, end_ns = 0;  // CLOCK_MONOTONIC
   uint64_t object = 0;
   int64_t stack = -1;  // index into Snapshot::stacks; negative: not known
-  uint32_t value = 0;
+  uint32_t value = 0;  // labels: the set from then on, an index into Snapshot::label_sets; object: until then
 };
 
 struct TracedThread {
@@ -103,6 +103,7 @@ struct TracedThread {
   int64_t begin_ns = 0;          // 0: before it was traced
   int64_t end_ns = 0;            // 0: it lives
   uint64_t overwritten = 0;      // events, of before the first one here
+  uint32_t labels = 0;           // at the end, where no item says otherwise
   std::vector<TraceItem> items;  // as they were recorded: by when they ended
 };
 

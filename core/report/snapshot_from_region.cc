@@ -249,7 +249,7 @@ Snapshot snapshot_from_region(const RegionView& region, const SnapshotParts& par
   Stacks stacks(region, &snapshot);
   LabelSets labels(region, &snapshot);
   if (parts.stretch != 0 || parts.cpu_total) add_cpu(region, parts.stretch, &stacks, &labels, &snapshot);
-  if (parts.trace) add_trace(region, parts, &stacks, &snapshot);
+  if (parts.trace) add_trace(region, parts, &stacks, &labels, &snapshot);
   if (!parts.cumulative) return snapshot;
   add_heap(region, &stacks, &labels, &snapshot);
   add_events(region, &stacks, &labels, &snapshot);

@@ -188,6 +188,52 @@ class Builder {
     slices->push_back(std::move(slice));
   }
 
+  struct LabelSlice {
+    const Labels::value_type* label;
+    int64_t begin_ns;
+  };
+
+  // A slice for each value that a label of the thread's own had. Those that begin later lie within the earlier ones, and where one of
+  // these ends they are cut in two.
+  void add_labels(const TracedThread& thread, int64_t end_ns, std::vector<Slice>* slices) const {
+    const auto& sets = snapshot_.label_sets;
+    std::vector<LabelSlice> open;
+    const auto change_to = [&](uint32_t set, int64_t time) {
+      const Labels none;
+      const Labels& labels = set < sets.size() ? sets[set] : none;
+      const auto has = [](const Labels& all, const Labels::value_type& one) {
+        return std::find(all.begin(), all.end(), one) != all.end();
+      };
+      size_t kept = 0;
+      while (kept < open.size() && has(labels, *open[kept].label)) ++kept;
+      for (size_t i = kept; i < open.size(); ++i) {
+        const Labels::value_type& label = *open[i].label;
+        if (time > open[i].begin_ns)
+          slices->push_back(slice_of(open[i].begin_ns, time, label.first + "=" + label.second, "label"));
+        open[i].begin_ns = time;
+      }
+      open.erase(std::remove_if(open.begin() + static_cast<ptrdiff_t>(kept), open.end(),
+                                [&](const LabelSlice& slice) { return !has(labels, *slice.label); }),
+                 open.end());
+      for (const Labels::value_type& label : labels) {
+        const bool is_open =
+            std::any_of(open.begin(), open.end(), [&](const LabelSlice& s) { return *s.label == label; });
+        const bool is_of_process = !sets.empty() && has(sets[0], label);
+        if (!is_open && !is_of_process) open.push_back({&label, time});
+      }
+    };
+    bool is_first = true;
+    const int64_t begin = std::max(thread.begin_ns, trace_.from_ns);
+    for (const TraceItem& item : thread.items) {
+      if (item.kind != TraceKind::labels) continue;
+      if (is_first) change_to(static_cast<uint32_t>(item.object), begin);
+      is_first = false;
+      change_to(item.value, item.begin_ns);
+    }
+    if (is_first) change_to(thread.labels, begin);
+    change_to(~0u, end_ns);
+  }
+
   void write_thread(uint32_t t, size_t cause, size_t causes_end) {
     const TracedThread& thread = trace_.threads[t];
     const int64_t end = thread.end_ns == 0 ? trace_.to_ns : thread.end_ns;
@@ -196,6 +242,7 @@ class Builder {
     std::vector<Slice> slices;
     slices.push_back(slice_of(std::max(thread.begin_ns, trace_.from_ns), end,
                               thread.name.empty() ? name : "thread " + name, "thread"));
+    add_labels(thread, end, &slices);
     for (uint32_t i = 0; i < thread.items.size(); ++i) {
       const TraceItem& item = thread.items[i];
       if (item.kind == TraceKind::wait) {

@@ -2,7 +2,7 @@
 // Profiler read: JSON, packed by gzip. Normal code.
 //
 // Two tracks a thread, of slices (B and E events: what all of those viewers show):
-//   NAME         the thread's life; in it its waits, in each of these the time from what ended it to the waiter's going on ("wake-up"),
+//   NAME         the thread's life; in it its labels, as "key=value", and its waits, in each of these the time from what ended it to the waiter's going on ("wake-up"),
 //                with an arrow (s and f events) from the slice of the call that did it ("unlock", "signal")
 //   NAME stacks  call stacks over time: of each wait while it lasted, and of each tick of the CPU clock for the period before it, but for
 //                what of that was spent in a wait or is an earlier tick's. Nothing is known between ticks: a slice there is one sample

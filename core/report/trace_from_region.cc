@@ -30,8 +30,8 @@ std::string name_of_live_thread(int pid, int tid) {
 
 class Reader {
  public:
-  Reader(const RegionView& region, Stacks* stacks, Snapshot* snapshot)
-      : region_(region), stacks_(stacks), trace_(snapshot->trace) {}
+  Reader(const RegionView& region, Stacks* stacks, LabelSets* labels, Snapshot* snapshot)
+      : region_(region), stacks_(stacks), labels_(labels), trace_(snapshot->trace) {}
 
   // ended: as the ring's seat has it.
   void read_ring(const TraceRing& ring, int64_t ended, uint32_t cells) {
@@ -78,6 +78,7 @@ class Reader {
       found = trace_.threads.end() - 1;
       found->tid = tid;
     }
+    found->labels = labels_->index_of(slot.labels.load(std::memory_order_relaxed));
     for (const WaitNote& note : slot.notes) add_wait_now(note, &*found);
   }
 
@@ -94,6 +95,10 @@ class Reader {
     item.object = event.object;
     item.stack = event.stack == 0 ? -1 : stacks_->index_of(event.stack);
     item.value = event.value;
+    if (item.kind == TraceKind::labels) {
+      item.object = labels_->index_of(static_cast<LabelId>(event.object));
+      item.value = labels_->index_of(event.value);
+    }
     thread->items.push_back(item);
   }
 
@@ -117,13 +122,15 @@ class Reader {
 
   const RegionView& region_;
   Stacks* const stacks_;
+  LabelSets* const labels_;
   Snapshot::Trace& trace_;
   std::vector<std::pair<uint64_t, TraceEvent>> events_;
 };
 
 }  // namespace
 
-void add_trace(const RegionView& region, const SnapshotParts& parts, Stacks* stacks, Snapshot* snapshot) {
+void add_trace(const RegionView& region, const SnapshotParts& parts, Stacks* stacks, LabelSets* labels,
+               Snapshot* snapshot) {
   const auto* record = region.root<TraceRecord>(Root::trace);
   const auto* cpu = region.root<CpuRecord>(Root::cpu);
   const auto* slots = region.root<ThreadTable>(Root::threads);
@@ -137,7 +144,7 @@ void add_trace(const RegionView& region, const SnapshotParts& parts, Stacks* sta
   trace.from_unix_ns = header.start_unix_ns + trace.from_ns - header.start_monotonic_ns;
   trace.waits_from_ns = static_cast<int64_t>(record->waits_from_ns.load(std::memory_order_relaxed));
   trace.period_ns = cpu->period_ns;
-  Reader reader(region, stacks, snapshot);
+  Reader reader(region, stacks, labels, snapshot);
   const Ref seats = header.roots[static_cast<unsigned>(Root::trace)];
   if (region.at(seats, sizeof(TraceRecord) + uint64_t{record->most_rings} * sizeof(TraceSeat)) == nullptr) return;
   for (uint32_t i = 0; i < record->most_rings; ++i) {

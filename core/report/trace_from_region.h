@@ -8,6 +8,7 @@ namespace prof {
 
 // The threads that were there between the two times, those first that began first, with what they did then and what
 // they wait for now.
-void add_trace(const RegionView& region, const SnapshotParts& parts, Stacks* stacks, Snapshot* snapshot);
+void add_trace(const RegionView& region, const SnapshotParts& parts, Stacks* stacks, LabelSets* labels,
+               Snapshot* snapshot);
 
 }  // namespace prof

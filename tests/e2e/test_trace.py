@@ -44,6 +44,7 @@ def RUNS():
         "threads": (["timeline", "threads", "400"], SETTINGS | {"PROF_TRACE_BUFFER": "512"}),
         "ends_waiting": (["timeline", "ends_waiting"], SETTINGS),
         "cpu later": (["timeline", "all"], SETTINGS | {"PROF_CPU": "{folder}/cpu.prof", "PROF_CPU_SIGNAL": "USR1"}),
+        "labels": (["labels", "truth", 2, .1], SETTINGS | {"PROF_LABELS": "env=test"}),
         "signal": (["timeline", "waits", "20000"], SETTINGS, {"during": at_signal}),
         "bad": (["timeline", "ends_waiting"], SETTINGS | {"PROF_TRACE_BUFFER": "3"}),
         "folder": (["timeline", "ends_waiting"], {"PROF_CPU": None, "PROF_DIR": "{folder}/all"}),
@@ -273,6 +274,16 @@ def test_it_has_samples_whatever_the_cpu_profile_waits_for(runs):
     assert not (runs["cpu later"].folder / "cpu.prof").exists()
     assert trace.stacks(log.of("burn")[0]["tid"])
     assert trace.of(log.waits("mutex")[0]["tid"], "mutex wait")
+
+
+def test_labels_are_slices(runs):
+    trace = trace_of(runs["labels"])
+    names = set()
+    for tid in [tid for tid in trace.tracks if tid < STACKS_TRACK]:
+        labels = [slice_ for slice_ in trace.of(tid) if "=" in slice_.name]
+        names |= {slice_.name for slice_ in labels}
+        assert all(one.end <= other.begin for one, other in zip(labels, labels[1:]))
+    assert names == {"route=/data", "route=/login", "route=/"}
 
 
 def test_what_was_written_over_is_counted(runs):

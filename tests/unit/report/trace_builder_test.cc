@@ -190,3 +190,32 @@ Test(trace_builder, slices_that_overlap_are_cut_to_nest) {
       {wait_of(11'000'000, 21'000'000), wait_of(15'000'000, 25'000'000), wait_of(15'000'000, 15'000'000)})}));
   cr_assert_eq(trace.slices("thread worker").size(), 1u);
 }
+
+Test(trace_builder, labels_are_slices_that_nest) {
+  const auto labels_at = [](int64_t time, uint32_t before, uint32_t after) {
+    TraceItem item = item_of(TraceKind::labels, time, time, -1);
+    item.object = before;
+    item.value = after;
+    return item;
+  };
+  Snapshot snapshot = snapshot_of({thread_of(5, "worker",
+                                             {labels_at(11'000'000, 1, 2), wait_of(12'000'000, 16'000'000),
+                                              labels_at(21'000'000, 2, 3), labels_at(31'000'000, 3, 0)}),
+                                   thread_of(6, "other", {})});
+  snapshot.label_sets = {{{"env", "test"}},
+                         {{"env", "test"}, {"route", "/a"}},
+                         {{"env", "test"}, {"route", "/a"}, {"turn", "odd"}},
+                         {{"env", "test"}, {"route", "/b"}, {"turn", "odd"}}};
+  snapshot.trace.threads[1].labels = 3;
+  const Trace trace(snapshot);
+  const auto of = [&](const char* name) { return trace.slices(name); };
+  cr_assert(of("env=test").empty(), "it is the process's");
+  cr_assert_eq(of("route=/a").size(), 1u);
+  cr_assert_eq(of("route=/a")[0], std::make_pair(0.0, 20'000.0), "it had it before the trace");
+  cr_assert_eq(of("turn=odd").size(), 3u, "cut where what is around it ends; and the other thread's");
+  cr_assert_eq(of("turn=odd")[0], std::make_pair(10'000.0, 20'000.0));
+  cr_assert_eq(of("turn=odd")[1], std::make_pair(20'000.0, 30'000.0));
+  cr_assert_eq(of("route=/b").size(), 2u);
+  cr_assert_eq(of("route=/b")[0], std::make_pair(20'000.0, 30'000.0));
+  cr_assert_eq(of("route=/b")[1].second, 1'999'000.0);
+}
