@@ -16,13 +16,13 @@ int g_normal_kind = kNoMutexKind;
 
 namespace {
 
-// Another library behind us that interposes on locks is to see them.
+// Another library behind us that interposes on locks is to see them. (Not by dladdr, which goes through all symbols: 0.1 ms.)
 bool is_the_c_library_s(int (*lock)(pthread_mutex_t*)) {
-  Dl_info of_lock = {};
-  Dl_info of_library = {};
-  return dladdr(reinterpret_cast<void*>(lock), &of_lock) != 0 &&
-         dladdr(reinterpret_cast<void*>(gnu_get_libc_version), &of_library) != 0 &&
-         of_lock.dli_fbase == of_library.dli_fbase;
+  struct dl_find_object of_lock = {};
+  struct dl_find_object of_library = {};
+  return _dl_find_object(reinterpret_cast<void*>(lock), &of_lock) == 0 &&
+         _dl_find_object(reinterpret_cast<void*>(gnu_get_libc_version), &of_library) == 0 &&
+         of_lock.dlfo_map_start == of_library.dlfo_map_start;
 }
 
 // valgrind's tools watch the C library's calls.
