@@ -30,7 +30,7 @@ static TraceEvent event_of(uint64_t number) {
   event.end_ns = event.begin_ns;
   event.object = number * 3;
   event.value = static_cast<Ref>(number);
-  event.kind = TraceKind::labels;
+  event.kind = TraceKind::release;
   event.count = static_cast<uint32_t>(number * 7);
   return event;
 }
