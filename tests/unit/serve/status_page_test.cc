@@ -106,5 +106,5 @@ Test(status_page, json_has_every_cause_and_whom_it_concerns) {
     cr_assert(has(json, "{\"cause\":\"" + std::string(loss_name(cause)) + "\""));
   }
   const std::string refused = "losses." + std::to_string(static_cast<unsigned>(LossCause::timer_refused));
-  cr_assert_eq(value_of(json, refused + ".profiles"), "['cpu']");
+  cr_assert_eq(value_of(json, refused + ".profiles"), "['cpu', 'trace']");
 }
