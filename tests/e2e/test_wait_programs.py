@@ -504,7 +504,9 @@ def test_node(all_runs, variant):
     assert mutex.count > 0, mutex.describe()
     assert threads.of("uv_thread_create_ex", "node::worker::Worker::StartThread")[0] == NODE_WORKERS, threads.describe()
     assert threads.of("uv_thread_create_ex", "uv_queue_work")[0] == NODE_POOL, threads.describe()
-    assert starts(threads).get("worker") == NODE_POOL, starts(threads)
+    # Debian's libuv is a library of its own, and stripped.
+    pool = sum(count for name, count in starts(threads).items() if name == "worker" or name.startswith("libuv.so"))
+    assert pool == NODE_POOL, starts(threads)
 
 
 @each_variant
