@@ -173,10 +173,7 @@ def test_where_the_time_goes(runs, hz):
     run = runs[hz]
     result, profile = run.result, read(run.folder / "wall.prof", hz)
     assert run.log == [], run.stderr
-    # Looks that the machine had no time for come together, at the moments when it has it again: no chance of the draw any more, which
-    # the shares' bounds are made of. (There are as many as were asked for where it is not stopped from outside.)
-    if profile.count >= .9 * hz * result["elapsed"] / 1e9:
-        check_shares(profile, result)
+    check_shares(profile, result)
     # Nobody is in a function of another thread's.
     for thread, books in result["threads"].items():
         for function in books:
