@@ -168,9 +168,19 @@ def check_states(profile, function, thread, states):
     assert right >= .85 * samples - 3, (function, right, samples, profile.describe())
 
 
-@pytest.mark.parametrize("hz", RATES)
-def test_where_the_time_goes(runs, hz):
+def undisturbed(runs, runner, hz):
+    """Looks that a machine that is stopped from outside had no time for come together when it goes on: no chance of the draw any more,
+    which the shares' bounds are made of. Such a run is made again, once."""
     run = runs[hz]
+    if read(run.folder / "wall.prof", hz).count >= .9 * hz * run.result["elapsed"] / 1e9:
+        return run
+    command, settings, options = RUNS()[hz]
+    return runner.run(command, settings, **options)
+
+
+@pytest.mark.parametrize("hz", RATES)
+def test_where_the_time_goes(runs, runner, hz):
+    run = undisturbed(runs, runner, hz)
     result, profile = run.result, read(run.folder / "wall.prof", hz)
     assert run.log == [], run.stderr
     check_shares(profile, result)
