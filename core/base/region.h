@@ -1,8 +1,7 @@
 // The region of this process: where everything that is recorded lives. region_layout.h draws it.
 //
-// region_create() and region_abandon() are for normal code; everything else is signal-safe: atomics, and at a growth a few
-// raw system calls (memfd_create, fallocate, mmap, close: about 100 us for a MiB, bounded).
-// No descriptor stays open: the host may close or reuse any number it likes.
+// region_create() and region_abandon() are for normal code; everything else is signal-safe: atomics, and at a growth one
+// raw system call (mmap). No descriptor is used: the host may close or reuse any number it likes.
 #pragma once
 
 #include "core/base/region_layout.h"

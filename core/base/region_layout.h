@@ -28,7 +28,7 @@ inline constexpr uint32_t kRegionVersion = 8;                    // any change o
 inline constexpr unsigned kSegmentShift = 20;
 inline constexpr uint64_t kSegmentBytes = uint64_t{1} << kSegmentShift;
 inline constexpr unsigned kMaxSegments = 256;
-inline constexpr char kRegionName[] = "libprof-region";  // the memfd's name, as seen in /proc/PID/maps
+inline constexpr char kRegionName[] = "/dev/zero (deleted)";  // what /proc/PID/maps calls memory of this kind
 
 // Where each structure of the record side begins. The order is part of the layout.
 enum class Root : unsigned {

@@ -14,10 +14,18 @@
 namespace prof {
 namespace {
 
+constexpr int kMaxCopies = 8;
+
 bool is_region(const RegionHeader& header) {
   const uint32_t segments = header.segments.load(std::memory_order_acquire);
   return header.magic.load(std::memory_order_acquire) == kRegionMagic && header.version == kRegionVersion &&
-         header.segment_bytes == kSegmentBytes && segments >= 1 && segments <= kMaxSegments;
+         header.segment_bytes == kSegmentBytes && segments >= 1 && segments <= kMaxSegments &&
+         header.used.load(std::memory_order_relaxed) >= sizeof(RegionHeader);
+}
+
+// A header that is no header of ours, or torn, is not followed beyond its segments.
+uint64_t used_of(const RegionHeader& header) {
+  return std::min(header.used.load(), uint64_t{header.segments.load()} << kSegmentShift);
 }
 
 std::string to_text(int number) {
@@ -40,17 +48,28 @@ RegionView RegionView::of_self(const RegionHeader* header) {
 RegionView RegionView::copied(uint64_t header_address, Read read) {
   RegionView view;
   view.read_ = std::move(read);
-  const auto copy = [&](uint64_t address) {
-    auto bytes = std::make_unique<char[]>(kSegmentBytes);
-    if (view.read_(bytes.get(), kSegmentBytes, address) != static_cast<ssize_t>(kSegmentBytes)) return false;
-    view.segments_.push_back(bytes.get());
-    view.copies_.push_back(std::move(bytes));
-    return true;
+  const auto copy = [&](void* to, uint64_t bytes, uint64_t address) {
+    return view.read_(to, bytes, address) == static_cast<ssize_t>(bytes);
   };
-  if (header_address == 0 || !copy(header_address) || !is_region(view.header())) return {};
-  const uint32_t segments = view.header().segments.load();
-  for (uint32_t i = 1; i < segments; ++i) {
-    if (!copy(view.header().segment_address[i].load())) return {};
+  auto header = std::make_unique<RegionHeader>();
+  if (header_address == 0 || !copy(header.get(), sizeof(RegionHeader), header_address) || !is_region(*header))
+    return {};
+  // No more than is in use: a page that nobody has touched would be made by reading it. What was copied may name what was
+  // made since, so that is copied too, until nothing has been added meanwhile; of a program that adds faster than it is
+  // copied, at() says what is not there.
+  for (int tries = 0; tries < kMaxCopies && view.copied_ < used_of(*header); ++tries) {
+    while (view.copied_ < used_of(*header)) {
+      const uint64_t segment = view.copied_ >> kSegmentShift, within = view.copied_ & (kSegmentBytes - 1);
+      if (segment == view.segments_.size()) {
+        view.copies_.push_back(std::make_unique<char[]>(kSegmentBytes));
+        view.segments_.push_back(view.copies_.back().get());
+        view.addresses_.push_back(header->segment_address[segment].load());
+      }
+      const uint64_t bytes = std::min(kSegmentBytes - within, used_of(*header) - view.copied_);
+      if (!copy(view.copies_[segment].get() + within, bytes, view.addresses_[segment] + within)) return {};
+      view.copied_ += bytes;
+    }
+    if (!copy(header.get(), sizeof(RegionHeader), header_address) || !is_region(*header)) break;
   }
   return view;
 }
@@ -75,7 +94,7 @@ uint64_t RegionView::word_now(const std::atomic<uint64_t>& word) const {
   for (size_t i = 0; i < segments_.size(); ++i) {
     if (at < segments_[i] || at >= segments_[i] + kSegmentBytes) continue;
     uint64_t value = 0;
-    const uint64_t address = header().segment_address[i].load() + static_cast<uint64_t>(at - segments_[i]);
+    const uint64_t address = addresses_[i] + static_cast<uint64_t>(at - segments_[i]);
     if (read_(&value, sizeof(value), address) == static_cast<ssize_t>(sizeof(value))) return value;
   }
   return word.load(std::memory_order_relaxed);
@@ -90,15 +109,14 @@ uint64_t RegionView::find_in_process(int pid) {
   ssize_t bytes;
   while ((bytes = read(fd, buffer, sizeof(buffer))) > 0) text.append(buffer, static_cast<size_t>(bytes));
   close(fd);
-  const std::string name = std::string("/memfd:") + kRegionName;
   for (size_t at = 0; at < text.size();) {
     const size_t end = std::min(text.find('\n', at), text.size());
     const std::string_view line(text.data() + at, end - at);
     at = end + 1;
     uint64_t start = 0;
-    if (line.find(name) == std::string_view::npos) continue;
+    if (line.find(kRegionName) == std::string_view::npos) continue;
     std::from_chars(line.data(), line.data() + line.size(), start, 16);
-    // The segments have one name; the first is the one with the header.
+    // Other memory has that name too; the region's first segment begins with the header.
     uint64_t magic = 0;
     const struct iovec to = {&magic, sizeof(magic)};
     const struct iovec from = {reinterpret_cast<void*>(start), sizeof(magic)};
@@ -112,6 +130,7 @@ const void* RegionView::at(Ref ref, uint64_t bytes) const {
   const uint64_t segment = offset >> kSegmentShift;
   const uint64_t within = offset & (kSegmentBytes - 1);
   if (ref == 0 || segment >= segments_.size() || bytes > kSegmentBytes - within) return nullptr;
+  if (read_ && offset + bytes > copied_) return nullptr;
   return segments_[segment] + within;
 }
 

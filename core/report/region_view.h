@@ -48,8 +48,10 @@ class RegionView {
   using Read = std::function<ssize_t(void* bytes, size_t size, uint64_t address)>;
   static RegionView copied(uint64_t header_address, Read read);
 
-  Read read_;  // none: this process
+  Read read_;            // none: this process
+  uint64_t copied_ = 0;  // bytes, from the region's begin
   std::vector<const char*> segments_;
+  std::vector<uint64_t> addresses_;  // of the copied segments, in their process
   std::vector<std::unique_ptr<char[]>> copies_;
 };
 

@@ -6,7 +6,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <cstdio>
 #include <cstring>
+#include <fstream>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -58,14 +62,57 @@ Test(region, threads_get_entries_of_their_own) {
   }
 }
 
-Test(region, a_file_size_limit_refuses_growth_and_does_not_kill) {
+Test(region, an_address_space_limit_refuses_growth_and_does_not_kill) {
   cr_assert(region_create());
   const struct rlimit limit = {4096, 4096};
-  setrlimit(RLIMIT_FSIZE, &limit);
+  setrlimit(RLIMIT_AS, &limit);
   int given = 0;
   while (given < 10'000 && region_allocate(4096) != 0) ++given;
   cr_assert_lt(given, 256, "one segment has room for fewer than 256 pages");
   cr_assert_gt(g_region->grow_failures.load(), 0u);
+}
+
+Test(region, no_limit_on_files_concerns_it) {
+  const pid_t child = fork();  // the test's own framework could not live under these
+  if (child == 0) {
+    const struct rlimit limit = {0, 0};
+    setrlimit(RLIMIT_FSIZE, &limit);
+    setrlimit(RLIMIT_NOFILE, &limit);
+    bool right = region_create();
+    for (int i = 0; right && i < 1000; ++i) right = region_allocate(4096) != 0;
+    _exit(right ? 0 : 1);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+Test(region, is_set_aside_when_it_is_made_and_taken_when_it_is_touched) {
+  cr_assert(region_create());
+  const auto pages = [] {
+    unsigned char in_memory[kSegmentBytes / 4096];
+    cr_assert_eq(mincore(g_region, kSegmentBytes, in_memory), 0);
+    size_t count = 0;
+    for (const unsigned char page : in_memory) count += page & 1;
+    return count;
+  };
+  cr_assert_eq(pages(), 1u);
+  cr_assert_neq(region_allocate(kSegmentBytes / 2), 0u);
+  cr_assert_eq(pages(), 1u);
+  // Only a mapping without MAP_NORESERVE has its memory set aside; a memfd's never has ("nr" is not shown for it).
+  std::ifstream maps("/proc/self/smaps");
+  std::string line, flags;
+  char start[32];
+  snprintf(start, sizeof(start), "%lx-", reinterpret_cast<unsigned long>(g_region));
+  for (bool found = false; flags.empty() && std::getline(maps, line);) {
+    if (line.starts_with(start)) {
+      found = true;
+      cr_assert_neq(line.find(kRegionName), std::string::npos, "%s", line.c_str());
+    }
+    if (found && line.starts_with("VmFlags:")) flags = line;
+  }
+  cr_assert_neq(flags.find(" sh"), std::string::npos);
+  cr_assert_eq(flags.find(" nr"), std::string::npos);
 }
 
 Test(region, no_descriptor_stays_open) {
@@ -102,6 +149,34 @@ Test(region_view, reads_its_own_and_another_process) {
   }
   int status = 0;
   waitpid(reader, &status, 0);
+  cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+Test(region_view, copies_what_is_in_use_and_what_was_added_meanwhile) {
+  cr_assert(region_create());
+  cr_assert(record_create({}));
+  // Each entry names the next one. The reader copies while this thread adds, and none may be missing.
+  const Ref first = region_allocate(sizeof(Ref));
+  const pid_t reader = fork();
+  if (reader == 0) {
+    bool right = true;
+    for (int i = 0; i < 30; ++i) {
+      const RegionView view = RegionView::of_process(getppid(), RegionView::find_in_process(getppid()));
+      Ref ref = first;
+      while (ref != 0 && view.at(ref, sizeof(Ref)) != nullptr)
+        ref = *static_cast<const Ref*>(view.at(ref, sizeof(Ref)));
+      right = right && view.valid() && ref == 0;
+    }
+    _exit(right ? 0 : 1);
+  }
+  // At the pace of a busy recorder: one that does nothing else would never be caught up with.
+  int status = 0;
+  for (Ref last = first; waitpid(reader, &status, WNOHANG) == 0; usleep(20)) {
+    const Ref next = region_allocate(256);
+    if (next == 0) continue;
+    std::atomic_ref(*region_at<Ref>(last)).store(next, std::memory_order_release);
+    last = next;
+  }
   cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
