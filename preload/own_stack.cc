@@ -25,9 +25,15 @@ struct Walk {
   Ref stack;
 };
 
+// What a stack's Ref rests on beside the stack itself.
+uint64_t key_of(uint32_t generation, unsigned depth) { return uint64_t{generation} << 32 | depth; }
+
 void intern(uint64_t* frames, const CaptureResult& result, uint32_t generation, Walk* walk) {
   walk->stack = intern_stack(frames, end_stack(frames, result.frames, result.end), generation);
-  if (walk->stack == 0) count_loss(LossCause::region_full);
+  if (walk->stack == 0) return count_loss(LossCause::region_full);
+  // One that ends early is walked each time, since each is counted as a loss.
+  if (result.end != StackEnd::complete) return;
+  stack_is_known(walk->caller, walk->bounds, walk->thread, key_of(generation, walk->depth), walk->stack);
 }
 
 __attribute__((noinline)) void walk_here(Walk* walk) {
@@ -85,6 +91,8 @@ __attribute__((noinline)) Ref own_stack(unsigned depth) {
         "=m"(caller.r14), "=m"(caller.r15)
       :
       : "rax");
+  const uint64_t key = key_of(module_generation(), depth);
+  if (const Ref known = known_stack(caller, walk.bounds, walk.thread, key); known != 0) return known;
   const bool has_room = caller.sp < walk.bounds.high && caller.sp > walk.bounds.low + kRoom;
   if (has_room) {
     walk_here(&walk);

@@ -28,8 +28,9 @@ Ref find_event_bucket(EventKind kind, Ref stack, uint64_t detail, LabelId labels
 }
 
 void count_events(EventBucket* bucket, double events, uint64_t total) {
-  bucket->total.fetch_add(total, std::memory_order_relaxed);
-  bucket->events.fetch_add(events, std::memory_order_relaxed);
+  // A locked instruction each, or a loop of them: not for nothing.
+  if (total != 0) bucket->total.fetch_add(total, std::memory_order_relaxed);
+  if (events != 0) bucket->events.fetch_add(events, std::memory_order_relaxed);
 }
 
 }  // namespace prof

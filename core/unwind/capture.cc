@@ -116,6 +116,22 @@ CaptureResult capture(const CalleeSaved& here, const StackBounds& bounds, unsign
   return walk_with_memo(here, bounds, thread, out, capacity);
 }
 
+uint32_t known_stack(const CalleeSaved& here, const StackBounds& bounds, unsigned thread, uint64_t key) {
+  WalkMemo* memo = take_walk_memo(thread);
+  if (memo == nullptr) return 0;
+  const uint32_t number = memo->known({here.pc, here.sp, here.bp}, rule_cache_generation(), key, bounds);
+  give_back_walk_memo(memo);
+  return number;
+}
+
+void stack_is_known(const CalleeSaved& here, const StackBounds& bounds, unsigned thread, uint64_t key,
+                    uint32_t number) {
+  WalkMemo* memo = take_walk_memo(thread);
+  if (memo == nullptr) return;
+  memo->make_known({here.pc, here.sp, here.bp}, rule_cache_generation(), key, bounds, number);
+  give_back_walk_memo(memo);
+}
+
 CaptureResult capture(const SleepingAt& at, const StackBounds& bounds, StackCopy* copy, uint64_t* out,
                       unsigned capacity) {
   Frames frames(out, capacity);

@@ -66,6 +66,14 @@ void unwind_start(CodeRange own_code, Unwinder unwinder = Unwinder::tables);
 CaptureResult capture(const CalleeSaved& here, const StackBounds& bounds, unsigned thread, uint64_t* frames,
                       unsigned capacity);
 
+// The number that stack_is_known() gave to the stack that capture() would find from here, without walking it: by the same thread,
+// from the same registers, and what a walk reads is unchanged (known_walks.h). 0: it has to be walked. key: what the number rests
+// on beside the stack.
+uint32_t known_stack(const CalleeSaved& here, const StackBounds& bounds, unsigned thread, uint64_t key);
+
+// The complete stack that capture() has just found from here is `number`, not 0, from now on. It may forget it at any time.
+void stack_is_known(const CalleeSaved& here, const StackBounds& bounds, unsigned thread, uint64_t key, uint32_t number);
+
 // Room for the part of another thread's stack that is walked: it may be gone in the next moment.
 struct StackCopy {
   static constexpr unsigned kBytes = 32 * 1024;

@@ -15,6 +15,7 @@
 #include <cstdint>
 
 #include "core/base/address.h"
+#include "core/unwind/known_walks.h"
 #include "core/unwind/machine.h"
 
 namespace prof {
@@ -52,9 +53,8 @@ class WalkMemo {
 
   // The beginning of a walk. What was kept under another generation of rules is forgotten.
   void begin(uint32_t generation) {
-    const uint64_t valid_in = uint64_t{epoch_} << 32 | generation;
-    if (valid_in_ != valid_in) kept_ = 0;
-    valid_in_ = valid_in;
+    if (valid_in_ != valid_in(generation)) kept_ = 0;
+    valid_in_ = valid_in(generation);
     at_ = kept_;
     fresh_ = 0;
   }
@@ -78,12 +78,27 @@ class WalkMemo {
     for (unsigned i = from; i > at_; --i) add(frames_[i - 1]);
   }
 
+  // What known_walks.h keeps of this memo's threads. rules: the generation.
+  uint32_t known(const Registers& from, uint32_t generation, uint64_t key, const StackBounds& bounds) const {
+    return known_.find({from, valid_in(generation), key}, bounds);
+  }
+  // The last walk, if it was from there under these rules, is known from now on. number: not 0.
+  void make_known(const Registers& from, uint32_t generation, uint64_t key, const StackBounds& bounds,
+                  uint32_t number) {
+    if (valid_in_ == valid_in(generation)) {
+      known_.keep({from, valid_in_, key}, bounds, frames_, kept_, number);
+    }
+  }
+
   // The end of a walk: kept are the outermost `same` frames of the last one and what was added.
   void end(unsigned same);
 
  private:
   friend WalkMemo* take_walk_memo(unsigned);
   friend void give_back_walk_memo(WalkMemo*);
+
+  uint64_t valid_in(uint32_t generation) const { return uint64_t{epoch_} << 32 | generation; }
+
   std::atomic<uint32_t> taken_ = 0;  // the epoch it is taken in; 0: free
   uint32_t epoch_ = 0;               // of who has it
   uint64_t valid_in_ = 0;            // epoch and generation of rules of what is kept
@@ -92,6 +107,7 @@ class WalkMemo {
   unsigned fresh_ = 0;
   WalkedFrame frames_[kFrames] = {};
   WalkedFrame fresh_frames_[kFrames] = {};  // leaf first, the last kFrames of them
+  KnownWalks known_;
 };
 
 // Null: it is taken.

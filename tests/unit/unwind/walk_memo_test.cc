@@ -1,7 +1,6 @@
 #include "core/unwind/walk_memo.h"
 
 #include <criterion/criterion.h>
-#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -10,104 +9,11 @@
 
 #include "core/unwind/rule_cache.h"
 #include "core/unwind/unwind.h"
+#include "tests/unit/unwind/made_stack.h"
 
 using namespace prof;
 
 namespace {
-
-constexpr unsigned kThread = 5;
-constexpr unsigned kWordsAFrame = 4;
-constexpr uint64_t kFrameBytes = kWordsAFrame * 8;
-
-// Code of no object, whose rules are put into the cache: function i has 256 bytes. The return address into it is in the middle.
-uint64_t code(unsigned function) { return 0x7e00'0000'0000 + uint64_t{256} * function; }
-uint64_t return_into(unsigned function) { return code(function) + 100; }
-
-void tell_rule(unsigned function, UnwindRule rule) {
-  rule_cache_store(code(function), code(function), code(function) + 256, rule_cache_generation(), rule);
-}
-
-// Frames of four words: two of its own, the caller's rbp, the return address. Those of even functions are found by rsp and those of
-// odd ones by rbp, which points to where the caller's is. Function 0 is the outermost.
-constexpr unsigned kFunctions = 64;
-UnwindRule usual_rule(unsigned function) {
-  if (function == 0) return UnwindRule(RuleKind::outermost);
-  return function % 2 == 0 ? UnwindRule::make(RuleKind::cfa_sp, kFrameBytes, 0, BpRule::at_cfa, -16)
-                           : UnwindRule::make(RuleKind::cfa_bp, 16, 0, BpRule::at_cfa, -16);
-}
-void tell_usual_rules() {
-  for (unsigned i = 0; i < kFunctions; ++i) tell_rule(i, usual_rule(i));
-}
-
-class Stack {
- public:
-  // The outermost frame is at the top.
-  explicit Stack(const std::vector<unsigned>& functions) {
-    for (const unsigned function : functions) call(function);
-  }
-
-  void call(unsigned function) {
-    const uint64_t sp = frames_.empty() ? end() - 64 : frames_.back().sp;
-    Registers callee = {return_into(function), sp, 0};
-    if (!frames_.empty()) {
-      word(sp - 8) = frames_.back().pc;
-      word(sp - 16) = frames_.back().bp;
-      callee.sp = sp - kFrameBytes;
-    }
-    // Also where the frame is found by rsp: as compilers use it.
-    callee.bp = callee.sp + 16;
-    frames_.push_back(callee);
-  }
-  void go_back(unsigned times = 1) { frames_.resize(frames_.size() - times); }
-  unsigned depth() const { return static_cast<unsigned>(frames_.size()); }
-
-  // Of the frame that was called `index`-th, from 0: what it saved.
-  uint64_t& saved_bp(unsigned index) { return word(frames_[index].sp + 16); }
-  uint64_t& return_address(unsigned index) { return word(frames_[index].sp + 24); }
-  uint64_t bp_of(unsigned index) const { return frames_[index].bp; }
-  Registers& registers() { return frames_.back(); }
-
-  // A walk along the memo is the same as one without. Answers the frames.
-  std::vector<uint64_t> check(unsigned capacity = 1000) {
-    const std::vector<uint64_t> alone = walk(capacity, /*memo=*/false);
-    const StackEnd end = end_;
-    const std::vector<uint64_t> along = walk(capacity, /*memo=*/true);
-    cr_assert(along == alone, "%zu frames along the memo, %zu without", along.size(), alone.size());
-    cr_assert(end_ == end);
-    return alone;
-  }
-
-  std::vector<uint64_t> walk(unsigned capacity, bool memo) {
-    ucontext_t context = {};
-    context.uc_stack.ss_flags = SS_DISABLE;
-    context.uc_mcontext.gregs[REG_RIP] = static_cast<greg_t>(frames_.back().pc);
-    context.uc_mcontext.gregs[REG_RSP] = static_cast<greg_t>(frames_.back().sp);
-    context.uc_mcontext.gregs[REG_RBP] = static_cast<greg_t>(frames_.back().bp);
-    const StackBounds bounds = {reinterpret_cast<uint64_t>(words_.data()), end()};
-    std::vector<uint64_t> frames(capacity);
-    const CaptureResult result = memo ? capture(context, bounds, kThread, frames.data(), capacity)
-                                      : capture(context, bounds, frames.data(), capacity);
-    frames.resize(result.frames);
-    end_ = result.end;
-    return frames;
-  }
-  StackEnd walk_end() const { return end_; }
-
- private:
-  uint64_t end() const { return reinterpret_cast<uint64_t>(words_.data() + words_.size()); }
-  uint64_t& word(uint64_t address) { return words_[(address - reinterpret_cast<uint64_t>(words_.data())) / 8]; }
-
-  std::vector<uint64_t> words_ = std::vector<uint64_t>(4096);
-  std::vector<Registers> frames_;
-  StackEnd end_ = StackEnd::complete;
-};
-
-// main and `depth` - 1 frames of different functions above each other.
-std::vector<unsigned> functions(unsigned depth) {
-  std::vector<unsigned> all(depth);
-  for (unsigned i = 1; i < depth; ++i) all[i] = 1 + i % (kFunctions - 1);
-  return all;
-}
 
 void start() {
   unwind_start({});
@@ -119,7 +25,7 @@ void start() {
 TestSuite(walk_memo, .init = start);
 
 Test(walk_memo, the_same_stack_again) {
-  Stack stack(functions(20));
+  MadeStack stack(functions(20));
   for (int i = 0; i < 3; ++i) {
     const std::vector<uint64_t> frames = stack.check();
     cr_assert_eq(frames.size(), 20u);
@@ -129,7 +35,7 @@ Test(walk_memo, the_same_stack_again) {
 }
 
 Test(walk_memo, it_is_used) {
-  Stack stack(functions(20));
+  MadeStack stack(functions(20));
   stack.check();
   // Rules that nobody would follow: what the memo has is walked without them. The generation is the same.
   for (unsigned i = 0; i < kFunctions; ++i) {
@@ -141,7 +47,7 @@ Test(walk_memo, it_is_used) {
 }
 
 Test(walk_memo, calls_and_returns) {
-  Stack stack(functions(10));
+  MadeStack stack(functions(10));
   unsigned seed = 1;
   for (int turn = 0; turn < 2000; ++turn) {
     for (int i = rand_r(&seed) % 5; i > 0 && stack.depth() > 1; --i) stack.go_back();
@@ -152,7 +58,7 @@ Test(walk_memo, calls_and_returns) {
 }
 
 Test(walk_memo, another_return_address_in_an_outer_frame) {
-  Stack stack(functions(20));
+  MadeStack stack(functions(20));
   for (unsigned index = 1; index < 20; ++index) {
     stack.check();
     const uint64_t was = stack.return_address(index);
@@ -165,7 +71,7 @@ Test(walk_memo, another_return_address_in_an_outer_frame) {
 }
 
 Test(walk_memo, another_saved_bp_in_an_outer_frame) {
-  Stack stack(functions(20));
+  MadeStack stack(functions(20));
   for (unsigned index = 5; index < 20; ++index) {
     stack.check();
     const uint64_t was = stack.saved_bp(index);
@@ -178,7 +84,7 @@ Test(walk_memo, another_saved_bp_in_an_outer_frame) {
 }
 
 Test(walk_memo, another_sp_or_bp_of_the_leaf) {
-  Stack stack(functions(20));
+  MadeStack stack(functions(20));
   for (const uint64_t by : {8u, 32u, 64u, 1u, 100'000u}) {
     stack.check();
     stack.registers().sp -= by;
@@ -194,7 +100,7 @@ Test(walk_memo, another_sp_or_bp_of_the_leaf) {
 }
 
 Test(walk_memo, a_return_address_that_differs_in_its_top_bit) {
-  Stack stack(functions(20));
+  MadeStack stack(functions(20));
   stack.check();
   stack.return_address(10) ^= uint64_t{1} << 63;
   stack.check();
@@ -204,7 +110,7 @@ Test(walk_memo, a_return_address_that_differs_in_its_top_bit) {
 }
 
 Test(walk_memo, a_stack_that_ends_early) {
-  Stack stack(functions(20));
+  MadeStack stack(functions(20));
   stack.check();
   const uint64_t was = stack.return_address(10);
   for (const uint64_t end : {uint64_t{0}, uint64_t{17}, code(100)}) {
@@ -217,7 +123,7 @@ Test(walk_memo, a_stack_that_ends_early) {
 }
 
 Test(walk_memo, stacks_deeper_than_it) {
-  Stack stack(functions(WalkMemo::kFrames * 3));
+  MadeStack stack(functions(WalkMemo::kFrames * 3));
   for (const unsigned capacity : {1000u, 1u, 100u, WalkMemo::kFrames, 1000u, 200u}) {
     for (int i = 0; i < 3; ++i) {
       const std::vector<uint64_t> frames = stack.check(capacity);
@@ -233,7 +139,7 @@ Test(walk_memo, stacks_deeper_than_it) {
 }
 
 Test(walk_memo, another_generation_of_rules) {
-  Stack stack(functions(20));
+  MadeStack stack(functions(20));
   stack.check();
   rule_cache_forget();
   // Other code has come to the addresses.
@@ -286,7 +192,7 @@ Test(walk_memo, one_is_taken_once) {
 }
 
 Test(walk_memo, a_walk_that_finds_it_taken) {
-  Stack stack(functions(20));
+  MadeStack stack(functions(20));
   stack.check();
   WalkMemo* memo = take_walk_memo(kThread);
   memo->begin(rule_cache_generation());
@@ -299,7 +205,7 @@ Test(walk_memo, a_walk_that_finds_it_taken) {
 }
 
 Test(walk_memo, a_fork_in_the_middle_of_a_walk) {
-  Stack stack(functions(20));
+  MadeStack stack(functions(20));
   stack.check();
   take_walk_memo(kThread);
   const pid_t child = fork();
