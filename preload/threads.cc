@@ -22,12 +22,38 @@ pthread_key_t g_key;
 bool g_key_made = false;
 std::atomic<unsigned> g_count_depth{0};
 
-// A key's destructors run in rounds while some destructor sets a value again. Ours waits for the second round, so that the waits in
-// the program's own destructors are still known, and for the last one where the thread is sampled or looked at; a round takes 0.1 us.
+void on_thread_exit(void* value);
+
+// glibc keeps the values of so many keys in the thread itself, and calls their destructors in the keys' order. (Were it otherwise,
+// waits in the destructors after ours would be counted as lost: their thread is not known any more.)
+constexpr pthread_key_t kLastKeyInThread = 31;
+unsigned g_rounds = 2;
+
+// The last of those keys, so that the program's destructors are behind us when ours is called; else any.
+bool make_key() {
+  pthread_key_t made[kLastKeyInThread + 1];
+  unsigned count = 0;
+  while (count <= kLastKeyInThread && pthread_key_create(&made[count], on_thread_exit) == 0) {
+    if (made[count++] >= kLastKeyInThread) break;
+  }
+  if (count == 0) return false;
+  const bool is_last = made[count - 1] == kLastKeyInThread;
+  const unsigned ours = is_last ? count - 1 : 0;
+  for (unsigned i = 0; i < count; ++i) {
+    if (i != ours) pthread_key_delete(made[i]);
+  }
+  g_key = made[ours];
+  g_rounds = is_last ? 1 : 2;
+  return true;
+}
+
+// A key's destructors run in rounds while some destructor sets a value again. Ours waits for the round in which the program's own
+// have been called, so that the waits in them are still known, and for the last one where the thread is sampled or looked at; a
+// round takes 0.1 us.
 void on_thread_exit(void* value) {
   auto* slot = static_cast<ThreadSlot*>(value);
   if (g_region == nullptr || !fork_flag_holds()) return;
-  const unsigned rounds = cpu_sampling_has_sigprof() ? PTHREAD_DESTRUCTOR_ITERATIONS : 2;
+  const unsigned rounds = cpu_sampling_has_sigprof() ? PTHREAD_DESTRUCTOR_ITERATIONS : g_rounds;
   if (++slot->exit_rounds < rounds && pthread_setspecific(g_key, slot) == 0) return;
   waits_of_thread_end(slot);
   trace_thread_ends(slot);
@@ -59,7 +85,7 @@ void unblock_sigprof() {
 }  // namespace
 
 bool threads_start() {
-  if (!g_key_made) g_key_made = pthread_key_create(&g_key, on_thread_exit) == 0;
+  if (!g_key_made) g_key_made = make_key();
   return g_key_made;
 }
 
