@@ -1,5 +1,11 @@
 """Block and mutex profiles beside the books that the victim keeps: who waited, how often and how long, and whose unlock
-ended it."""
+ended it.
+
+All bounds are to hold on a machine that has no processor for a thread just when it needs one. What the victim says is
+made for that (see there): it holds nobody off before he waits; it counts as a wait for sure what has slept; and whom an
+unlock made wait it counts up to the unlock. So what it says and what libprof says are apart by what comes between two
+readings of the clock in a row, some hundred instructions. That a processor is taken away just there is rare enough to be lost
+in the 5 %, as waits last 8 ms and more."""
 
 import math
 
@@ -58,8 +64,10 @@ def mutex_of(run):
     return waits.read(run.folder / "mutex.prof")
 
 
-def check_near(measured, truth, tolerance, why):
-    assert truth * (1 - tolerance) <= measured <= truth * (1 + tolerance), f"{measured}, in truth {truth}\n{why}"
+def check_near(measured, truth, tolerance, why, unsure=0):
+    """unsure: what the victim cannot tell, and may be there or not."""
+    assert truth * (1 - tolerance) <= measured <= (truth + unsure) * (1 + tolerance), (
+        f"{measured}, in truth {truth} to {truth + unsure}\n{why}")
 
 
 def check_shares(profile, kept, points=3):
@@ -70,20 +78,25 @@ def check_shares(profile, kept, points=3):
         assert abs(profile.share(function) - truth) * 100 <= points, (function, kept, profile.describe())
 
 
+def check_count(count, result):
+    """Each wait is there once; of the calls that may have waited, some. (Only "mutex" has any: where the unlock comes
+    between the victim's look at the lock and libprof's.)"""
+    assert result["waits"] <= count <= result["waits"] + result["unsure"], (count, result)
+
+
 def check_log(run):
     assert run.log == [], run.stderr
 
 
 @pytest.mark.parametrize("kind, waiters", CASES)
 def test_every_wait(runs, kind, waiters):
-    """At rate 1 each wait is there once. The delay is the victim's own to 5 %: of 8 ms and more, that is the time
-    between two readings of the clock in a row and what the scheduler may put there."""
+    """At rate 1 each wait is there once. The delay is the victim's own to 5 %."""
     run = runs[kind, waiters]
     result, profile = run.result, block_of(run)
     count, delay = profile.of_leaf("wait_here")
     assert result["waits"] >= 4 * waiters, result
-    assert count == result["waits"], (result, profile.describe())
-    check_near(delay, result["wait_ns"], .05, profile.describe())
+    check_count(count, result)
+    check_near(delay, result["wait_ns"], .05, profile.describe(), result["unsure_ns"])
     check_log(run)
 
 
@@ -118,16 +131,19 @@ def test_what_was_waited_for(runs, kind, waiters):
 
 @pytest.mark.parametrize("kind, waiters", UNLOCKED_CASES)
 def test_whose_unlock_ended_it(runs, kind, waiters):
-    """All of the waiting, and to 3 points each function's part of it, by its unlocks. Of the readers that hold off a
-    writer, it is the last one's."""
+    """All of the waiting up to the unlocks, and to 3 points each function's part of it. Of the readers that hold off a
+    writer, it is the last one's. What it took until the waiters ran is in nobody's; it is next to nothing unless the
+    machine is busy."""
     run = runs[kind, waiters]
     result, profile = run.result, mutex_of(run)
     check_shares(profile, result["kept"])
     assert profile.share("hold_long") + profile.share("hold_short") > .97, profile.describe()
-    check_near(profile.delay, result["wait_ns"], .05, profile.describe())
-    # One unlock may end the waits of many readers.
+    check_near(profile.delay, result["to_unlock_ns"], .05, profile.describe(), result["unsure_ns"])
+    # One unlock may end the waits of many readers. Of "mutex" one may end none, though somebody waits: whoever comes by takes
+    # the lock before the one that is woken for it.
     least = result["rounds"] if "rdlock" in kind or kind == "rwlock_writers" else result["waits"] * .95
-    assert least <= profile.count <= result["waits"] * 1.05, (result, profile.describe())
+    most = result["turns"] if kind == "mutex" else result["waits"]
+    assert least <= profile.count <= most, (result, profile.describe())
     check_log(run)
 
 
@@ -194,18 +210,19 @@ def test_long_waits_at_the_default_rate(runs):
     run = runs["default rate"]
     result, block, mutex = run.result, block_of(run), mutex_of(run)
     count, delay = block.of_leaf("wait_here")
-    assert count == result["waits"], (result, block.describe())
+    check_count(count, result)
     check_near(delay, result["wait_ns"], .05, block.describe())
     check_shares(mutex, result["kept"])
 
 
 def test_brief_waits_exactly(runs):
-    """As many as there were, and no longer than the victim says: its books have the cost of the call itself too."""
+    """As many as there were, and no longer than the victim says: its books have the cost of the call itself too. Of that
+    it has most where it is kept from running for some milliseconds in such a call: these do not count for the least."""
     run = runs["brief exact"]
     result, profile = run.result, block_of(run)
     count, delay = profile.of_leaf("wait_here")
     assert count == result["waits"], (result, profile.describe())
-    assert .5 * result["wait_ns"] < delay < 1.01 * result["wait_ns"], (result, profile.describe())
+    assert .5 * result["under_1ms_ns"] < delay < 1.01 * result["wait_ns"], (result, profile.describe())
     check_log(run)
 
 
@@ -228,7 +245,7 @@ def test_brief_waits_sampled(runs):
         assert abs(count - result["waits"]) <= 5 * error, (result, error, profile.describe())
         delay_error = 1.1 * math.sqrt(result["delay_variance"])
         assert delay <= result["wait_ns"] + 5 * delay_error, (result, delay_error, profile.describe())
-        assert delay >= .5 * result["wait_ns"] - 5 * delay_error, (result, delay_error, profile.describe())
+        assert delay >= .5 * result["under_1ms_ns"] - 5 * delay_error, (result, delay_error, profile.describe())
         estimates.append(count)
         truths.append(result["waits"])
         variances.append(error ** 2)
@@ -263,25 +280,24 @@ def test_what_slips_through(runs, waiters):
 @pytest.mark.parametrize("waiters", WAITERS)
 def test_nothing_is_ended_that_nobody_waited_for(runs, waiters):
     """The two profiles of one run are of the same waits, but for what passes from the unlock until the woken thread runs: that
-    is in the waiter's only. Waits this short are a few times as long as that (where they are long, the two are held to 5 %)."""
+    is in the waiter's only. Some of a short wait is over before libprof has seen it: a tenth."""
     run = runs["hammer", waiters]
-    block, mutex = block_of(run), mutex_of(run)
-    waited = block.of_leaf("wait_here")[1]
-    assert .5 * waited <= mutex.of_leaf("wait_here")[1] <= 1.02 * waited, block.describe() + "\n" + mutex.describe()
+    result, block, mutex = run.result, block_of(run), mutex_of(run)
+    waited, ended = block.of_leaf("wait_here")[1], mutex.of_leaf("wait_here")[1]
+    assert .9 * result["to_unlock_ns"] <= ended <= 1.02 * waited, (result, block.describe(), mutex.describe())
 
 
 @pytest.mark.parametrize("name", ["hammer fraction", "mutex fraction"])
 def test_a_fraction_of_the_unlocks(runs, name):
     """One of N contended unlocks counts as N. Of delays d, that sums up to their sum, with the variance (N - 1) times
-    the sum of their squares. The block profile of the same run has every wait, and is the truth, but for the way from the unlock
-    until the woken thread runs, which is a part of short waits (see above). 5 standard errors: 6e-7."""
+    the sum of their squares. 5 standard errors: 6e-7."""
     run = runs[name]
     result, block, mutex = run.result, block_of(run), mutex_of(run)
-    truth = block.of_leaf("wait_here")[1]
+    truth, waited = result["to_unlock_ns"], block.of_leaf("wait_here")[1]
     error = math.sqrt((FRACTION - 1) * result["squares"])
     assert 5 * error < .7 * truth, "the fraction could as well be left out of account"
-    least = .5 if name == "hammer fraction" else .95
-    assert least * truth - 5 * error <= mutex.delay <= 1.05 * truth + 5 * error, (truth, error, mutex.describe())
+    least = .9 if name == "hammer fraction" else .95
+    assert least * truth - 5 * error <= mutex.delay <= 1.05 * waited + 5 * error, (truth, error, mutex.describe())
     assert all(sample.count % FRACTION == 0 for sample in mutex.samples), mutex.describe()
 
 
@@ -306,7 +322,7 @@ def test_one_without_the_other(runs):
         check_shares(mutex_of(runs[name]), runs[name].result["kept"])
     for name in ("block only", "beside cpu"):
         result, profile = runs[name].result, block_of(runs[name])
-        assert profile.of_leaf("wait_here")[0] == result["waits"], (result, profile.describe())
+        check_count(profile.of_leaf("wait_here")[0], result)
     runs["beside cpu"].profile()
 
 

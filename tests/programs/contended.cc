@@ -3,21 +3,26 @@
 //
 // KIND "mutex": the waiters pass one mutex on. Each locks it in wait_here() and unlocks it in hold_long(), three times
 // of four, or in hold_short(). All holds last the same: hold_long() has the mutex for 75 % of the time, and ends 75 %
-// of the waiting too.
+// of the waiting too. A call that found it locked and then did not sleep may or may not have waited: "unsure".
 //
 // Other kinds go in rounds. The main thread holds them off in hold_long() or hold_short(), in turn, until all waiters
-// wait, and then for three times as long in hold_long(). A waiter has a lock of its own, or all are let go at once,
-// so that nobody but the main thread ends a wait. "rwlock_readers" has a second reader, whose unlock in leaves_early()
-// ends none. In "relock" the signal comes while the signaller has the mutex, and keeps it.
+// are asleep in their wait (or spin), and then for three times as long in hold_long(). A waiter has a lock of its own,
+// or all are let go at once, so that nobody but the main thread ends a wait. "rwlock_readers" has a second reader, whose
+// unlock in leaves_early() ends none. In "relock" the signal comes while the signaller has the mutex, and keeps it.
+//
+// Who unlocks reads the clock just before: a wait is charged to him up to then. The rest, "wake-up", is what it took
+// until the waiter ran again, which on a busy machine may be longer than the wait.
 //
 // "hammer": short holds of one mutex, by all; half of them asleep, as the threads may have to share a core. "brief":
 // waits of some microseconds for a condition that times out, as many in every run. "uncontended": no wait at all.
 // build: -O2 -fomit-frame-pointer -pthread
+#include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <threads.h>
 #include <unistd.h>
@@ -121,10 +126,12 @@ static Turn rounds, arrived, done, released, second_reads, second_has_read, seco
 // The books of a waiter.
 struct Books {
   uint64_t waits, ns, over_1us;
+  uint64_t to_unlock_ns;                  // of ns: until the unlock that ended it; without one, all
+  uint64_t unsure, unsure_ns;             // calls that may have waited, or may have had no processor; not in the others
+  uint64_t under_1ms_ns;                  // of ns: of waits shorter than that
   double squares;                         // of each wait's ns
-  uint64_t long_ns;                       // of the waits that last kDefaultRate and more
   double count_variance, delay_variance;  // of what is estimated of all waits at kDefaultRate
-  uint64_t ended[kFunctions];             // by whose unlock, ns
+  uint64_t ended[kFunctions];             // to_unlock_ns, by whose unlock
 };
 static const uint64_t kDefaultRate = 10000;
 
@@ -137,9 +144,13 @@ struct alignas(128) Place {
   cnd_t cnd;
   pthread_t joined;
   thrd_t thrd_joined;
-  Function holder;  // who has the lock or had it last; is the lock's
+  Function holder;       // who has the lock or had it last; is the lock's
+  uint64_t unlocked_ns;  // when that one gave it free, or set out to; is the lock's
   bool ready;
   uint64_t ready_ns;
+  std::atomic<pid_t> tid;
+  pthread_t thread;
+  uint64_t cpu_ns;  // when it set out to wait
   uint64_t random;
   Books books;
 };
@@ -151,9 +162,9 @@ static pthread_barrier_t barrier;
 static std::atomic<bool> stops;
 static uint64_t ends_ns;
 
-// Of "mutex", and its own: every turn at the lock, and every wait for it.
+// Of "mutex", and its own: every turn at the lock, and every wait for it until it was given free.
 struct Hold {
-  uint64_t since;
+  uint64_t until;
   Function function;
 };
 struct Wait {
@@ -162,17 +173,19 @@ struct Wait {
 static std::vector<Hold> holds;
 static std::vector<Wait> waits;
 
-static void enter(Books *books, uint64_t start, uint64_t end, Function ended_by) {
+// unlocked: when the lock was given free, which may have been before `start`; 0: there is no unlock.
+static void enter(Books *books, uint64_t start, uint64_t end, Function ended_by, uint64_t unlocked = 0) {
   const uint64_t ns = end - start;
+  const uint64_t to_unlock = unlocked == 0 ? ns : unlocked > start ? std::min(unlocked, end) - start : 0;
   const double wait = (double)std::max<uint64_t>(ns, 1), rate = (double)kDefaultRate;
   ++books->waits;
   books->ns += ns;
   books->over_1us += ns > 1000;
   books->squares += wait * wait;
-  books->ended[ended_by] += ns;
-  if (ns >= kDefaultRate) {
-    books->long_ns += ns;
-  } else {
+  books->to_unlock_ns += to_unlock;
+  books->ended[ended_by] += to_unlock;
+  if (ns < 1000000) books->under_1ms_ns += ns;
+  if (ns < kDefaultRate) {
     books->count_variance += rate / wait - 1;
     books->delay_variance += wait * (rate - wait);
   }
@@ -186,6 +199,26 @@ static void nap(uint64_t ns) {
 static timespec at(clockid_t clock, int64_t later_ns) {
   const int64_t ns = (int64_t)clock_ns(clock) + later_ns;
   return {(time_t)(ns / 1000000000), (long)(ns % 1000000000)};
+}
+
+// How often this thread has gone to sleep.
+static long sleeps() {
+  rusage usage;
+  getrusage(RUSAGE_THREAD, &usage);
+  return usage.ru_nvcsw;
+}
+
+// By the kernel's account, of a thread of this process.
+static bool sleeps_now(pid_t tid) {
+  char text[512];
+  snprintf(text, sizeof text, "/proc/self/task/%d/stat", tid);
+  const int file = open(text, O_RDONLY | O_CLOEXEC);
+  const ssize_t length = read(file, text, sizeof text - 1);
+  close(file);
+  if (length <= 0) abort();
+  text[length] = 0;
+  const char *name_ends = strrchr(text, ')');
+  return name_ends != nullptr && name_ends[1] == ' ' && name_ends[2] == 'S';
 }
 
 static void busy(uint32_t steps) {
@@ -213,39 +246,53 @@ PLAIN_NAME NOT_INLINED void wait_here(Place *place) {
   uint64_t start = 0, end = 0;
   int error = 0;
   Function ended_by = kNobody;
+  uint64_t unlocked = 0;
   switch (kind.resource) {
-    case kPassed:  // the lock is kept; see hold_long()
+    case kPassed: {  // the lock is kept; see hold_long()
+      const long slept = sleeps();
       if (pthread_mutex_trylock(&places->mutex) == 0) return;
       TIMED(pthread_mutex_lock(&places->mutex));
       ended_by = places->holder;
-      waits.push_back({start, end});
+      unlocked = places->unlocked_ns;
+      if (sleeps() == slept) {
+        ++place->books.unsure;
+        place->books.unsure_ns += end - start;
+        return;
+      }
+      waits.push_back({start, std::max(start, unlocked)});
       break;
+    }
     case kMutex:
       TIMED_AS(pthread_mutex_lock(&place->mutex), pthread_mutex_timedlock(&place->mutex, &real),
                pthread_mutex_clocklock(&place->mutex, CLOCK_MONOTONIC, &mono));
       ended_by = place->holder;
+      unlocked = place->unlocked_ns;
       pthread_mutex_unlock(&place->mutex);
       break;
     case kRead:
       TIMED_AS(pthread_rwlock_rdlock(&places->rwlock), pthread_rwlock_timedrdlock(&places->rwlock, &real),
                pthread_rwlock_clockrdlock(&places->rwlock, CLOCK_MONOTONIC, &mono));
       ended_by = places->holder;
+      unlocked = places->unlocked_ns;
       pthread_rwlock_unlock(&places->rwlock);
       break;
     case kWrite:
       TIMED_AS(pthread_rwlock_wrlock(&place->rwlock), pthread_rwlock_timedwrlock(&place->rwlock, &real),
                pthread_rwlock_clockwrlock(&place->rwlock, CLOCK_MONOTONIC, &mono));
       ended_by = place->holder;
+      unlocked = place->unlocked_ns;
       pthread_rwlock_unlock(&place->rwlock);
       break;
     case kSpin:
       TIMED(pthread_spin_lock(&place->spin));
       ended_by = place->holder;
+      unlocked = place->unlocked_ns;
       pthread_spin_unlock(&place->spin);
       break;
     case kMtx:
       TIMED_AS(mtx_lock(&place->mtx), mtx_timedlock(&place->mtx, &real), 0);
       ended_by = place->holder;
+      unlocked = place->unlocked_ns;
       mtx_unlock(&place->mtx);
       break;
     case kCond:
@@ -255,7 +302,7 @@ PLAIN_NAME NOT_INLINED void wait_here(Place *place) {
         TIMED_AS(pthread_cond_wait(&place->cond, &place->mutex),
                  pthread_cond_timedwait(&place->cond, &place->mutex, &real),
                  pthread_cond_clockwait(&place->cond, &place->mutex, CLOCK_MONOTONIC, &mono));
-      if (kind.resource == kRelock) place->books.ended[place->holder] += end - place->ready_ns;
+      if (kind.resource == kRelock) place->books.ended[place->holder] += place->unlocked_ns - place->ready_ns;
       place->ready = false;
       pthread_mutex_unlock(&place->mutex);
       if (error != 0) abort();
@@ -285,11 +332,13 @@ PLAIN_NAME NOT_INLINED void wait_here(Place *place) {
       break;
     case kHammer:
       TIMED(pthread_mutex_lock(&places->mutex));
+      unlocked = places->unlocked_ns;
       if (next_number(&place->random) % 2) {
         nap(20000);
       } else {
         busy(8000);
       }
+      places->unlocked_ns = wall_ns();
       pthread_mutex_unlock(&places->mutex);
       NOT_A_TAIL_CALL();
       break;
@@ -307,45 +356,60 @@ PLAIN_NAME NOT_INLINED void wait_here(Place *place) {
       break;
   }
   if (error != 0) abort();
-  enter(&place->books, start, end, ended_by);
+  enter(&place->books, start, end, ended_by, unlocked);
 }
 
 // Whoever holds off the waiters. The unlock is this function's own.
-#define HOLDS(name, me, milliseconds_held)                                                          \
-  PLAIN_NAME NOT_INLINED void name(uint32_t round) {                                                \
-    const uint64_t ns = milliseconds(milliseconds_held);                                            \
-    if (kind.resource == kPassed) {                                                                 \
-      places->holder = me;                                                                          \
-      holds.back().function = me;                                                                   \
-      nap(milliseconds(4));                                                                         \
-      pthread_mutex_unlock(&places->mutex);                                                         \
-      NOT_A_TAIL_CALL();                                                                            \
-      return;                                                                                       \
-    }                                                                                               \
-    takes_all(round, me);                                                                           \
-    rounds.add();                                                                                   \
-    arrived.wait_for((uint32_t)waiters *round);                                                     \
-    nap(kind.resource == kRelock ? milliseconds(5) : ns / 2);                                       \
-    if (kind.resource == kWrite) {                                                                  \
-      second_leaves.add();                                                                          \
-      second_has_left.wait_for(round);                                                              \
-    }                                                                                               \
-    if (kind.resource == kRelock) signals_and_keeps(me);                                            \
-    nap(kind.resource == kRelock ? ns : ns - ns / 2);                                               \
-    for (Place *place = places; place < places + waiters; ++place) {                                \
-      if (kind.resource == kMutex) pthread_mutex_unlock(&place->mutex);                             \
-      if (kind.resource == kRelock) pthread_mutex_unlock(&place->mutex);                            \
-      if (kind.resource == kRead || kind.resource == kWrite) pthread_rwlock_unlock(&place->rwlock); \
-      if (kind.resource == kSpin) pthread_spin_unlock(&place->spin);                                \
-      if (kind.resource == kMtx) mtx_unlock(&place->mtx);                                           \
-      if (kind.resource == kCond || kind.resource == kCnd) signals(place);                          \
-      if (kind.resource == kSemaphore) sem_post(&semaphore);                                        \
-    }                                                                                               \
-    if (kind.resource == kBarrier) pthread_barrier_wait(&barrier);                                  \
-    if (kind.resource == kJoin || kind.resource == kThrdJoin) released.add();                       \
-    done.wait_for((uint32_t)waiters *round);                                                        \
-    NOT_A_TAIL_CALL();                                                                              \
+#define HOLDS(name, me, milliseconds_held)                                                                            \
+  PLAIN_NAME NOT_INLINED void name(uint32_t round) {                                                                  \
+    const uint64_t ns = milliseconds(milliseconds_held);                                                              \
+    if (kind.resource == kPassed) {                                                                                   \
+      places->holder = me;                                                                                            \
+      nap(milliseconds(4));                                                                                           \
+      places->unlocked_ns = wall_ns();                                                                                \
+      holds.push_back({places->unlocked_ns, me});                                                                     \
+      pthread_mutex_unlock(&places->mutex);                                                                           \
+      NOT_A_TAIL_CALL();                                                                                              \
+      return;                                                                                                         \
+    }                                                                                                                 \
+    takes_all(round, me);                                                                                             \
+    rounds.add();                                                                                                     \
+    until_all_wait(round);                                                                                            \
+    nap(kind.resource == kRelock ? milliseconds(5) : ns / 2);                                                         \
+    if (kind.resource == kWrite) {                                                                                    \
+      second_leaves.add();                                                                                            \
+      second_has_left.wait_for(round);                                                                                \
+    }                                                                                                                 \
+    if (kind.resource == kRelock) signals_and_keeps(me);                                                              \
+    nap(kind.resource == kRelock ? ns : ns - ns / 2);                                                                 \
+    for (Place *place = places; place < places + waiters; ++place) {                                                  \
+      const bool has_mutex = kind.resource == kMutex || kind.resource == kRelock;                                     \
+      const bool has_rwlock = kind.resource == kRead || kind.resource == kWrite;                                      \
+      if (has_mutex || has_rwlock || kind.resource == kMtx || kind.resource == kSpin) place->unlocked_ns = wall_ns(); \
+      if (has_mutex) pthread_mutex_unlock(&place->mutex);                                                             \
+      if (has_rwlock) pthread_rwlock_unlock(&place->rwlock);                                                          \
+      if (kind.resource == kSpin) pthread_spin_unlock(&place->spin);                                                  \
+      if (kind.resource == kMtx) mtx_unlock(&place->mtx);                                                             \
+      if (kind.resource == kCond || kind.resource == kCnd) signals(place);                                            \
+      if (kind.resource == kSemaphore) sem_post(&semaphore);                                                          \
+    }                                                                                                                 \
+    if (kind.resource == kBarrier) pthread_barrier_wait(&barrier);                                                    \
+    if (kind.resource == kJoin || kind.resource == kThrdJoin) released.add();                                         \
+    done.wait_for((uint32_t)waiters *round);                                                                          \
+    NOT_A_TAIL_CALL();                                                                                                \
   }
+
+// A waiter that has set out to wait may not have come there yet, where it shares its processor. Once it has, it sleeps;
+// or it spins: it has run for longer by far than it takes to come there.
+NOT_INLINED static void until_all_wait(uint32_t round) {
+  arrived.wait_for((uint32_t)waiters * round);
+  for (Place *place = places; place < places + waiters; ++place) {
+    clockid_t clock;
+    pthread_getcpuclockid(place->thread, &clock);
+    const uint64_t spins_from = place->cpu_ns + milliseconds(1);
+    while (kind.resource == kSpin ? clock_ns(clock) < spins_from : !sleeps_now(place->tid)) nap(50000);
+  }
+}
 
 static void *lives_a_round(void *round) {
   released.wait_for((uint32_t)(uintptr_t)round);
@@ -420,10 +484,11 @@ static void *second_reader(void *unused) {
 
 PLAIN_NAME NOT_INLINED void *waiter(void *argument) {
   Place *place = (Place *)argument;
+  place->thread = pthread_self();
+  place->tid = gettid();
   if (kind.resource == kPassed) {
     while (wall_ns() < ends_ns) {
       wait_here(place);
-      holds.push_back({wall_ns(), kNobody});
       if (holds.size() % 4 == 0) {
         hold_short(0);
       } else {
@@ -444,6 +509,7 @@ PLAIN_NAME NOT_INLINED void *waiter(void *argument) {
     for (uint32_t round = 1;; ++round) {
       rounds.wait_for(round);
       if (stops) break;
+      place->cpu_ns = thread_cpu_ns();
       arrived.add();
       wait_here(place);
       done.add();
@@ -498,18 +564,21 @@ static void set_up() {
   waits.reserve(1000000);
 }
 
-// Of "mutex": each wait is cut where the mutex went from one to the next, and everyone charged with his own part.
-static void charge_holders(uint64_t *kept) {
+// Of "mutex": each wait is cut where the mutex was given free, and everyone charged with his own part, from the time when
+// the one before gave it free. Answers the sum of the squares of what each turn is charged with.
+static double charge_holders(uint64_t *kept) {
+  std::vector<uint64_t> of_turn(holds.size());
   for (const Wait &wait : waits) {
     auto hold = std::upper_bound(holds.begin(), holds.end(), wait.since,
-                                 [](uint64_t ns, const Hold &other) { return ns < other.since; });
-    if (hold != holds.begin()) --hold;
-    for (uint64_t from = wait.since; hold != holds.end() && from < wait.until; ++hold) {
-      const uint64_t to = hold + 1 == holds.end() ? wait.until : std::min(wait.until, (hold + 1)->since);
-      if (to > from) kept[hold->function] += to - from;
-      from = std::max(from, to);
+                                 [](uint64_t ns, const Hold &other) { return ns < other.until; });
+    for (uint64_t from = wait.since; from < wait.until; from = hold++->until) {
+      of_turn[(size_t)(hold - holds.begin())] += hold->until - from;
+      kept[hold->function] += hold->until - from;
     }
   }
+  double squares = 0;
+  for (const uint64_t ns : of_turn) squares += (double)ns * (double)ns;
+  return squares;
 }
 
 static void print_functions(const char *name, const uint64_t *ns) {
@@ -564,22 +633,35 @@ int main(int argc, char **argv) {
     sum.ns += one.ns;
     sum.over_1us += one.over_1us;
     sum.squares += one.squares;
-    sum.long_ns += one.long_ns;
+    sum.to_unlock_ns += one.to_unlock_ns;
+    sum.unsure += one.unsure;
+    sum.unsure_ns += one.unsure_ns;
+    sum.under_1ms_ns += one.under_1ms_ns;
     sum.count_variance += one.count_variance;
     sum.delay_variance += one.delay_variance;
     for (int function = 0; function < kFunctions; ++function) sum.ended[function] += one.ended[function];
   }
   uint64_t kept[kFunctions] = {};
   if (kind.resource == kPassed) {
-    charge_holders(kept);
+    sum.squares = charge_holders(kept);
   } else {
     std::copy(std::begin(sum.ended), std::end(sum.ended), kept);
   }
-  printf("{\"waits\": %llu, \"wait_ns\": %llu, \"over_1us\": %llu, \"squares\": %.0f, \"long_ns\": %llu",
-         (unsigned long long)sum.waits, (unsigned long long)sum.ns, (unsigned long long)sum.over_1us, sum.squares,
-         (unsigned long long)sum.long_ns);
-  printf(", \"count_variance\": %.0f, \"delay_variance\": %.0f, \"rounds\": %u", sum.count_variance, sum.delay_variance,
-         round);
+  const struct {
+    const char *name;
+    uint64_t value;
+  } counts[] = {{"waits", sum.waits},
+                {"wait_ns", sum.ns},
+                {"to_unlock_ns", sum.to_unlock_ns},
+                {"unsure", sum.unsure},
+                {"unsure_ns", sum.unsure_ns},
+                {"under_1ms_ns", sum.under_1ms_ns},
+                {"over_1us", sum.over_1us},
+                {"rounds", round},
+                {"turns", holds.size()}};
+  printf("{\"squares\": %.0f, \"count_variance\": %.0f, \"delay_variance\": %.0f", sum.squares, sum.count_variance,
+         sum.delay_variance);
+  for (const auto &each : counts) printf(", \"%s\": %llu", each.name, (unsigned long long)each.value);
   print_functions("ended", sum.ended);
   print_functions("kept", kept);
   printf("}\n");
