@@ -153,7 +153,7 @@ void trace(ThreadSlot* slot, const WaitNote& note, WaitKind kind, int64_t now, W
                       : waited == Waited::interrupted ? WaitEnd::interrupted
                                                       : WaitEnd::reached;
   const auto* object = reinterpret_cast<const void*>(note.object);
-  if (waited == Waited::was_last) trace_release(slot, kind, object, note.since_ns, now, note.stack, ~0u);
+  if (waited == Waited::was_last) return trace_release(slot, kind, object, note.since_ns, now, note.stack, ~0u);
   trace_wait(slot, note, kind, now, end);
 }
 
@@ -170,7 +170,7 @@ void wait_is_over(WaitNote* note, Waited waited) {
   leave(note, has_mutex ? now : 0);
   slot->waits.store(static_cast<uint32_t>(note - slot->notes), std::memory_order_relaxed);
   if (waited == Waited::no || !is_on()) return;
-  count_block(slot, note->stack, kind, now - note->since_ns);
+  if (waited != Waited::was_last) count_block(slot, note->stack, kind, now - note->since_ns);
   if (is_traced_here()) trace(slot, *note, kind, now, waited);
 }
 

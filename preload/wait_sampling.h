@@ -29,7 +29,7 @@ enum class Waited {
   owner_died,  // likewise; nobody has given it free
   timed_out,
   interrupted,  // by a signal
-  was_last,     // the others waited for this one
+  was_last,     // the others waited for this one, which has waited for nobody
 };
 
 // Which recording this is: it changes when a child of fork lets go of its parent's.
