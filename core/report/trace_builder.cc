@@ -56,7 +56,8 @@ void write_slices(TraceWriter* writer, int tid, std::vector<Slice>* slices) {
     if (slice.end_ns <= slice.begin_ns) continue;
     writer->begin(tid, slice.name, slice.category, slice.begin_ns, slice.arguments);
     for (const uint64_t id : slice.arrows_from) writer->arrow_from(tid, id, slice.begin_ns);
-    if (slice.arrow_to != 0) writer->arrow_to(tid, slice.arrow_to, slice.begin_ns);
+    // A viewer that takes the events in the order of their times is to have met the arrow's beginning.
+    if (slice.arrow_to != 0) writer->arrow_to(tid, slice.arrow_to, slice.begin_ns + 1);
     open.push_back(&slice);
   }
   close_until(INT64_MAX);
@@ -149,16 +150,17 @@ class Builder {
   void add_wait(const TraceItem& wait, const WaitCause* cause, std::vector<Slice>* slices) {
     Slice slice = slice_of(wait.begin_ns, wait.end_ns, wait_name(wait), "wait");
     slice.arguments.push_back({wait.wait == WaitKind::join ? "thread" : "object", hex(wait.object)});
-    if (wait.wait_end == WaitEnd::timed_out) slice.arguments.push_back({"ended by", "timeout"});
-    if (wait.wait_end == WaitEnd::interrupted) slice.arguments.push_back({"ended by", "a signal handler"});
-    if (wait.wait_end == WaitEnd::goes_on) slice.arguments.push_back({"ended by", "nothing yet"});
+    // "detail" is the one argument that Firefox Profiler shows.
+    if (wait.wait_end == WaitEnd::timed_out) slice.arguments.push_back({"detail", "ended by timeout"});
+    if (wait.wait_end == WaitEnd::interrupted) slice.arguments.push_back({"detail", "ended by a signal handler"});
+    if (wait.wait_end == WaitEnd::goes_on) slice.arguments.push_back({"detail", "goes on"});
     if (cause == nullptr) return slices->push_back(std::move(slice));
     const TracedThread& other = trace_.threads[cause->thread];
     std::string by = name_of(other) + " (tid " + std::to_string(other.tid) + ")";
     const bool is_release = cause->item != WaitCause::kThreadEnd;
     const std::string where = is_release ? leaf_of(other.items[cause->item].stack) : std::string();
     if (!where.empty()) by += " in " + where;
-    slice.arguments.push_back({"ended by", by});
+    slice.arguments.push_back({"detail", "ended by " + by});
     slices->push_back(std::move(slice));
     if (cause->time_ns < wait.begin_ns) return;
     Slice wake_up = slice_of(cause->time_ns, wait.end_ns, "wake-up", "wait");
@@ -292,12 +294,22 @@ class Builder {
     return stretches;
   }
 
-  // The outermost frame first.
+  // The outermost frame first. Slices lie no deeper than viewers take them (512 in ui.perfetto.dev): of a deeper stack
+  // the middle is left out.
   std::vector<std::string> names_of(const TraceItem& item) {
+    constexpr size_t kOuter = 250, kInner = 250;
     std::vector<std::string> names;
     if (item.stack >= 0) {
       const StackSnapshot& stack = snapshot_.stacks[static_cast<size_t>(item.stack)];
-      for (size_t i = stack.frames.size(); i-- > 0;) names.push_back(name_of_frame(stack, i));
+      const size_t depth = stack.frames.size();
+      for (size_t i = depth; i-- > 0;) {
+        if (depth > kOuter + kInner && i + kOuter < depth && i >= kInner) {
+          names.push_back("[" + std::to_string(i + 1 - kInner) + " frames are left out]");
+          i = kInner;
+        } else {
+          names.push_back(name_of_frame(stack, i));
+        }
+      }
     }
     if (item.kind == TraceKind::wait) names.push_back("[" + wait_name(item) + "]");
     return names;

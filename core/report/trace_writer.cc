@@ -117,7 +117,7 @@ void TraceWriter::arrow_to(int tid, uint64_t id, int64_t time_ns) { arrow("f", t
 
 std::string TraceWriter::finish(const TraceArguments& about, const TraceArguments& losses) {
   json_.EndArray();
-  json_.Key("otherData");
+  json_.Key("metadata");
   json_.StartObject();
   for (const TraceArgument& member : about) {
     json_.Key(member.key.data(), static_cast<rapidjson::SizeType>(member.key.size()));

@@ -144,7 +144,7 @@ def check_trace(trace, seconds):
     (life,) = trace.of(tids["waiter"], "thread waiter")
     assert seconds * 1e6 <= life.end - life.begin
     waits = [wait for wait in trace.of(tids["waiter"], "mutex wait") if wait.inner]
-    assert waits and all(f"holder (tid {tids['holder']}) in " in wait.arguments["ended by"] for wait in waits)
+    assert waits and all(f"holder (tid {tids['holder']}) in " in wait.arguments["detail"] for wait in waits)
     names = {slice_.name for slice_ in trace.stacks(tids["burner"])}
     assert names & {"alpha", "beta"}, names
 

@@ -139,6 +139,26 @@ Test(trace_builder, an_arrow_leads_from_the_unlock_to_the_wake_up) {
   cr_assert_eq(trace.slices("wake-up").at(0), std::make_pair(14'000.0, 15'000.0));
   cr_assert_eq(trace.count("s"), 1u);
   cr_assert_eq(trace.count("f"), 1u);
+  double from = 0, to = 0;
+  for (const auto& event : trace.document["traceEvents"].GetArray()) {
+    if (event["ph"] == "s") from = event["ts"].GetDouble();
+    if (event["ph"] == "f") to = event["ts"].GetDouble();
+  }
+  cr_assert_eq(from, 14'000.0);
+  cr_assert_lt(from, to, "also for who sorts by time: the waiter comes first in the file");
+  cr_assert_float_eq(to, from, 0.002);
+}
+
+Test(trace_builder, a_stack_deeper_than_viewers_take_them_has_no_middle) {
+  Snapshot snapshot = snapshot_of({thread_of(5, "worker", {item_of(TraceKind::sample, 101'000'000, 101'000'000, 2)})});
+  snapshot.stacks.push_back({std::vector<uint64_t>(500, 1), 0});
+  snapshot.stacks.push_back({std::vector<uint64_t>(1024, 1), 0});
+  const char* frame = "[truncated: the stack is deeper than PROF_STACK_DEPTH]";
+  cr_assert_eq(Trace(snapshot).slices(frame).size(), 500u);
+  snapshot.trace.threads[0].items[0].stack = 3;
+  const Trace trace(snapshot);
+  cr_assert_eq(trace.slices(frame).size(), 500u);
+  cr_assert_eq(trace.slices("[524 frames are left out]").size(), 1u);
 }
 
 Test(trace_builder, an_unlock_that_ended_no_wait_of_the_trace_is_not_shown) {
@@ -174,7 +194,7 @@ Test(trace_builder, losses_are_said) {
   snapshot.losses = {{LossCause::trace_overwritten, 17, 0}, {LossCause::free_unseen, 4, 0}};
   const Trace trace(snapshot);
   cr_assert_eq(trace.count("i"), 1u);
-  cr_assert_eq(trace.document["otherData"]["losses"].MemberCount(), 1u, "what has nothing to do with it is not");
+  cr_assert_eq(trace.document["metadata"]["losses"].MemberCount(), 1u, "what has nothing to do with it is not");
 }
 
 Test(trace_builder, any_name_is_valid_text) {
