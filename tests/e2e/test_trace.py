@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+import firefox_profiler
 import speedscope
 
 SETTINGS = {"PROF_CPU": None, "PROF_TRACE": "{folder}/trace.json.gz"}
@@ -370,3 +371,17 @@ def test_speedscope_shows_threads_and_waits(runs, known, tmp_path_factory):
         assert any(frame.startswith(f"{kind} wait") for frame in frames), frames
         assert f"[{kind} wait]" in frames_of(line["tid"] + STACKS_TRACK)
     assert "burn_here" in frames_of(log.of("burn")[0]["tid"] + STACKS_TRACK)
+
+
+def test_firefox_profiler_shows_threads_and_waits(runs, known):
+    if reason := firefox_profiler.why_not():
+        pytest.skip(reason)
+    trace, log = known
+    with firefox_profiler.FirefoxProfiler(runs["all"].folder / "trace.json.gz") as shown:
+        threads = shown.threads()
+        assert {tid: name for tid, (name, _) in threads.items()} == trace.names
+        for kind in ("mutex", "condition"):
+            line = log.waits(kind)[0]
+            (label,) = shown.markers(threads[line["tid"]][1])[f"{kind} wait"]
+            assert label == trace.of(line["tid"], f"{kind} wait")[0].arguments["detail"]
+        assert "burn_here" in shown.markers(threads[log.of("burn")[0]["tid"] + STACKS_TRACK][1])
