@@ -173,6 +173,7 @@ void run() {
   for (int& end : ends) end = moved_up(end);
   if (ends[0] < 0 || ends[1] < 0) return;
   g_launch.arguments = g_arguments;
+  g_launch.stays = true;
   // By these two it may read what belongs to this process whatever becomes of either's rights; where they are not to be had it asks
   // the kernel each time.
   g_launch.descriptors[0] = ends[1];
@@ -184,6 +185,7 @@ void run() {
   raw_syscall(SYS_close, 2);
   answer_questions(ends[0]);
   raw_syscall(SYS_close, ends[0]);
+  launch_is_over(&g_launch);
 }
 
 }  // namespace

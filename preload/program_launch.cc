@@ -64,8 +64,39 @@ void program_main(ProgramLaunch* launch) {
 
 void child_main(ProgramLaunch* launch) {
   const long pid = clone_with_memory(launch->program_stack + sizeof(launch->program_stack), program_main, launch);
+  const bool is_keeper = launch->keeper != 0;
   launch->pid.store(pid > 0 ? static_cast<int>(pid) : 0, std::memory_order_release);
+  if (is_keeper && pid > 0) {
+    raw_syscall(SYS_close_range, 0u, ~0u, 0);
+    raw_syscall(SYS_chdir, "/");
+    raw_syscall(SYS_prctl, PR_SET_NAME, "libprof-keeper");
+    while (raw_syscall(SYS_wait4, pid, nullptr, __WALL, nullptr) == -EINTR) {
+    }
+  }
   raw_syscall(SYS_exit, 0);
+}
+
+// Whether orphans below this process become its children.
+bool is_given_orphans() {
+  int is_reaper = 0;
+  raw_syscall(SYS_prctl, PR_GET_CHILD_SUBREAPER, &is_reaper);
+  return is_reaper != 0 || raw_getpid() == 1;
+}
+
+void reap(long child) {
+  while (raw_syscall(SYS_wait4, child, nullptr, __WCLONE, nullptr) == -EINTR) {
+  }
+}
+
+// Until the keeper has launched the program, or ended.
+void await_keeper(ProgramLaunch* launch) {
+  while (launch->pid.load(std::memory_order_acquire) == 0) {
+    if (raw_syscall(SYS_wait4, launch->keeper, nullptr, __WCLONE | WNOHANG, nullptr) == launch->keeper) {
+      launch->keeper = 0;
+      return;
+    }
+    raw_syscall(SYS_sched_yield);
+  }
 }
 
 }  // namespace
@@ -107,15 +138,25 @@ bool launch_program(ProgramLaunch* launch) {
   uint64_t all = ~uint64_t{0};
   uint64_t before = 0;
   raw_syscall(SYS_rt_sigprocmask, SIG_BLOCK, &all, &before, sizeof(all));
+  const bool keeps = launch->stays && is_given_orphans();
+  launch->keeper = keeps ? 1 : 0;  // the child is to know
   const long child = clone_with_memory(launch->child_stack + sizeof(launch->child_stack), child_main, launch);
-  if (child > 0) {
-    while (raw_syscall(SYS_wait4, child, nullptr, __WCLONE, nullptr) == -EINTR) {
-    }
+  if (child > 0 && keeps) {
+    launch->keeper = static_cast<int>(child);
+    await_keeper(launch);
+  } else if (child > 0) {
+    reap(child);
   }
+  if (child <= 0) launch->keeper = 0;
   raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, nullptr, sizeof(before));
   const int pid = launch->pid.load(std::memory_order_acquire);
   if (pid != 0) let_read(pid);
   return pid != 0;
+}
+
+void launch_is_over(ProgramLaunch* launch) {
+  if (launch->keeper != 0) reap(launch->keeper);
+  launch->keeper = 0;
 }
 
 void let_read(int pid) {

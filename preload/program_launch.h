@@ -1,8 +1,9 @@
 // Starts libprof.so as a program of its own (libprof_program.cc), by raw clone and execve, in a way that the host does not see.
 //
 // It is a grandchild: execve makes any child one whose end the host is told of by SIGCHLD and wait(). The child between the two
-// executes nothing, has no exit signal, and is reaped at once. (A host that is process 1 of its container, or has asked to be
-// given orphans, gets the program's end all the same.)
+// executes nothing, has no exit signal, and is reaped at once. A host that is process 1 of its container, or has asked to be
+// given orphans, would be given the program then. Of one that ends soon it gets the end. One that stays would keep a host waiting that
+// waits for all its children: there the child between the two stays too, as "libprof-keeper".
 //
 // Signal-safe where not said otherwise.
 #pragma once
@@ -14,6 +15,8 @@ namespace prof {
 // What a launch needs; static, because both children read it when who launched may have returned.
 struct ProgramLaunch {
   std::atomic<int> pid;  // the program's; 0: none
+  bool stays;            // it is not to end soon
+  int keeper;            // the child between, where that stays; else 0
   char** arguments;      // null-terminated
   // The caller's that the program has as kLaunchedDescriptor and the numbers after it; above all of these, or -1: it has none of that
   // number. It has no other but stderr.
@@ -28,6 +31,8 @@ void launch_prepare();
 
 // False: it could not be started. What it is to read of this process is open to it.
 bool launch_program(ProgramLaunch* launch);
+// The program has ended: the child between, where it stayed, ends too.
+void launch_is_over(ProgramLaunch* launch);
 
 // Where Yama restricts it, a process's memory may be read by the one whom it named last.
 void let_read(int pid);

@@ -425,3 +425,36 @@ def test_child_whose_environment_was_written_over(tmp_path):
         running.ask("title")
         child = running.ask("fork")["child"]
         assert wait_for((other / f"app.{child}").exists), running.log
+
+
+def test_host_that_is_given_orphans_waits_for_its_own_children_only(tmp_path):
+    """As process 1 of a container is: a wait for all children would go on as long as a server that is one of them."""
+    program = ("import os, signal, sys\n"
+               "child = os.fork()\n"
+               "if child == 0: os._exit(3)\n"
+               "signal.alarm(20)\n"
+               "input()\n"
+               "reaped = []\n"
+               "try:\n"
+               "    while True: reaped.append(os.wait()[0])\n"
+               "except ChildProcessError: print(reaped == [child], flush=True)\n"
+               "sys.stdin.read()\n")
+    launcher = ("import ctypes, os, sys\n"
+                "PR_SET_CHILD_SUBREAPER = 36\n"
+                "assert ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0\n"
+                "os.environ['LD_PRELOAD'] = sys.argv[1]\n"
+                "os.execv('/usr/bin/python3', ['/usr/bin/python3', '-c', sys.argv[2]])\n")
+    command = ["/usr/bin/python3", "-c", launcher, str(conftest.LIBRARY), program]
+    with served.host(tmp_path, "", {"LD_PRELOAD": ""}, command) as running:
+        assert running.client.get("heap").status == 200
+        running.process.stdin.write("\n")
+        running.process.stdin.flush()
+        assert running.process.stdout.readline() == "True\n"
+        assert running.client.get("heap").status == 200
+        server = running.server()
+        # The child between the two has gone with a server that ends, and nothing is left to reap.
+        keeper = int(pathlib.Path(f"/proc/{server}/stat").read_text().rpartition(") ")[2].split()[1])
+        assert pathlib.Path(f"/proc/{keeper}/comm").read_text() == "libprof-keeper\n"
+        os.kill(server, signal.SIGKILL)
+        assert wait_for(lambda: not pathlib.Path(f"/proc/{keeper}").exists()), "it is not reaped"
+        assert running.end() == 0
