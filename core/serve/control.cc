@@ -38,6 +38,12 @@ std::optional<ControlMessage> Control::ask(ControlOp op, uint64_t value) {
   return std::nullopt;
 }
 
+void Control::order(ControlOp op, uint64_t value) {
+  if (ask(op, value) || !is_silent_) return;
+  const ControlMessage message = {op, ++sequence_, value, 0, 0};
+  send(descriptor_, &message, sizeof(message), MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
 bool Control::is_there() {
   ControlMessage late;
   for (;;) {

@@ -17,6 +17,8 @@ class Control {
   // Waits for the answer, 2 s at most. None: the process has ended, or it stands still (stopped, frozen); while it does, further
   // questions fail at once.
   std::optional<ControlMessage> ask(ControlOp op, uint64_t value = 0);
+  // Something that is to be done though nobody may answer: one that stands still does it when it goes on.
+  void order(ControlOp op, uint64_t value);
   // Reads what came too late. False: the process has ended, or executes another program.
   bool is_there();
 

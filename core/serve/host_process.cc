@@ -67,16 +67,19 @@ void HostProcess::set_rate(ProfileKind kind, ControlOp op, uint64_t rate) {
 
 HostProcess::Counting::Counting(HostProcess* host, ControlOp op) : host_(host), op_(op) {
   // Each client asks: what was on may have been switched off meanwhile, by a program that takes SIGPROF for itself.
-  if (host_->ask(op_, 1).result == 0) {
-    if (host_->clients(op_) == 0) host_->control_->ask(op_, 0);
-    throw Refused(op_ == ControlOp::count_cpu ? "SIGPROF is the program's or another library's"
-                                              : "there is no thread for it, or a setting of it cannot be used");
+  const std::optional<ControlMessage> answer = host_->control_->ask(op_, 1);
+  if (!answer || answer->result == 0) {
+    // Where there is no answer, it may yet be switched on.
+    if (host_->clients(op_) == 0) host_->control_->order(op_, 0);
+    throw Refused(!answer                       ? kSilent
+                  : op_ == ControlOp::count_cpu ? "SIGPROF is the program's or another library's"
+                                                : "there is no thread for it, or a setting of it cannot be used");
   }
   ++host_->clients(op_);
 }
 
 HostProcess::Counting::~Counting() {
-  if (--host_->clients(op_) == 0) host_->control_->ask(op_, 0);
+  if (--host_->clients(op_) == 0) host_->control_->order(op_, 0);
 }
 
 Snapshot HostProcess::snapshot(const SnapshotParts& parts) {

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import json
+import signal
 import time
 
 import pytest
@@ -68,6 +69,22 @@ def test_client_that_goes_away_ends_its_profile(host):
     connection.request("GET", "/debug/pprof/profile?seconds=1000")
     assert served.wait_for(lambda: timers(host.pid))
     connection.close()
+    assert served.wait_for(lambda: not timers(host.pid))
+
+
+def test_host_that_is_stopped_switches_off_when_it_goes_on(host):
+    connection = host.client.connection()
+    connection.request("GET", "/debug/pprof/profile?seconds=1000")
+    assert served.wait_for(lambda: timers(host.pid))
+    host.process.send_signal(signal.SIGSTOP)
+    try:
+        refused = host.client.get("trace?seconds=1")
+        assert refused.status == 500 and "does not answer" in refused.text, refused.text
+        connection.close()
+        time.sleep(0.5)
+    finally:
+        host.process.send_signal(signal.SIGCONT)
+    # The trace's question comes to it, too, but nobody is there for it any more.
     assert served.wait_for(lambda: not timers(host.pid))
 
 
