@@ -22,6 +22,7 @@
 #include "preload/all_stacks.h"
 #include "preload/cpu_sampling.h"
 #include "preload/helper_thread.h"
+#include "preload/pause.h"
 #include "preload/program_launch.h"
 #include "preload/recording.h"
 #include "preload/reporter.h"
@@ -120,6 +121,16 @@ void answer(ControlMessage* message) {
       break;
     case ControlOp::mutex_fraction:
       message->result = set_mutex_fraction(static_cast<uint32_t>(message->value));
+      break;
+    case ControlOp::state: {
+      if (message->value >= kProfileKinds) break;
+      const RecordedNow now = recording_now(static_cast<ProfileKind>(message->value));
+      message->result = now.unix_ns;
+      message->extra = now.rate;
+      break;
+    }
+    case ControlOp::paused:
+      message->result = is_recording_paused() ? 1 : 0;
       break;
   }
 }

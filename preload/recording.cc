@@ -32,6 +32,7 @@ namespace {
 const Config* g_config = nullptr;
 const char* g_foreign_malloc = nullptr;
 WaitSettings g_waits;                 // as they are now; a helper thread's once recording has begun
+uint64_t g_heap_rate = 0;             // likewise
 int64_t g_since_ns[kProfileKinds]{};  // CLOCK_REALTIME; 0: it is off
 int64_t g_start_ns = 0;
 
@@ -120,7 +121,8 @@ class Turn {
 bool start_heap() {
   if (!has_root(Root::heap) && !record_create_heap(g_config->heap_rate, g_config->heap_peak)) return false;
   note_foreign_malloc();
-  heap_sampling_start(g_config->heap_rate, g_config->stack_depth);
+  g_heap_rate = g_config->heap_rate;
+  heap_sampling_start(g_heap_rate, g_config->stack_depth);
   return true;
 }
 
@@ -240,6 +242,15 @@ RecordedSince recording_switch_on(ProfileKind kind) {
 
 bool is_recorded(ProfileKind kind) { return since(kind) != 0; }
 
+RecordedNow recording_now(ProfileKind kind) {
+  const Turn turn;
+  const int64_t rate = kHeapKinds.has(kind)         ? static_cast<int64_t>(g_heap_rate)
+                       : kind == ProfileKind::block ? g_waits.block_rate_ns
+                       : kind == ProfileKind::mutex ? g_waits.mutex_fraction
+                                                    : 0;
+  return {since(kind), rate};
+}
+
 unsigned recorded_depth() { return g_config->stack_depth; }
 
 bool set_cpu_hz(int hz) {
@@ -253,12 +264,15 @@ bool set_cpu_hz(int hz) {
 bool set_heap_rate(uint64_t rate) {
   const Turn turn;
   if (rate == 0) {
-    if (is_recorded(ProfileKind::heap)) heap_sampling_start(0, g_config->stack_depth);
+    if (!is_recorded(ProfileKind::heap)) return true;
+    g_heap_rate = 0;
+    heap_sampling_start(0, g_config->stack_depth);
     return true;
   }
   const bool is_first = !is_recorded(ProfileKind::heap);
   if (switch_on(ProfileKind::heap).unix_ns == 0) return false;
   region_root<HeapRecord>(Root::heap)->rate = rate;
+  g_heap_rate = rate;
   heap_sampling_start(rate, g_config->stack_depth);
   // Of this thread at once; of the others, where they have not begun, within 64 KiB.
   if (is_first) skip_bytes(0);

@@ -41,6 +41,12 @@ struct RecordedSince {
 RecordedSince recording_switch_on(ProfileKind kind);
 
 bool is_recorded(ProfileKind kind);
+// Of heap, block and mutex: since when (CLOCK_REALTIME; 0: it is off), and the rate that it has now. From a helper thread.
+struct RecordedNow {
+  int64_t unix_ns;
+  int64_t rate;
+};
+RecordedNow recording_now(ProfileKind kind);
 // Frames of a stack, at most. Signal-safe.
 unsigned recorded_depth();
 

@@ -17,6 +17,8 @@ enum class ControlOp : uint32_t {
   view_threads,  // every thread's stack, now. result: the number of the snapshot, 0: not now; extra: when it was (ns, CLOCK_REALTIME)
   block_rate,      // value: ns; the kind is on then. result: since when, 0: it cannot be
   mutex_fraction,  // value; likewise
+  state,  // value: a ProfileKind; the program may have changed it. result: since when it is recorded, 0: it is not; extra: its rate
+  paused,  // result: 1: the program has paused recording
 };
 
 struct ControlMessage {

@@ -42,11 +42,29 @@ HostProcess::Since HostProcess::switch_on(ProfileKind kind) {
   const ControlMessage answer = ask(ControlOp::switch_on, static_cast<uint64_t>(kind));
   if (answer.result == 0) throw Refused(kCannotBeOn);
   const Since since = {answer.result, answer.extra != 0};
+  note(kind, since);
+  return since;
+}
+
+void HostProcess::note(ProfileKind kind, const Since& since) {
   since_[static_cast<unsigned>(kind)] = since;
   if (kHeapKinds.has(kind)) {
     for (const ProfileKind both : {ProfileKind::heap, ProfileKind::allocs}) since_[static_cast<unsigned>(both)] = since;
   }
-  return since;
+}
+
+void HostProcess::refresh() {
+  const std::optional<ControlMessage> paused = control_->ask(ControlOp::paused);
+  if (!paused) return;
+  is_paused_ = paused->result != 0;
+  for (const ProfileKind kind : {ProfileKind::heap, ProfileKind::block, ProfileKind::mutex}) {
+    const std::optional<ControlMessage> now = control_->ask(ControlOp::state, static_cast<uint64_t>(kind));
+    if (!now || now->result == 0) continue;
+    if (since(kind).unix_ns == 0) note(kind, {now->result, false});
+    if (kind == ProfileKind::heap) settings_.heap_rate = static_cast<uint64_t>(now->extra);
+    if (kind == ProfileKind::block) settings_.block_rate_ns = now->extra;
+    if (kind == ProfileKind::mutex) settings_.mutex_fraction = static_cast<uint32_t>(now->extra);
+  }
 }
 
 void HostProcess::set_block_rate(int64_t ns) {

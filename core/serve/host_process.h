@@ -41,6 +41,9 @@ class HostProcess {
   const ServedSettings& settings() const { return settings_; }
   void set_block_rate(int64_t ns);
   void set_mutex_fraction(uint32_t fraction);
+  // What the program itself may have changed is asked for. Where it does not answer, all is as it was.
+  void refresh();
+  bool is_paused() const { return is_paused_; }
 
   // While one of these lives, CPU ticks or samples of the wall clock are counted, or a trace is recorded. Throws Refused.
   class Counting {
@@ -78,6 +81,8 @@ class HostProcess {
  private:
   ControlMessage ask(ControlOp op, uint64_t value = 0);
   void set_rate(ProfileKind kind, ControlOp op, uint64_t rate);
+  // It is on.
+  void note(ProfileKind kind, const Since& since);
   unsigned& clients(ControlOp op) {
     return op == ControlOp::count_cpu ? cpu_clients_ : op == ControlOp::count_wall ? wall_clients_ : trace_clients_;
   }
@@ -89,6 +94,7 @@ class HostProcess {
   ServedSettings settings_;
   Since since_[kProfileKinds] = {};
   Control* const control_;
+  bool is_paused_ = false;
   unsigned cpu_clients_ = 0;
   unsigned wall_clients_ = 0;
   unsigned trace_clients_ = 0;

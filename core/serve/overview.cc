@@ -34,6 +34,7 @@ StatusSettings settings_of(const HostProcess& host) {
   settings.heap_rate = served.heap_rate;
   settings.block_rate_ns = served.block_rate_ns;
   settings.mutex_fraction = served.mutex_fraction;
+  settings.is_paused = host.is_paused();
   return settings;
 }
 
@@ -69,6 +70,7 @@ IndexProfile index_profile(const Status& status, const Listed& listed, const Kin
 }  // namespace
 
 Status status_of(HostProcess* host) {
+  host->refresh();
   SnapshotParts parts;
   parts.cumulative = true;
   parts.cpu_total = true;

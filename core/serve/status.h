@@ -26,6 +26,7 @@ struct StatusSettings {
   uint64_t heap_rate = 0;  // mean bytes between samples
   int64_t block_rate_ns = 0;
   uint32_t mutex_fraction = 0;
+  bool is_paused = false;  // by the program
 };
 
 // The counts never go back as long as the snapshots are of one process, and its CPU samples those of all time (not of a stretch).

@@ -193,7 +193,8 @@ std::string status_json(const Status& status) {
   json.key("settings").open('{').key("cpu_period_ns").number(status.settings.cpu_period_ns);
   json.key("heap_rate_bytes").number(status.settings.heap_rate);
   json.key("block_rate_ns").number(status.settings.block_rate_ns);
-  json.key("mutex_fraction").number(status.settings.mutex_fraction).close('}');
+  json.key("mutex_fraction").number(status.settings.mutex_fraction);
+  json.key("paused").boolean(status.settings.is_paused).close('}');
   json.key("sigprof").open('{').key("taken_by_program").boolean(status.losses_of(LossCause::sigprof_taken) != 0);
   json.key("blocked_by").open('[');
   for (const BlockingThread& thread : status.process.sigprof_blocked_by) {

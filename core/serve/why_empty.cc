@@ -58,12 +58,20 @@ void say_cpu(const Status& status, const KindStatus& kind, Sentences* sentences)
   sentences->push_back(text + ". While it waits it has none: the wall and block profiles show that.");
 }
 
+// Of a kind whose rate may be 0. True: it is.
+bool say_no_rate(const KindStatus& kind, bool has_rate, Sentences* sentences) {
+  if (has_rate || kind.setting.recording != Recording::on) return false;
+  sentences->emplace_back("Its rate is 0: nothing is recorded of it, until another is set.");
+  return true;
+}
+
 void say_heap(const Status& status, const KindStatus& kind, Sentences* sentences) {
   if (!status.foreign_malloc.empty()) {
     sentences->push_back("The program's malloc is that of " + status.foreign_malloc +
                          ": its calls do not come by libprof.");
     return;
   }
+  if (say_no_rate(kind, status.settings.heap_rate != 0, sentences)) return;
   if (kind.samples != 0 || kind.setting.recording != Recording::on) return;
   std::string text = "Too little was allocated since " + utc_text(kind.setting.since_unix_ns);
   if (status.settings.heap_rate > 1) {
@@ -81,6 +89,7 @@ void say_block(const Status& status, const KindStatus& kind, Sentences* sentence
                          (status.waits_now == 1 ? " goes" : " go") + " on now, the longest for " +
                          duration_text(status.longest_wait_now_ns) + ".");
   }
+  if (say_no_rate(kind, status.settings.block_rate_ns != 0, sentences)) return;
   if (kind.samples != 0 || kind.setting.recording != Recording::on) return;
   std::string text = "No wait has ended since " + utc_text(kind.setting.since_unix_ns);
   if (status.settings.block_rate_ns > 1) {
@@ -93,6 +102,7 @@ void say_block(const Status& status, const KindStatus& kind, Sentences* sentence
 }
 
 void say_mutex(const Status& status, const KindStatus& kind, Sentences* sentences) {
+  if (say_no_rate(kind, status.settings.mutex_fraction != 0, sentences)) return;
   if (kind.samples != 0 || kind.setting.recording != Recording::on) return;
   std::string text =
       "No thread has been kept waiting for a mutex or a read-write lock since " + utc_text(kind.setting.since_unix_ns);
@@ -112,6 +122,9 @@ void say_threadcreate(const KindStatus& kind, Sentences* sentences) {
 
 std::vector<std::string> why_empty(const Status& status, const KindStatus& kind) {
   Sentences sentences;
+  if (status.settings.is_paused && kind.setting.kind != ProfileKind::stacks) {
+    sentences.emplace_back("The program has paused recording (prof_pause), and not resumed it yet.");
+  }
   say_switch(kind, &sentences);
   switch (kind.setting.kind) {
     case ProfileKind::cpu:

@@ -458,3 +458,22 @@ def test_host_that_is_given_orphans_waits_for_its_own_children_only(tmp_path):
         os.kill(server, signal.SIGKILL)
         assert wait_for(lambda: not pathlib.Path(f"/proc/{keeper}").exists()), "it is not reaped"
         assert running.end() == 0
+
+
+def test_status_knows_what_the_program_itself_has_changed(tmp_path):
+    program = "import ctypes, sys\nprof = ctypes.CDLL(None)\nfor line in sys.stdin: print(eval(line), flush=True)\n"
+    with served.host(tmp_path, command=["/usr/bin/python3", "-c", program]) as running:
+        def status():
+            answer = json.loads(running.client.get("status?format=json").text)
+            return answer["settings"], {profile["kind"]: profile for profile in answer["profiles"]}
+
+        assert status()[1]["heap"]["recording"] != "on"
+        assert running.ask("prof.prof_set_rate(b'heap', 1)") == running.ask("prof.prof_set_rate(b'block', 777)") == 0
+        settings, profiles = status()
+        assert profiles["heap"]["recording"] == profiles["block"]["recording"] == "on"
+        assert settings["heap_rate_bytes"] == 1 and settings["block_rate_ns"] == 777 and not settings["paused"]
+        assert running.ask("prof.prof_set_rate(b'heap', 0)") == running.ask("prof.prof_pause()") == 0
+        assert status()[0]["paused"]
+        text = running.client.get("status").text
+        assert "has paused recording" in text and "Its rate is 0" in text
+        assert running.end() == 0

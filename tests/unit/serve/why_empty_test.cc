@@ -92,3 +92,27 @@ Test(why_empty, full_memory_is_said_of_every_kind) {
     cr_assert(has(why_empty(test_status(snapshot), kind).back(), "libprof got no more memory: 1 event"));
   }
 }
+
+Test(why_empty, a_rate_of_0_is_said) {
+  StatusSettings settings = test_settings();
+  settings.heap_rate = 0;
+  settings.block_rate_ns = 0;
+  settings.mutex_fraction = 0;
+  const auto status = [&](const Snapshot& snapshot) {
+    return status_from_snapshot(snapshot, settings, test_facts(), ModuleMap::of_text("", "/x"));
+  };
+  for (const ProfileKind kind : {ProfileKind::heap, ProfileKind::allocs, ProfileKind::block, ProfileKind::mutex}) {
+    cr_assert_eq(why(status(empty_snapshot()), kind),
+                 "Its rate is 0: nothing is recorded of it, until another is set.\n");
+    cr_assert(has(why(status(test_snapshot()), kind), "Its rate is 0"), "also where there are samples of before");
+  }
+}
+
+Test(why_empty, a_pause_is_said) {
+  StatusSettings settings = test_settings();
+  settings.is_paused = true;
+  const Status status = status_from_snapshot(empty_snapshot(), settings, test_facts(), ModuleMap::of_text("", "/x"));
+  cr_assert(why(status, ProfileKind::cpu).starts_with("The program has paused recording"));
+  cr_assert(why(status, ProfileKind::heap).starts_with("The program has paused recording"));
+  cr_assert_not(has(why(status, ProfileKind::stacks), "paused"));
+}
