@@ -14,8 +14,8 @@ THIRD := $(BUILD)/third_party
 FLAGS := -std=c++20 $(CXXFLAGS) -Wall -Wextra -Werror -I. -I$(BUILD)/proto -isystem $(THIRD)/include -MMD -MP
 # In libprof.so: hidden unless exported, thread-local data without a call, nothing that throws on the record side.
 LIBRARY_FLAGS := $(FLAGS) -fPIC -fvisibility=hidden -ftls-model=initial-exec
-# Boost.Asio without threads: the server has one. No name of its templates is to be unique in the whole process.
-SERVE_FLAGS := $(LIBRARY_FLAGS) -fno-gnu-unique -DBOOST_ASIO_DISABLE_THREADS
+# Boost.Asio without threads: the server has one. No name of its templates is to be unique in the whole process. Assertions throw.
+SERVE_FLAGS := $(LIBRARY_FLAGS) -fno-gnu-unique -DBOOST_ASIO_DISABLE_THREADS -DBOOST_ENABLE_ASSERT_HANDLER
 RECORD_FLAGS := $(LIBRARY_FLAGS) -fno-exceptions -fno-rtti -Wframe-larger-than=2048
 
 objects = $(patsubst %.cc,$(BUILD)/obj/%.o,$(wildcard $(1)))

@@ -15,8 +15,10 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <exception>
 #include <list>
 #include <string>
+#include <utility>
 
 #include "core/base/rights.h"
 #include "core/report/http_address.h"
@@ -68,7 +70,14 @@ class Server {
     await_client();
     await_end();
     look_at_host();
-    context_.run();
+    // What a handler throws (there is no memory, a parser's assertion does not hold) ends what it served: nothing refers
+    // to that any more.
+    while (!context_.stopped()) {
+      try {
+        context_.run();
+      } catch (const std::exception&) {
+      }
+    }
   }
 
  private:
@@ -158,10 +167,10 @@ class Server {
     look_.expires_after(kLookEvery);
     look_.async_wait([this](error_code error) {
       if (error) return;
+      look_at_host();
       if (!host_.is_there() || !host_.has_threads()) return context_.stop();
       take_rights_of((proc_folder(host_.pid()) + "status").c_str());
       if (++looks_without_request_ == kLooksUntilRest) host_.rest();
-      look_at_host();
     });
   }
 
