@@ -6,6 +6,8 @@
 namespace prof {
 namespace {
 
+constexpr std::string_view kSchemes[] = {"http://", "https://"};
+
 int digit_of(char c) {
   if (c >= '0' && c <= '9') return c - '0';
   if (c >= 'a' && c <= 'f') return c - 'a' + 10;
@@ -48,10 +50,21 @@ std::string_view Request::value(std::string_view name) const {
   return {};
 }
 
+std::optional<std::string_view> host_of_target(std::string_view target) {
+  if (target.starts_with('/')) return std::string_view();
+  for (const std::string_view scheme : kSchemes) {
+    if (!target.starts_with(scheme)) continue;
+    target.remove_prefix(scheme.size());
+    target = target.substr(0, target.find_first_of("/?#"));
+    if (!target.empty()) return target;
+  }
+  return std::nullopt;
+}
+
 Request parse_request(std::string_view method, std::string_view target) {
   Request request;
   request.method = method;
-  for (const std::string_view scheme : {"http://", "https://"}) {
+  for (const std::string_view scheme : kSchemes) {
     if (!target.starts_with(scheme)) continue;
     target.remove_prefix(scheme.size());
     target.remove_prefix(std::min(target.find_first_of("/?"), target.size()));

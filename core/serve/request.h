@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -21,6 +22,9 @@ struct Request {
   // The first of that name; empty: none. Those of a form come first.
   std::string_view value(std::string_view name) const;
 };
+
+// The host, port and all, that a target names ("http://host:port/path"), empty where it is a path alone. None: it is neither of them.
+std::optional<std::string_view> host_of_target(std::string_view target);
 
 // target: "/path?query", or with a scheme and a host in front, as a client of a proxy writes it.
 Request parse_request(std::string_view method, std::string_view target);

@@ -90,8 +90,19 @@ class HttpSession final : public Session, public std::enable_shared_from_this<Ht
     if (rules_->gate.checks_host && head.version() >= 11 && head.count(http::field::host) != 1) {
       return refuse(error_answer(400, "400 Bad Request: one Host header is needed"));
     }
+    // What stands behind another coding would be taken for the next request.
+    const size_t codings = head.count(http::field::transfer_encoding);
+    const bool is_chunked = boost::beast::iequals(head[http::field::transfer_encoding], "chunked");
+    if (codings > 1 || (codings == 1 && !is_chunked)) {
+      return refuse(error_answer(501, "501 Unsupported transfer encoding"));
+    }
+    const std::optional<std::string_view> named = host_of_target(view_of(head.target()));
+    if (!named) return refuse(error_answer(400, "400 Bad Request: the target is neither a path nor a URL"));
     const bool has_host = head.count(http::field::host) != 0;
-    switch (admit(rules_->gate, has_host ? host : "localhost", view_of(head[http::field::authorization]))) {
+    const std::string_view authorization = view_of(head[http::field::authorization]);
+    Admission admission = admit(rules_->gate, has_host ? host : "localhost", authorization);
+    if (admission == Admission::granted && !named->empty()) admission = admit(rules_->gate, *named, authorization);
+    switch (admission) {
       case Admission::granted:
         break;
       case Admission::other_host:

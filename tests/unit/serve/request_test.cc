@@ -24,6 +24,18 @@ Test(request, targets) {
   cr_assert_eq(parse_request("GET", "/%2e%2e/").path, "/%2e%2e/");
 }
 
+Test(request, hosts_of_targets) {
+  cr_assert_eq(host_of_target("/a"), "");
+  cr_assert_eq(host_of_target("//host/a"), "");
+  cr_assert_eq(host_of_target("http://host:1/a"), "host:1");
+  cr_assert_eq(host_of_target("https://user@host?b"), "user@host");
+  cr_assert_eq(host_of_target("http://[::1]:6060"), "[::1]:6060");
+  for (const char* target :
+       {"", "*", "?a", "#", "host:1", "http://", "https:///a", "http:/a", "HTTP://host/", "ftp://host/", "a"}) {
+    cr_assert_not(host_of_target(target).has_value(), "%s", target);
+  }
+}
+
 Test(request, form_comes_first) {
   Request request = parse_request("POST", "/?rate=1&x=2");
   add_form_values("rate=3", &request);
