@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -37,6 +38,7 @@ using boost::asio::posix::stream_descriptor;
 using boost::system::error_code;
 
 constexpr size_t kMostClients = 64;
+constexpr rlim_t kMostDescriptors = 4 * kMostClients;  // that it ever has open, symbols' files included
 constexpr std::chrono::seconds kLookEvery{1};
 constexpr int kLooksUntilRest = 300;  // without a request
 
@@ -104,16 +106,29 @@ class Server {
   }
 
   void accept_client() {
+    // Where all have sent what is not read yet it is the server that is slow, and not they: it reads first.
+    constexpr int kMostPauses = 3;
+    if (sessions_.size() >= kMostClients && least_loss().second >= Session::Loss::unread && pauses_++ < kMostPauses) {
+      return pause_then([this] { accept_client(); }, std::chrono::milliseconds(1));
+    }
+    pauses_ = 0;
     const int descriptor = accept4(socket_.descriptor, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (descriptor >= 0) {
-      welcome(descriptor);
-    } else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
+      await_client();
+      return welcome(descriptor);
+    }
+    const bool is_worth_a_try = errno == EAGAIN || errno == EINTR || errno == ECONNABORTED;
+    if (!is_worth_a_try && !make_room()) {
       // No descriptors, no memory: not at once again.
-      pause_.expires_after(std::chrono::milliseconds(100));
-      pause_.async_wait([this](error_code) { await_client(); });
-      return;
+      return pause_then([this] { await_client(); }, std::chrono::milliseconds(100));
     }
     await_client();
+  }
+
+  template <typename Next>
+  void pause_then(Next next, std::chrono::milliseconds time) {
+    pause_.expires_after(time);
+    pause_.async_wait([next](error_code) { next(); });
   }
 
   void welcome(int descriptor) {
@@ -121,8 +136,7 @@ class Server {
       close(descriptor);
       return;
     }
-    if (sessions_.size() >= kMostClients) close_idle_client();
-    if (sessions_.size() >= kMostClients) {
+    if (sessions_.size() >= kMostClients && !make_room()) {
       send(descriptor, kTooManyClients, strlen(kTooManyClients), MSG_DONTWAIT | MSG_NOSIGNAL);
       shutdown(descriptor, SHUT_WR);
       close(descriptor);
@@ -144,15 +158,24 @@ class Server {
            (peer.uid == geteuid() || peer.uid == 0);
   }
 
-  // The one that has been there for longest.
-  void close_idle_client() {
+  // Of those with which the least is lost, the one that has been there for longest; where all are at work, none.
+  std::pair<std::shared_ptr<Session>, Session::Loss> least_loss() const {
+    std::pair<std::shared_ptr<Session>, Session::Loss> least = {nullptr, Session::Loss::work};
     for (const std::weak_ptr<Session>& session : sessions_) {
-      const auto alive = session.lock();
-      if (alive == nullptr || !alive->is_idle()) continue;
-      alive->close();
-      sessions_.remove_if([&](const std::weak_ptr<Session>& other) { return other.lock() == alive; });
-      return;
+      auto alive = session.lock();
+      const Session::Loss loss = alive == nullptr ? Session::Loss::work : alive->loss();
+      if (loss < least.second) least = {std::move(alive), loss};
     }
+    return least;
+  }
+
+  // False: none may be closed.
+  bool make_room() {
+    const std::shared_ptr<Session> chosen = least_loss().first;
+    if (chosen == nullptr) return false;
+    chosen->close();
+    sessions_.remove_if([&](const std::weak_ptr<Session>& other) { return other.lock() == chosen; });
+    return true;
   }
 
   void await_end() {
@@ -185,6 +208,7 @@ class Server {
   boost::asio::steady_timer look_;
   boost::asio::steady_timer pause_;
   int looks_without_request_ = 0;
+  int pauses_ = 0;
 };
 
 // What was the program's by inheritance.
@@ -192,6 +216,12 @@ void take_own_place() {
   prctl(PR_SET_NAME, "libprof-server");
   const struct sched_param none = {};
   sched_setscheduler(0, SCHED_OTHER, &none);
+  // A program may have little use for descriptors; its server has clients.
+  struct rlimit limit = {};
+  if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < kMostDescriptors) {
+    limit.rlim_cur = std::min<rlim_t>(limit.rlim_max, kMostDescriptors);
+    setrlimit(RLIMIT_NOFILE, &limit);
+  }
   if (chdir("/") != 0) return;
 }
 

@@ -1,12 +1,15 @@
 #include "core/serve/session.h"
 
+#include <poll.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
+#include <cerrno>
 #include <chrono>
 #include <optional>
 
@@ -15,6 +18,7 @@ namespace {
 
 namespace http = boost::beast::http;
 using boost::system::error_code;
+using Clock = std::chrono::steady_clock;
 using Socket = boost::asio::generic::stream_protocol::socket;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
@@ -25,6 +29,8 @@ constexpr seconds kRequestTime{10};
 constexpr seconds kIdleTime{60};
 constexpr seconds kAnswerTime{30};
 constexpr size_t kAnswerBytesPerSecond = 32 * 1024;
+constexpr seconds kTakesNothing{1};
+constexpr seconds kLookEvery{1};
 
 std::string_view view_of(boost::beast::string_view text) { return {text.data(), text.size()}; }
 boost::beast::string_view view_of(const std::string& text) { return {text.data(), text.size()}; }
@@ -38,17 +44,24 @@ class HttpSession final : public Session, public std::enable_shared_from_this<Ht
         socket_(*context, boost::asio::generic::stream_protocol(AF_UNSPEC, 0), descriptor),
         deadline_(*context),
         wait_(*context),
+        look_(*context),
         buffer_(kHeaderBytes + kBodyBytes) {}
   ~HttpSession() override { on_end_(this); }
 
   // The first request has no longer than a request has: who connects has something to ask.
   void start() { await_request(kRequestTime); }
-  bool is_idle() const override { return is_idle_; }
+  Loss loss() override {
+    if (loss_ == Loss::untaken_answer) return Clock::now() - taken_at_ < kTakesNothing ? Loss::work : loss_;
+    if (loss_ == Loss::work || is_hanging_up_) return loss_;
+    char next;
+    return recv(socket_.native_handle(), &next, 1, MSG_PEEK | MSG_DONTWAIT) > 0 ? Loss::unread : loss_;
+  }
   void close() override {
     later_ = nullptr;
     error_code ignored;
     deadline_.cancel(ignored);
     wait_.cancel(ignored);
+    look_.cancel(ignored);
     socket_.close(ignored);
   }
 
@@ -66,14 +79,14 @@ class HttpSession final : public Session, public std::enable_shared_from_this<Ht
     parser_->body_limit(kBodyBytes);
     set_deadline(time);
     if (buffer_.size() != 0) return read_header();
-    is_idle_ = true;
+    loss_ = Loss::nothing;
     socket_.async_wait(Socket::wait_read, [self = shared_from_this()](error_code error) {
-      self->is_idle_ = false;
       if (!error) self->read_header();
     });
   }
 
   void read_header() {
+    loss_ = Loss::part_of_request;
     set_deadline(kRequestTime);
     http::async_read_header(socket_, buffer_, *parser_, [self = shared_from_this()](error_code error, size_t) {
       if (error) return self->refuse_request(error);
@@ -136,6 +149,7 @@ class HttpSession final : public Session, public std::enable_shared_from_this<Ht
   }
 
   void on_request() {
+    loss_ = Loss::work;
     error_code ignored;
     deadline_.cancel(ignored);
     const auto& message = parser_->get();
@@ -161,6 +175,7 @@ class HttpSession final : public Session, public std::enable_shared_from_this<Ht
   void on_time() {
     if (!later_) return;
     error_code ignored;
+    look_.cancel(ignored);
     socket_.cancel(ignored);
     Answer answer;
     try {
@@ -172,13 +187,25 @@ class HttpSession final : public Session, public std::enable_shared_from_this<Ht
     send(std::move(answer));
   }
 
-  // While an answer waits: one that closes its end is gone. One that sends already what comes next is not, and is not watched any more.
+  // While an answer waits: one that closes its end is gone. One that has sent already what comes next is looked at now and
+  // then.
   void watch_client() {
     socket_.async_wait(Socket::wait_read, [self = shared_from_this()](error_code error) {
       if (error || !self->later_) return;
-      char next;
-      if (recv(self->socket_.native_handle(), &next, 1, MSG_PEEK | MSG_DONTWAIT) <= 0) self->close();
+      if (self->is_gone()) return self->close();
+      self->look_.expires_after(kLookEvery);
+      self->look_.async_wait([self](error_code stopped) {
+        if (!stopped && self->later_) self->watch_client();
+      });
     });
+  }
+
+  bool is_gone() {
+    char next;
+    const ssize_t bytes = recv(socket_.native_handle(), &next, 1, MSG_PEEK | MSG_DONTWAIT);
+    if (bytes <= 0) return bytes == 0 || (errno != EAGAIN && errno != EINTR);
+    struct pollfd end = {socket_.native_handle(), POLLRDHUP, 0};
+    return poll(&end, 1, 0) > 0;
   }
 
   void refuse(Answer answer) {
@@ -216,10 +243,20 @@ class HttpSession final : public Session, public std::enable_shared_from_this<Ht
     response.body() = std::move(answer.body);
     response.content_length(bytes);
     if (is_head_) response.body().clear();
-    set_deadline(kAnswerTime + seconds(bytes / kAnswerBytesPerSecond));
-    http::async_write(socket_, response, [self = shared_from_this()](error_code error, size_t) {
-      self->response_.reset();
+    serializer_.emplace(response);
+    answer_until_ = Clock::now() + kAnswerTime + seconds(bytes / kAnswerBytesPerSecond);
+    send_some();
+  }
+
+  void send_some() {
+    loss_ = Loss::untaken_answer;
+    taken_at_ = Clock::now();
+    set_deadline(std::min<Clock::duration>(kAnswerTime, answer_until_ - taken_at_));
+    http::async_write_some(socket_, *serializer_, [self = shared_from_this()](error_code error, size_t) {
       if (error) return self->close();
+      if (!self->serializer_->is_done()) return self->send_some();
+      self->serializer_.reset();
+      self->response_.reset();
       if (!self->keeps_alive_) return self->hang_up();
       self->await_request(kIdleTime);
     });
@@ -227,6 +264,8 @@ class HttpSession final : public Session, public std::enable_shared_from_this<Ht
 
   // What the client still sends is read for a moment: to close on it would take the answer away from it.
   void hang_up() {
+    loss_ = Loss::nothing;
+    is_hanging_up_ = true;
     error_code ignored;
     socket_.shutdown(Socket::shutdown_send, ignored);
     set_deadline(milliseconds(500));
@@ -245,11 +284,16 @@ class HttpSession final : public Session, public std::enable_shared_from_this<Ht
   Socket socket_;
   boost::asio::steady_timer deadline_;
   boost::asio::steady_timer wait_;
+  boost::asio::steady_timer look_;
   boost::beast::flat_buffer buffer_;
   std::optional<http::request_parser<http::string_body>> parser_;
   std::optional<http::response<http::string_body>> response_;
+  std::optional<http::response_serializer<http::string_body>> serializer_;
+  Clock::time_point taken_at_;      // when some of the answer was, last
+  Clock::time_point answer_until_;  // when it is given up
   std::function<Answer()> later_;
-  bool is_idle_ = false;
+  Loss loss_ = Loss::nothing;
+  bool is_hanging_up_ = false;
   bool keeps_alive_ = false;
   bool is_head_ = false;
 };

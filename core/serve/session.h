@@ -1,7 +1,7 @@
 // One connection: its requests, one after the other, and their limits. Normal code, one thread.
 //
 //   headers of 8 KiB, a body of 1 MiB; 10 s for a request to come, 60 s for the next one to begin; an answer is given up where
-//   less than 32 KiB of it are taken a second. A client that goes away ends what it waits for.
+//   less than 32 KiB of it are taken a second, or nothing in 30. A client that goes away ends what it waits for.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -23,8 +23,11 @@ struct SessionRules {
 class Session {
  public:
   virtual ~Session() = default;
-  // Whether it waits for a request to begin: it may be closed for a newer client.
-  virtual bool is_idle() const = 0;
+  // What goes with it where it is closed for a newer client, the least first: nothing, while it waits for a request; what came of one so
+  // far; an answer that its client has taken none of for a second; what its client has sent and the server has not read yet; or what a
+  // client waits for, and it is not to be closed.
+  enum class Loss { nothing, part_of_request, untaken_answer, unread, work };
+  virtual Loss loss() = 0;
   virtual void close() = 0;
 };
 
