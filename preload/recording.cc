@@ -311,8 +311,6 @@ int64_t set_mutex_fraction(uint32_t fraction) {
 bool wall_counting_start() {
   const Turn turn;
   if (wants(ProfileKind::wall) || g_wall_hz != 0) return true;
-  // Each client asks; where every thread of the program's ended for a time the sampling has, too.
-  if (g_wall_is_counted && wall_sampling_is_at_work()) return true;
   g_wall_is_counted =
       switch_on(ProfileKind::wall).unix_ns != 0 && wall_sampling_start(g_config->wall_hz, g_config->stack_depth);
   return g_wall_is_counted;

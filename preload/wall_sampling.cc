@@ -231,8 +231,6 @@ void wall_sampling_stop() {
   }
 }
 
-bool wall_sampling_is_at_work() { return is_on() && helper_is_at_work(g_helper); }
-
 void wall_sampling_forget() {
   g_on.store(0, std::memory_order_release);
   g_asked_count = 0;

@@ -11,8 +11,6 @@ namespace prof {
 bool wall_sampling_start(int hz, unsigned stack_depth);
 // Ends: what is still to be answered is counted, nothing after that. Waits 100 ms at most. Normal code.
 void wall_sampling_stop();
-// Whether it goes on. It ends by itself where there is no thread to be looked at.
-bool wall_sampling_is_at_work();
 // In a child of fork: the thread is the parent's.
 void wall_sampling_forget();
 

@@ -146,23 +146,6 @@ def test_wall(host, tmp_path, path):
     assert 1.9e9 < document["duration_nanos"] < 10e9
 
 
-def test_overlapping_clients_of_the_wall_clock(host, tmp_path):
-    """Each is served, for as long as it asked for, whoever came or went meanwhile."""
-    def take(seconds, after):
-        time.sleep(after)
-        answer = host.client.get(f"wall?seconds={seconds}")
-        assert answer.status == 200, answer.text
-        file = tmp_path / f"{after}.pb.gz"
-        file.write_bytes(answer.body)
-        return pprof.document(file)
-
-    with concurrent.futures.ThreadPoolExecutor(3) as pool:
-        for document in pool.map(take, (3, 1, 1), (0, .5, 1)):
-            total = sum(sample["values"][1] for sample in document["samples"])
-            # A look stands for a period of all threads; there are 6 of them, or 7 while one is created.
-            assert .8 * 6 < total / document["duration_nanos"] < 1.2 * 7, (total, document["duration_nanos"])
-
-
 def take_trace(host, folder, seconds):
     answer = host.client.get(f"trace?seconds={seconds}")
     assert answer.status == 200, answer.text
