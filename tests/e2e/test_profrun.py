@@ -18,6 +18,7 @@ import pytest
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 PROFRUN = REPOSITORY / "tools" / "profrun"
+BUILT = pathlib.Path(os.environ.get("PROF_TEST_BUILD", REPOSITORY / "build")) / "libprof.so"
 NOBODY = 65534
 
 
@@ -163,6 +164,7 @@ def test_flags_become_settings(profrun, form):
         "cpuclock": ("PROF_CPU_CLOCK", "perf"), "cpudelay": ("PROF_CPU_DELAY", "1.5"),
         "cpuduration": ("PROF_CPU_DURATION", "3"), "cpusignal": ("PROF_CPU_SIGNAL", "USR1"),
         "stackdepth": ("PROF_STACK_DEPTH", "64"), "unwind": ("PROF_UNWIND", "libunwind"), "follow": ("PROF_FOLLOW", "0"),
+        "http": ("PROF_HTTP", "unix:app.%p.sock"), "httptokenfile": ("PROF_HTTP_TOKEN_FILE", "token"),
     }
     flags = [word for flag, (_, value) in settings.items() for word in form.format(flag, value).split(" ")]
     after = environment_of(profrun("env", "-0", flags=flags))
@@ -180,6 +182,38 @@ def test_output_folder(profrun):
 
 def test_profile_named_by_the_environment(profrun):
     assert environment_of(profrun("env", "-0", flags=(), env={"PROF_CPU": "e.prof"}))["PROF_CPU"] == "e.prof"
+
+
+def test_address_to_serve_at_is_enough(profrun):
+    """No file need be named, and a socket's path is none of those that go below the folder for profiles."""
+    after = environment_of(profrun("env", "-0", flags=("--http=unix:app.sock", "--outputdir", "out")))
+    assert after["PROF_HTTP"] == "unix:app.sock"
+    assert environment_of(profrun("env", "-0", flags=(), env={"PROF_HTTP": "0"}))["PROF_HTTP"] == "0"
+    check_refused(profrun("true", flags=("--httptokenfile", "token")), 2, "--http")
+
+
+@pytest.mark.skipif(not BUILT.exists(), reason="libprof.so is not built")
+def test_server(profrun, tmp_path):
+    """With the library itself: a program is served, to who has the token."""
+    (tmp_path / "token").write_text("secret")
+    (tmp_path / "token").chmod(0o600)
+    program = """
+import http.client, socket
+client = http.client.HTTPConnection("localhost")
+while client.sock is None:
+    client.sock = socket.socket(socket.AF_UNIX)
+    try: client.sock.connect("app.sock")
+    except OSError: client.sock = None
+for headers in {}, {"Authorization": "Bearer secret"}:
+    client.request("GET", "/debug/pprof/cmdline", headers=headers)
+    answer = client.getresponse()
+    print(answer.status, answer.read()[:16])
+"""
+    done = profrun("/usr/bin/python3", "-c", program, flags=("--http", "unix:app.sock", "--httptokenfile=token"),
+                   env={"LIBPROF": str(BUILT)})
+    assert done.returncode == 0 and done.stderr == b"", done.stderr
+    lines = done.stdout.decode().splitlines()
+    assert lines[0].startswith("401 ") and lines[1] == "200 b'/usr/bin/python3'", lines
 
 
 # ---- usage ----
