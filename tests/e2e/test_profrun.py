@@ -199,12 +199,10 @@ def test_server(profrun, tmp_path):
     (tmp_path / "token").chmod(0o600)
     program = """
 import http.client, socket
-client = http.client.HTTPConnection("localhost")
-while client.sock is None:
-    client.sock = socket.socket(socket.AF_UNIX)
-    try: client.sock.connect("app.sock")
-    except OSError: client.sock = None
 for headers in {}, {"Authorization": "Bearer secret"}:
+    client = http.client.HTTPConnection("localhost")
+    client.sock = socket.socket(socket.AF_UNIX)
+    while client.sock.connect_ex("app.sock") != 0: pass
     client.request("GET", "/debug/pprof/cmdline", headers=headers)
     answer = client.getresponse()
     print(answer.status, answer.read()[:16])
