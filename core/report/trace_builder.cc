@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <unordered_map>
 
 #include "core/report/file_name.h"
 #include "core/report/location_table.h"
@@ -15,6 +16,9 @@ namespace {
 
 // The second track's number: above every thread's (the kernel's PID_MAX_LIMIT is 1 << 22).
 constexpr int kStacksTrack = 1 << 23;
+// The kernel gives a thread the number of one that has ended: its tracks have others, above all of these.
+constexpr int kSameNumberTrack = 1 << 24;
+constexpr int kMostOfSameNumber = 126;
 
 std::string hex(uint64_t number) {
   char text[24];
@@ -240,10 +244,14 @@ class Builder {
     const TracedThread& thread = trace_.threads[t];
     const int64_t end = thread.end_ns == 0 ? trace_.to_ns : thread.end_ns;
     const std::string name = name_of(thread);
-    writer_.name_thread(thread.tid, name, static_cast<int>(2 * t));
+    int& earlier = with_number_[thread.tid];
+    const int track = thread.tid + earlier * kSameNumberTrack;
+    writer_.name_thread(track, name, static_cast<int>(2 * t));
     std::vector<Slice> slices;
     slices.push_back(slice_of(std::max(thread.begin_ns, trace_.from_ns), end,
                               thread.name.empty() ? name : "thread " + name, "thread"));
+    if (earlier != 0) slices.back().arguments.push_back({"tid", std::to_string(thread.tid)});
+    earlier = std::min(earlier + 1, kMostOfSameNumber);
     add_labels(thread, end, &slices);
     for (uint32_t i = 0; i < thread.items.size(); ++i) {
       const TraceItem& item = thread.items[i];
@@ -263,8 +271,8 @@ class Builder {
       note.is_note = true;
       slices.push_back(std::move(note));
     }
-    write_slices(&writer_, thread.tid, &slices);
-    write_stacks(thread, name, static_cast<int>(2 * t + 1));
+    write_slices(&writer_, track, &slices);
+    write_stacks(thread, track + kStacksTrack, name, static_cast<int>(2 * t + 1));
   }
 
   // A stretch of time with one stack.
@@ -316,10 +324,9 @@ class Builder {
   }
 
   // What two stretches that follow at once have in common goes on.
-  void write_stacks(const TracedThread& thread, const std::string& name, int order) {
+  void write_stacks(const TracedThread& thread, int tid, const std::string& name, int order) {
     const std::vector<Stretch> stretches = stretches_of(thread);
     if (stretches.empty()) return;
-    const int tid = thread.tid + kStacksTrack;
     writer_.name_thread(tid, name + " stacks", order);
     std::vector<std::string> open;
     int64_t open_until = 0;
@@ -376,7 +383,8 @@ class Builder {
   LocationTable locations_;
   std::vector<std::string> names_;  // by location
   const std::vector<WaitCause> causes_;
-  std::vector<Arrow> arrows_;  // by thread and item
+  std::vector<Arrow> arrows_;                 // by thread and item
+  std::unordered_map<int, int> with_number_;  // threads that are written, by their number
   TraceWriter writer_;
 };
 

@@ -239,3 +239,19 @@ Test(trace_builder, labels_are_slices_that_nest) {
   cr_assert_eq(of("route=/b")[0], std::make_pair(20'000.0, 30'000.0));
   cr_assert_eq(of("route=/b")[1].second, 1'999'000.0);
 }
+
+// The kernel gives numbers again. Each thread has tracks of its own all the same, whatever the order they are found in.
+Test(trace_builder, threads_with_one_number_have_tracks_of_their_own) {
+  TracedThread late = thread_of(5, "late", {item_of(TraceKind::sample, 1'500'000'000, 1'500'000'000, 0)});
+  TracedThread early = thread_of(5, "early", {item_of(TraceKind::sample, 500'000'000, 500'000'000, 0)});
+  late.begin_ns = 1'000'000'000;
+  early.end_ns = 900'000'000;
+  const Trace trace(snapshot_of({late, early}));
+  std::map<int, std::string> names;
+  for (const auto& event : trace.document["traceEvents"].GetArray()) {
+    if (event["name"].GetString() != std::string("thread_name")) continue;
+    const bool is_new = names.emplace(event["tid"].GetInt(), event["args"]["name"].GetString()).second;
+    cr_assert(is_new);
+  }
+  cr_assert_eq(names.size(), 4u);
+}
