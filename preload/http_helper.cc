@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstring>
 #include <iterator>
@@ -45,6 +46,7 @@ char g_numbers[kServerNumbers][24];
 char g_value[512];     // of PROF_HTTP as it was written, for messages
 char g_address[4096];  // the same, with a path as it is to be
 char g_token[4096];
+char g_executable[4096];
 char g_folder[4096];  // that the program was started in
 char* g_arguments[1 + kServerNumbers + kServerTexts + 1];
 
@@ -224,6 +226,8 @@ bool http_prepare(const Config& config, const Output& output) {
     LogLine(LogLevel::error) << "PROF_HTTP: its value or the name of the token's file is too long (nothing is served)";
     return false;
   }
+  const ssize_t bytes = readlink("/proc/thread-self/exe", g_executable, sizeof(g_executable) - 1);
+  g_executable[std::max<ssize_t>(bytes, 0)] = '\0';
   KindSet from_start = config.kinds;
   if (config.usable.has(ProfileKind::threadcreate)) from_start.add(ProfileKind::threadcreate);
   if (config.kinds.meets(kHeapKinds)) from_start.add(ProfileKind::heap), from_start.add(ProfileKind::allocs);
@@ -245,7 +249,7 @@ bool http_prepare(const Config& config, const Output& output) {
     *std::to_chars(g_numbers[i], g_numbers[i] + 23, numbers[i]).ptr = '\0';
     *list++ = g_numbers[i];
   }
-  for (char* text : {g_value, g_address, g_token}) *list++ = text;
+  for (char* text : {g_value, g_address, g_token, g_executable}) *list++ = text;
   *list = nullptr;
   return true;
 }

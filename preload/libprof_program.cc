@@ -70,6 +70,7 @@ int serve_program(char** arguments) {
   server.value = texts[0];
   server.address = texts[1];
   server.token_file = texts[2];
+  server.executable = texts[3];
   server.control = kLaunchedDescriptor;
   const auto if_open = [](int descriptor) { return fcntl(descriptor, F_GETFD) < 0 ? -1 : descriptor; };
   server.memory = if_open(kLaunchedDescriptor + 1);

@@ -1,7 +1,6 @@
 #include "core/serve/host_process.h"
 
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 
@@ -21,11 +20,8 @@ HostProcess::HostProcess(const ServerArguments& arguments, Control* control)
       memory_(arguments.memory),
       maps_(arguments.maps),
       settings_(arguments.settings),
-      control_(control) {
-  // Once it gave up its rights it cannot be asked for.
-  char path[4096];
-  const ssize_t bytes = readlink((proc_folder(pid_) + "exe").c_str(), path, sizeof(path));
-  executable_.assign(path, bytes < 0 ? 0 : static_cast<size_t>(bytes));
+      control_(control),
+      executable_(arguments.executable) {
   for (unsigned i = 0; i < kProfileKinds; ++i) {
     if (settings_.from_start.has(static_cast<ProfileKind>(i))) since_[i] = {settings_.started_unix_ns, true};
   }

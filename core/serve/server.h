@@ -19,15 +19,17 @@ struct ServerArguments {
   std::string_view value;       // of PROF_HTTP, for messages
   std::string_view address;     // the same, with a path as it is to be (core/report/http_address.h)
   std::string_view token_file;  // absolute; empty: none
-  int control = -1;             // the pair's end
-  int memory = -1;  // the program's /proc/PID/mem and …/maps, opened by itself; -1: they are asked for each time
+  std::string_view
+      executable;    // the program's file, as it says itself: one that gave up its rights cannot be asked for it
+  int control = -1;  // the pair's end
+  int memory = -1;   // the program's /proc/PID/mem and …/maps, opened by itself; -1: they are asked for each time
   int maps = -1;
   ServedSettings settings;
 };
 
 // How they are handed over as a program's arguments, numbers first; their order stands in preload/http_helper.cc and libprof_program.cc.
 inline constexpr unsigned kServerNumbers = 11;
-inline constexpr unsigned kServerTexts = 3;
+inline constexpr unsigned kServerTexts = 4;
 
 // Serves until the program has ended or executes another one. What keeps it from that is said, in one line. The exit code.
 int serve(const ServerArguments& arguments);
