@@ -206,9 +206,19 @@ void run() {
   g_asked_count = 0;
 }
 
+void await_end(int most_milliseconds) {
+  for (int i = 0; i < most_milliseconds && helper_is_at_work(g_helper); ++i) {
+    const struct timespec pause = timespec_of(1'000'000);
+    raw_syscall(SYS_nanosleep, &pause, nullptr);
+  }
+}
+
 }  // namespace
 
 bool wall_sampling_start(int hz, unsigned stack_depth) {
+  if (is_on() && helper_is_at_work(g_helper)) return true;
+  // One that was told to end may not have had the time for it.
+  await_end(1000);
   g_period_ns = 1'000'000'000 / hz;
   g_depth = stack_depth;
   g_room.looker = 1;
@@ -224,11 +234,7 @@ bool wall_sampling_start(int hz, unsigned stack_depth) {
 void wall_sampling_stop() {
   if (g_on.exchange(0) == 0) return;
   raw_syscall(SYS_futex, &g_on, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1);
-  constexpr int kMostMilliseconds = 100;
-  for (int i = 0; i < kMostMilliseconds && helper_is_at_work(g_helper); ++i) {
-    const struct timespec pause = timespec_of(1'000'000);
-    raw_syscall(SYS_nanosleep, &pause, nullptr);
-  }
+  await_end(100);
 }
 
 void wall_sampling_forget() {

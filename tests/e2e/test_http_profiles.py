@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import json
+import os
 import signal
 import time
 
@@ -11,6 +12,7 @@ import heap
 import pprof
 import served
 import test_trace
+from servers import wait_for
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +146,30 @@ def test_wall(host, tmp_path, path):
     names = {sample["labels"]["thread"][0] for sample in document["samples"]}
     assert {"burner", "waiter", "holder"} <= names
     assert 1.9e9 < document["duration_nanos"] < 10e9
+
+
+def test_overlapping_wall_clients_each_have_their_own_time(tmp_path):
+    with served.host(tmp_path, "bal") as running:
+        before = len(os.listdir(f"/proc/{running.pid}/task"))
+
+        def take(path, after):
+            time.sleep(after)
+            answer = running.client.get(path)
+            assert answer.status == 200, answer.text
+            file = tmp_path / str(after)
+            file.write_bytes(answer.body)
+            return pprof.document(file)
+
+        for round_ in range(3):
+            asked = [("wall?seconds=3", 0), ("/debug/fgprof?seconds=1", .5), ("wall?seconds=1", 1)]
+            with concurrent.futures.ThreadPoolExecutor(3) as pool:
+                for document in pool.map(take, *zip(*asked[round_:])):
+                    # Each of 5 threads all the time; the looks may be late by 0.2 s on a machine with much to do.
+                    sums = sum(sample["values"][1] for sample in document["samples"])
+                    wanted = 5 * document["duration_nanos"]
+                    assert abs(sums - wanted) < .1 * wanted + 1e9, (sums, wanted)
+            assert wait_for(lambda: len(os.listdir(f"/proc/{running.pid}/task")) == before)
+        assert len(running.log) == 1, running.log
 
 
 def take_trace(host, folder, seconds):
