@@ -3,7 +3,7 @@
 import pytest
 
 RUNS = {
-    "brief": (["brief_threads", 20000, 3], {"PROF_CPU_CLOCK": "timer"}, {"cores": 2}),
+    "brief": (["brief_threads", 8000, 3], {"PROF_CPU_CLOCK": "timer"}, {"cores": 2}),
     "brief_perf": (["brief_threads", 3000, 3], {"PROF_CPU_CLOCK": "perf"}, {"cores": 2}),
     "ends": (["thread_ends", .5], {}, {"cores": 2}),
     "renames": (["renames", 60],),
@@ -15,24 +15,32 @@ RUNS = {
 }
 
 
-def check_brief(run, points):
+def check_brief(run, points, by_tick=False):
+    """by_tick: the kernel looks at the clock only at its tick. A thread is seen with the right probability if its life is
+    anywhere between two ticks. One that is preempted at a tick has been seen for sure (1 for 0.75), and in two parts it may
+    be seen in both and counts once (at least as the longer part does, 0.375 for 0.75). So half of the lives of such threads is
+    allowed for: next to nothing where there is no other load."""
     result, profile = run.result, run.profile()
     expected, measured = result["lives"] / profile.period, profile.count("brief_life")
-    assert abs(measured / expected - 1) * 100 < points, f"{measured} of {expected}\n{profile.describe()}"
+    preempted = 50 * result["preempted"] / result["lives"] if by_tick else 0
+    assert abs(measured / expected - 1) * 100 < points + preempted, (
+        f"{measured} of {expected}, {preempted} % for preempted ones\n{profile.describe()}")
     odd, even = profile.count("brief_odd"), profile.count("brief_even")
     true_share = result["brief_odd"] / (result["brief_odd"] + result["brief_even"])
-    assert abs(odd / (odd + even) - true_share) * 100 < points / 2, profile.describe()
+    # 5 standard errors; as good as always, half of the points.
+    error = (true_share * (1 - true_share) / (odd + even)) ** .5
+    assert abs(odd / (odd + even) - true_share) * 100 < max(points / 2, 500 * error), profile.describe()
     # What is taken on the way out of a thread, if anything, is the lesser part: the stacks say what it did.
     assert odd + even > .5 * measured, profile.describe()
     # Nothing but these threads' work is worth mentioning, and nothing is counted twice.
-    assert profile.total < 1.1 * result["total"] / profile.period
+    assert profile.total < (1.1 + preempted / 100) * result["total"] / profile.period
 
 
-def test_20000_brief_threads(runs):
-    """Each thread lives 3 ms and should be seen with probability 0.3: 6000 samples, standard deviation sqrt(20000 x
-    0.3 x 0.7) = 65, 1.1 %. 6 % are 5.5 of it: 4e-8. The odd ones' share, a third, has 0.6 points; 3 are 5 of it:
+def test_8000_brief_threads(runs):
+    """Each thread lives 3 ms and should be seen with probability 0.3: 2400 samples, standard deviation sqrt(8000 x
+    0.3 x 0.7) = 41, 1.7 %. 9 % are 5.3 of it: 1e-7. The odd ones' share, a third, has 1 point; 5 are 5 of it:
     6e-7."""
-    check_brief(runs["brief"], 6)
+    check_brief(runs["brief"], 9, by_tick=True)
 
 
 def test_brief_threads_perf(runs, perf_clock):
