@@ -16,7 +16,6 @@
 // "hammer": short holds of one mutex, by all; half of them asleep, as the threads may have to share a core. "brief":
 // waits of some microseconds for a condition that times out, as many in every run. "uncontended": no wait at all.
 // build: -O2 -fomit-frame-pointer -pthread
-#include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
@@ -34,6 +33,7 @@
 #include <cstring>
 #include <vector>
 
+#include "asleep.h"
 #include "victim.h"
 
 enum Function { kHoldLong, kHoldShort, kLeavesEarly, kWaitHere, kNobody, kFunctions };
@@ -206,19 +206,6 @@ static long sleeps() {
   rusage usage;
   getrusage(RUSAGE_THREAD, &usage);
   return usage.ru_nvcsw;
-}
-
-// By the kernel's account, of a thread of this process.
-static bool sleeps_now(pid_t tid) {
-  char text[512];
-  snprintf(text, sizeof text, "/proc/self/task/%d/stat", tid);
-  const int file = open(text, O_RDONLY | O_CLOEXEC);
-  const ssize_t length = read(file, text, sizeof text - 1);
-  close(file);
-  if (length <= 0) abort();
-  text[length] = 0;
-  const char *name_ends = strrchr(text, ')');
-  return name_ends != nullptr && name_ends[1] == ' ' && name_ends[2] == 'S';
 }
 
 static void busy(uint32_t steps) {
@@ -407,7 +394,7 @@ NOT_INLINED static void until_all_wait(uint32_t round) {
     clockid_t clock;
     pthread_getcpuclockid(place->thread, &clock);
     const uint64_t spins_from = place->cpu_ns + milliseconds(1);
-    while (kind.resource == kSpin ? clock_ns(clock) < spins_from : !sleeps_now(place->tid)) nap(50000);
+    while (kind.resource == kSpin ? clock_ns(clock) < spins_from : !is_asleep(place->tid)) nap(50000);
   }
 }
 

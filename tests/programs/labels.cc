@@ -6,12 +6,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <condition_variable>
+#include <atomic>
 #include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "asleep.h"
 #include "prof.h"
 #include "victim.h"
 
@@ -62,27 +63,21 @@ void kinds(double asleep) {
   allocate_labelled("/small", 1, 7000);
   free(g_kept[1]);
   std::mutex lock;
-  std::mutex ready_lock;
-  std::condition_variable ready;
-  bool is_held = false;
+  std::atomic<bool> is_held{false};
+  volatile pid_t waiter_tid = 0;
   std::thread holder([&] {
     prof::Label label("route", "/holder");
     lock.lock();
-    {
-      const std::lock_guard<std::mutex> guard(ready_lock);
-      is_held = true;
-    }
-    ready.notify_one();
+    is_held = true;
+    until_asleep(&waiter_tid);
     usleep(150000);
     lock.unlock();
     usleep((useconds_t)(asleep * 1e6));
   });
-  {
-    std::unique_lock<std::mutex> guard(ready_lock);
-    ready.wait(guard, [&] { return is_held; });
-  }
+  while (!is_held) usleep(1000);
   std::thread waiter([&] {
     prof::Label label("route", "/waiter");
+    waiter_tid = gettid();
     lock.lock();
     lock.unlock();
     usleep((useconds_t)(asleep * 1e6));

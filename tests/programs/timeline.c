@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "asleep.h"
 #include "victim.h"
 
 enum kind { kMutex, kRead, kWrite, kCondition, kTimeout, kSemaphore, kBarrier, kJoin, kSpin, kKinds };
@@ -29,7 +30,7 @@ static sem_t semaphore;
 static pthread_barrier_t barrier;
 static pthread_spinlock_t spin;
 static pthread_t joined;
-static volatile int signalled, ends;
+static volatile int signalled, ends, stuck_tid;
 static int is_first_line = 1;
 
 BURNER(burn_here, 6364136223846793005u)
@@ -203,8 +204,8 @@ static void all_kinds(void) {
 }
 
 static void *wait_for_good(void *argument) {
-  (void)argument;
   pthread_setname_np(pthread_self(), "stuck");
+  *(volatile int *)argument = tid();
   pthread_mutex_lock(&mutex);
   return NULL;
 }
@@ -249,7 +250,8 @@ int main(int argc, char **argv) {
   if (strcmp(kind, "waits") == 0) {
     pthread_t stuck;
     pthread_mutex_lock(&mutex);
-    pthread_create(&stuck, NULL, wait_for_good, NULL);
+    pthread_create(&stuck, NULL, wait_for_good, (void *)&stuck_tid);
+    until_asleep(&stuck_tid);
     pthread_create(&thread, NULL, wait_shortly, &count);
     pthread_join(thread, NULL);
   }
@@ -262,7 +264,8 @@ int main(int argc, char **argv) {
   }
   if (strcmp(kind, "ends_waiting") == 0) {
     pthread_mutex_lock(&mutex);
-    pthread_create(&thread, NULL, wait_for_good, NULL);
+    pthread_create(&thread, NULL, wait_for_good, (void *)&stuck_tid);
+    until_asleep(&stuck_tid);
     sleep_ns(milliseconds(60));
   }
   printf(is_first_line ? "{\"log\": []}\n" : "]}\n");
