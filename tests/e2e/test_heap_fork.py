@@ -65,7 +65,7 @@ def ends(result):
 def test_parent_is_exact(runs, name):
     run = runs[name]
     result = check_parent(run)
-    assert ends(result) == {7}
+    assert ends(result) == {7}, "-1000: no fork; else a signal's number"
     if name == "asks":
         assert all("still being written" in line for line in run.log), run.stderr
     else:

@@ -147,7 +147,7 @@ static void *forking_thread(void *number) {
     int status = -1;
     if (pid > 0) waitpid(pid, &status, 0);
     children[index].pid = pid;
-    children[index].ended = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    children[index].ended = pid < 0 ? -1000 : WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
   }
   return NULL;
 }
