@@ -31,20 +31,22 @@ CASES = [(kind, n) for kind in KINDS for n in WAITERS] + [(kind, 2) for kind in 
 UNLOCKED_CASES = [(kind, n) for kind, n in CASES if kind in UNLOCKED + UNLOCKED_OTHERS]
 BRIEF_SEEDS = 10
 FRACTION = 4
+# What only sleeps: many of them at the same time.
+SLEEPS = {"cores": .25}
 
 
 def RUNS():
     runs = {}
     for kind, waiters in CASES:
         seconds = SECONDS if kind in KINDS else .5
-        cores = 2 if kind == "spin" else 1
-        runs[kind, waiters] = (["contended", kind, waiters, seconds], waits.settings(EVERY_WAIT), {"cores": cores})
+        options = {"cores": 2} if kind == "spin" else SLEEPS
+        runs[kind, waiters] = (["contended", kind, waiters, seconds], waits.settings(EVERY_WAIT), options)
     for waiters in WAITERS:
-        runs["relock", waiters] = (["contended", "relock", waiters, SECONDS], waits.settings(EVERY_WAIT))
+        runs["relock", waiters] = (["contended", "relock", waiters, SECONDS], waits.settings(EVERY_WAIT), SLEEPS)
         runs["hammer", waiters] = (["contended", "hammer", waiters, 2], waits.settings(EVERY_WAIT), {"cores": 2})
-    runs["default rate"] = (["contended", "mutexes", 4, SECONDS], waits.settings())
+    runs["default rate"] = (["contended", "mutexes", 4, SECONDS], waits.settings(), SLEEPS)
     runs["hammer fraction"] = (["contended", "hammer", 2, 4], waits.settings(EVERY_WAIT, FRACTION), {"cores": 2})
-    runs["mutex fraction"] = (["contended", "mutex", 8, 4], waits.settings(EVERY_WAIT, FRACTION))
+    runs["mutex fraction"] = (["contended", "mutex", 8, 4], waits.settings(EVERY_WAIT, FRACTION), SLEEPS)
     runs["brief exact"] = (["contended", "brief", 2, .5], waits.settings(EVERY_WAIT), {"cores": 2})
     for seed in range(BRIEF_SEEDS):
         runs["brief", seed] = (["contended", "brief", 2, .5], waits.settings(), {"cores": 2})
