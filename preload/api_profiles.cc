@@ -9,6 +9,7 @@
 #include <atomic>
 #include <cerrno>
 #include <climits>
+#include <cstring>
 #include <new>
 #include <string>
 #include <string_view>
@@ -113,12 +114,35 @@ bool write_fd(int fd, std::string_view bytes) {
   return done;
 }
 
+// What a file is called while it is written, for api_end().
+char g_temporary[PATH_MAX + 32];
+std::atomic<bool> g_is_writing{false};
+std::atomic<bool> g_is_given_up{false};
+
+int write_file(const std::string& path, std::string_view bytes) {
+  const std::string temporary = temporary_name(path);
+  if (temporary.size() >= sizeof(g_temporary)) return PROF_NOT_WRITTEN;
+  memcpy(g_temporary, temporary.c_str(), temporary.size() + 1);
+  g_is_writing.store(true);
+  const bool done = !g_is_given_up.load() && write_file_whole(path, bytes, WriteMode::replace, 0).ok;
+  g_is_writing.store(false);
+  return done ? PROF_OK : PROF_NOT_WRITTEN;
+}
+
+// At the program's end: the call that writes a file is not waited for any more. What there is of it goes, or it would stay.
+void give_up_writing() {
+  g_is_given_up.store(true);
+  // It may be about to be made.
+  constexpr int kMostMilliseconds = 100;
+  for (int i = 0; i < kMostMilliseconds && g_is_writing.load() && unlink(g_temporary) != 0; ++i) usleep(1000);
+}
+
 int write_snapshot(const Snapshot& snapshot, ProfileKind kind, const Target& target) {
   const ModuleMap modules = ModuleMap::of_process(snapshot.pid);
   Symbolizer symbolizer(snapshot.pid);
   const std::string bytes = encode_profile(build_profile(snapshot, kind, modules, &symbolizer));
   if (target.fd >= 0) return write_fd(target.fd, bytes) ? PROF_OK : PROF_NOT_WRITTEN;
-  return write_file_whole(target.path, bytes, WriteMode::replace, 0).ok ? PROF_OK : PROF_NOT_WRITTEN;
+  return write_file(target.path, bytes);
 }
 
 // A CPU profile that goes on: the ticks since it began.
@@ -255,7 +279,7 @@ void api_end() {
     if (is_held) usleep(1000);
   }
   g_is_over.store(true);
-  if (is_held) return;
+  if (is_held) return give_up_writing();
   try {
     if (g_run != nullptr) stop_cpu();
   } catch (const std::bad_alloc&) {
@@ -267,6 +291,7 @@ void api_end() {
 bool api_forget() {
   const bool was_writing = g_is_held.exchange(false);
   g_lock = PTHREAD_MUTEX_INITIALIZER;
+  g_is_writing.store(false);
   g_run = nullptr;  // not deleted: where the parent was in a call, it may be half made
   helper_forget(&g_viewer);
   return was_writing;

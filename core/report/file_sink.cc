@@ -59,6 +59,8 @@ WriteResult publish(const std::string& temporary, const std::string& path, Write
 
 }  // namespace
 
+std::string temporary_name(const std::string& path) { return path + ".tmp." + std::to_string(getpid()); }
+
 std::string WriteResult::error_text() const {
   const char* description = strerrordesc_np(error);
   return description != nullptr ? description : "error " + std::to_string(error);
@@ -72,7 +74,7 @@ WriteResult write_file_whole(const std::string& path, std::string_view bytes, Wr
   struct rlimit limit;
   // Beyond it the kernel would not only fail but send SIGXFSZ, which kills.
   if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < bytes.size()) return failed("cannot write", EFBIG);
-  const std::string temporary = path + ".tmp." + std::to_string(getpid());
+  const std::string temporary = temporary_name(path);
   unlink(temporary.c_str());  // of an earlier process with this pid, that died
   const int fd = open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
   if (fd < 0) return failed("cannot create", errno);

@@ -20,6 +20,9 @@ struct WriteResult {
   std::string error_text() const;
 };
 
+// What a file is called until it is whole, when this process writes it.
+std::string temporary_name(const std::string& path);
+
 // Writes bytes to a temporary file beside path (mode 0600, created new, no link followed), syncs it, and renames it. path:
 // absolute. What is no regular file (a pipe, /dev/null) is written to as it is. unix_ns: for replace_older.
 WriteResult write_file_whole(const std::string& path, std::string_view bytes, WriteMode mode, int64_t unix_ns);
