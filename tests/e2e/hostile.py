@@ -24,6 +24,8 @@ class Address:
         if receive_buffer:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         connection.connect(self.path or self.place)
+        if self.path is None:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connection
 
 
@@ -53,7 +55,8 @@ class Conversation:
             self.connection = self.address.connect()
             self.connections += 1
         with contextlib.suppress(ConnectionError):
-            self.connection.sendall(request.text)
+            for piece in request.pieces:
+                self.connection.sendall(piece)
         if request.is_whole and not request.is_pipelined:
             answer = self.answer()
             if answer is not None:
@@ -95,6 +98,13 @@ class Request:
 
     def __init__(self, what, text, is_whole=False, is_pipelined=False):
         self.what, self.text, self.is_whole, self.is_pipelined = what, text, is_whole, is_pipelined
+        self.pieces = [text]
+
+    def in_pieces(self, chance):
+        """As it may come."""
+        places = sorted(chance.randint(0, min(len(self.text), 300)) for _ in range(chance.randint(1, 4)))
+        self.pieces = [self.text[start:end] for start, end in zip([0, *places], [*places, len(self.text)]) if start != end]
+        return self
 
     def __repr__(self):
         return f"{self.what}: {self.text[:300]!r} ({len(self.text)} bytes)"
@@ -116,7 +126,8 @@ class Fuzzer:
         self.ways = [getattr(self, name) for name in sorted(dir(self)) if name.startswith("of_")]
 
     def request(self):
-        return self.chance.choice(self.ways)()
+        request = self.chance.choice(self.ways)()
+        return request.in_pieces(self.chance) if self.chance.random() < .25 else request
 
     def some_bytes(self, most):
         return self.chance.randbytes(self.chance.randint(1, most))
@@ -296,7 +307,8 @@ class Mutator:
                 text[at], text[other] = text[other], text[at]
             if not text:
                 text = bytearray(b"\r")
-        return Request("mutated", bytes(text))
+        request = Request("mutated", bytes(text))
+        return request.in_pieces(chance) if chance.random() < .25 else request
 
 
 def describe(answer):

@@ -42,6 +42,20 @@ def timers(pid):
     return [line for line in pathlib.Path(f"/proc/{pid}/timers").read_text().splitlines() if line.startswith("ID:")]
 
 
+def at_rest(pid):
+    """What libprof's own threads in a program have done, once they sleep."""
+    def own():
+        return {thread: did for thread, did in hostile.doings(pid).items() if thread != pid}
+
+    def is_settled():
+        states = [pathlib.Path(f"/proc/{pid}/task/{thread}/stat").read_text().rpartition(") ")[2][0] for thread in own()]
+        before = own()
+        time.sleep(.02)
+        return set(states) == {"S"} and own() == before
+    assert wait_for(is_settled)
+    return own()
+
+
 @contextlib.contextmanager
 def unharmed(running, client=None, headers=None, is_asked_nothing=False):
     """What is done in it leaves server and program as they were. is_asked_nothing: the program's threads take no part in it."""
@@ -57,8 +71,7 @@ def unharmed(running, client=None, headers=None, is_asked_nothing=False):
     assert wait_for(lambda: not sockets(server))
     before, before_in_program, state, doings = hostile.Held(server), hostile.Held(running.pid), running.ask("state"), None
     if is_asked_nothing:
-        doings = {thread: did for thread, did in hostile.doings(running.pid).items() if thread != running.pid}
-        assert doings
+        doings = at_rest(running.pid)
     yield server
     if is_asked_nothing:
         now = hostile.doings(running.pid)
@@ -134,6 +147,20 @@ def test_requests_that_were_right_once(running):
             assert answer == b"" or answer.startswith(b"HTTP/1.1 "), f"{request}\n{hostile.describe(answer)}"
             assert not any(status >= 500 and status != 501 for status in hostile.statuses(answer)), f"{request}\n{hostile.describe(answer)}"
         twice(server, lambda _: feed(address, (mutator.request() for _ in range(REQUESTS // 20)), check))
+
+
+@pytest.mark.parametrize("text", [
+    hostile.head(target=b"/debug/pprof/symbol?0x1"), hostile.head(b"POST", b"/debug/pprof/symbol", headers=(b"Host: localhost", b"Content-Length: 3")) + b"0x1",
+    hostile.chunked(b"0\r\n\r\n"), hostile.chunked(b"0\r\nTrailer: x\r\n\r\n"), hostile.chunked(b"1;a=b\r\n0\r\n", b"2\r\nx1\r\n", b"000;c\r\nT: x\r\n\r\n")])
+def test_requests_that_come_byte_by_byte(running, text):
+    """Are right all the same, and each stage of reading one begins anew at each byte."""
+    with unharmed(running), hostile.Address(running.address(running.pid)).connect() as connection:
+        for byte in text:
+            connection.sendall(bytes([byte]))
+            time.sleep(.001)
+        connection.shutdown(socket.SHUT_WR)
+        answer = hostile.rest_of(connection)
+        assert hostile.statuses(answer) == [200] and answer.endswith(b"num_symbols: 1\n"), hostile.describe(answer)
 
 
 WRONG = [[], ["Bearer secre"], ["Bearer secretsecret"], ["Bearer Secret"], ["Bearer"], ["Bearer "], ["Bearer \xff"], ["secret"], ["Bearer 'secret'"],
@@ -309,7 +336,8 @@ def test_a_thousand_connections(running, many_descriptors):
                     connections.append(connection)
                     if number % 50 == 0:
                         assert running.client.get("cmdline").status == 200
-                assert len(sockets(server)) <= 64
+                # One of them may be about to be closed for another.
+                assert len(sockets(server)) <= 65
                 for connection in connections[2::4]:
                     answer = hostile.rest_of(connection)
                     assert hostile.statuses(answer) in ([200], [503], []), hostile.describe(answer)
@@ -441,7 +469,7 @@ def test_patience_with_slow_clients_has_an_end(patience):
     program, slow, began = patience
     server = program.server()
     if time.monotonic() - began < REQUEST_SECONDS / 2:
-        assert len(sockets(server)) == len(slow.all)
+        assert wait_for(lambda: len(sockets(server)) == len(slow.all))
     assert wait_for(lambda: not sockets(server), 3 * REQUEST_SECONDS)
     assert slow.ended() == len(slow.all)
     assert program.client.get("cmdline").status == 200
