@@ -3,7 +3,7 @@ UNIT := $(patsubst tests/unit/%_test.cc,$(BUILD)/unit/%_test,$(wildcard tests/un
 PROGRAMS := $(addprefix $(BUILD)/programs/,$(basename $(notdir $(wildcard tests/programs/*.c tests/programs/*.cc tests/programs/*.rs))))
 ORACLE := $(call objects,tests/oracle/*.cc)
 TOOLS := $(BUILD)/table_rules $(BUILD)/unwind_agreement.so $(BUILD)/unwind_fuzz
-BENCHES := $(addprefix $(BUILD)/bench_,unwind tick heap snapshot waits) $(BUILD)/pass_through.so
+BENCHES := $(addprefix $(BUILD)/bench_,unwind tick heap snapshot waits latency) $(BUILD)/pass_through.so
 
 # What they test is optimized. They themselves need not be, and are linked without debug information: it takes less than half the time.
 # Two look for their own line tables.
