@@ -122,6 +122,8 @@ Reply Endpoints::of_path(const Request& request) {
   if (request.path == kRoot) return index(request);
   if (request.path == "/metrics") return metrics();
   if (request.path == "/debug/fgprof") return wall(request, "fgprof");
+  // Where pprof asks for names of a profile that it has not found below kRoot.
+  if (request.path == "/symbolz") return {symbol(request)};
   if (!request.path.starts_with(kRoot)) {
     Answer answer = error_answer(404, "404 page not found");
     answer.is_error = false;

@@ -96,6 +96,8 @@ def test_symbols(host):
     assert f"{address} alpha\n" in host.client.get("symbol", "POST", f"{address}+0x1").text or \
         f"{address} beta\n" in host.client.get("symbol", "POST", f"{address}+0x1").text
     assert host.client.get("symbol", "POST", f"{address}+0x1").text == host.client.get(f"symbol?{address}+0x1").text
+    # Where the client asks that has a profile from a path of another kind, such as /debug/fgprof.
+    assert host.client.get("/symbolz", "POST", f"{address}+0x1").text == host.client.get("symbol", "POST", f"{address}+0x1").text
 
 
 def test_rates(tmp_path):
