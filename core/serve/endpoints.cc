@@ -134,7 +134,8 @@ Reply Endpoints::of_path(const Request& request) {
 
 Reply Endpoints::of_profile(const Request& request, std::string_view name) {
   if (name == "profile") return cpu(request);
-  if (name == "wall") return wall(request, name);
+  // fgprof has no path of its own: it is found at both.
+  if (name == "wall" || name == "fgprof") return wall(request, name);
   if (name == "trace") return trace(request);
   if (name == "status") return status(request);
   if (name == "cmdline") return {cmdline()};
