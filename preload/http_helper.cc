@@ -27,6 +27,7 @@
 #include "preload/program_launch.h"
 #include "preload/recording.h"
 #include "preload/reporter.h"
+#include "preload/thread_look.h"
 
 namespace prof {
 namespace {
@@ -192,6 +193,8 @@ void run() {
   g_launch.descriptors[0] = ends[1];
   g_launch.descriptors[1] = moved_up(raw_syscall(SYS_open, "/proc/thread-self/mem", O_RDONLY | O_CLOEXEC));
   g_launch.descriptors[2] = moved_up(raw_syscall(SYS_open, "/proc/thread-self/maps", O_RDONLY | O_CLOEXEC));
+  // The folder of the process is that of its main thread.
+  look_keeps_main_thread(moved_up(raw_syscall(SYS_open, "/proc/self/syscall", O_RDONLY | O_CLOEXEC)));
   take_rights_of("/proc/self/status");
   launch_program(&g_launch);
   for (const int descriptor : g_launch.descriptors) raw_syscall(SYS_close, descriptor);
@@ -270,6 +273,7 @@ void http_stop() {
 }
 
 void http_forget() {
+  look_keeps_main_thread(-1);
   g_busy.store(false);
   helper_forget(&g_helper);
 }

@@ -24,7 +24,19 @@ namespace {
 constexpr uint64_t kLookFlag = uint64_t{1} << 31;
 constexpr unsigned kLookerShift = 30;  // and for whom
 
+constexpr const char* kWhereItSleeps = "syscall";
+
 unsigned g_depth = 0;
+
+// Whose descriptor it is, and of what; both 0: none is kept.
+std::atomic<int> g_keeper{0};
+int g_kept = -1;
+
+// A process that gave up its rights may not open this of its own threads any more. What was opened before is read as ever.
+long read_kept(int tid, char* to, unsigned bytes) {
+  if (g_keeper.load(std::memory_order_acquire) != raw_gettid() || tid != raw_getpid()) return -EACCES;
+  return raw_syscall(SYS_pread64, g_kept, to, bytes - 1, 0);
+}
 
 // A small file of a thread's in /proc. Answers its length; negative: it is gone.
 long read_task_file(int tid, const char* file, char* to, unsigned bytes) {
@@ -33,9 +45,10 @@ long read_task_file(int tid, const char* file, char* to, unsigned bytes) {
   *end++ = '/';
   strcpy(end, file);
   const long fd = raw_syscall(SYS_open, path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return fd;
-  const long length = raw_syscall(SYS_read, fd, to, bytes - 1);
-  raw_syscall(SYS_close, fd);
+  const bool is_kept = fd == -EACCES && strcmp(file, kWhereItSleeps) == 0;
+  if (fd < 0 && !is_kept) return fd;
+  const long length = is_kept ? read_kept(tid, to, bytes) : raw_syscall(SYS_read, fd, to, bytes - 1);
+  if (!is_kept) raw_syscall(SYS_close, fd);
   if (length >= 0) to[length] = '\0';
   return length;
 }
@@ -104,7 +117,7 @@ Looked look_from_outside(int tid, const ThreadSlot* slot, unsigned depth, LookRo
   char before[256];
   char after[256];
   for (int i = 0; i < kTries; ++i) {
-    const long length = read_task_file(tid, "syscall", before, sizeof(before));
+    const long length = read_task_file(tid, kWhereItSleeps, before, sizeof(before));
     if (is_gone(length) || strncmp(before, "-1 0x0 0x0", 10) == 0)
       return Looked::gone;  // or a zombie: the main thread, ended
     // A thread that sleeps keeps them; one that runs says them with its answer, and if it gives none these have to do.
@@ -117,7 +130,7 @@ Looked look_from_outside(int tid, const ThreadSlot* slot, unsigned depth, LookRo
     if (slot != nullptr) bounds = {slot->stack_low, slot->stack_high};
     const uint32_t generation = module_generation();
     const CaptureResult result = capture(in_kernel.at, bounds, &room->copy, room->frames, depth);
-    if (is_gone(read_task_file(tid, "syscall", after, sizeof(after)))) return Looked::gone;
+    if (is_gone(read_task_file(tid, kWhereItSleeps, after, sizeof(after)))) return Looked::gone;
     if (strcmp(before, after) != 0) continue;
     seen->stack = intern(room->frames, result, generation);
     seen->state = in_kernel.call < 0 ? kStateAsleep : kStateCall + static_cast<uint32_t>(in_kernel.call);
@@ -233,6 +246,11 @@ bool answer_look(const siginfo_t& info, const ucontext_t& context) {
   give_back_scratch(scratch);
   look->answered.store(asked, std::memory_order_release);
   return true;
+}
+
+void look_keeps_main_thread(int descriptor) {
+  g_kept = descriptor;
+  g_keeper.store(descriptor < 0 ? 0 : raw_gettid(), std::memory_order_release);
 }
 
 void looks_start(unsigned depth) { g_depth = depth; }

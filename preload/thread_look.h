@@ -36,6 +36,10 @@ bool look_is_answered(ThreadSlot* slot, const LookRoom& room, ThreadView* seen);
 // No answer is wanted any more.
 void look_is_over(ThreadSlot* slot, const LookRoom& room);
 
+// descriptor: /proc/self/task/PID/syscall of the main thread, of the calling thread's own table, open from then on; negative: none. By it
+// this thread sees the main one sleep when the process has given up its rights. Again in a child of fork.
+void look_keeps_main_thread(int descriptor);
+
 // The name of a thread, by the kernel. 0: it is gone, or there is no room.
 Ref name_of_thread(int tid);
 

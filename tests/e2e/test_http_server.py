@@ -382,8 +382,9 @@ def test_commands_of_a_script_start_no_server(tmp_path):
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives its rights up")
 def test_rights_that_are_given_up(tmp_path):
     """The server and the helper thread follow, and read what they could not be asked for any more."""
-    script = ("import os, sys, time; sys.stdin.readline(); os.setgroups([]); os.setgid(65534); os.setuid(65534);"
-              "print(flush=True); [sum(range(1000)) for _ in iter(int, 1)]")
+    script = ("import os, sys, threading; sys.stdin.readline(); os.setgroups([]); os.setgid(65534); os.setuid(65534);"
+              "threading.Thread(target=lambda: [sum(range(1000)) for _ in iter(int, 1)]).start();"
+              "print(flush=True); sys.stdin.readline()")
     with served.host(tmp_path, command=["/usr/bin/python3", "-c", script]) as running:
         server = running.server()
         running.process.stdin.write("go\n")
@@ -396,6 +397,9 @@ def test_rights_that_are_given_up(tmp_path):
         profile = running.client.profile(tmp_path, "profile?seconds=1", pprof.read)
         assert any("python3" in file for sample in profile.samples for file in sample.files), profile.describe()
         assert running.client.get("heap").status == 200
+        # Of those that sleep the main thread's stack is still to be had.
+        assert wait_for(lambda: re.match(rf'thread {running.pid} "python3" \[(read|futex|condition)',
+                                         running.client.get("goroutine?debug=2").text))
         threads = pathlib.Path(f"/proc/{running.pid}/task").iterdir()
         assert all(users(f"{running.pid}/task/{thread.name}") == users(server) for thread in threads)
         running.process.kill()
