@@ -74,7 +74,7 @@ fuzz: $(BUILD)/unwind_fuzz ## feeds core/unwind random tables and stacks for FUZ
 check: all ## layers, symbols, sizes, style
 	@tools/check $(BUILD)
 bench: all $(PROGRAMS) $(TOOLS) $(BENCHES) ## costs, beside other profilers
-	@for b in cpu heap wait unwind http_hostile; do /usr/bin/python3 tests/bench/$${b}_bench.py $(BUILD) || exit 1; done
+	@for b in cpu heap wait unwind http http_hostile; do /usr/bin/python3 tests/bench/$${b}_bench.py $(BUILD) || exit 1; done
 demo: all ## profiles a real program and shows where its time went
 	@tools/demo $(BUILD)
 format: ## formats the sources
