@@ -216,8 +216,10 @@ bool perf_clock_permitted() {
 }
 
 void close_inherited_perf_events() {
-  // Their pages are not inherited.
-  for_each_thread_slot(close_perf_descriptor);
+  // Their pages are not inherited. The slots are the parent's still, in memory that is shared with it.
+  for_each_thread_slot([](const ThreadSlot* slot) {
+    if (slot->perf_fd >= 0 && is_perf_event(slot->perf_fd, slot->perf_id)) raw_syscall(SYS_close, slot->perf_fd);
+  });
 }
 
 }  // namespace prof

@@ -16,6 +16,11 @@ constexpr uint64_t kGrowAhead = kSegmentBytes / 4;
 constexpr int kMaxWaits = 200;  // for another thread's growth: about 10 ms of sched_yield when the machine is idle
 constexpr uint32_t kRetryEvery = 64;
 
+// Segments of the region, or of the one that was forgotten last, that are mapped in this process. Not in the header: a child of fork has
+// the number that there were at the fork.
+constinit std::atomic<uint32_t> g_mapped{0};
+constinit uint32_t g_mapped_of_forgotten = 0;
+
 // A mapped, zeroed segment, or null. Shared and anonymous, because the kernel sets memory aside for the whole of such a
 // mapping when it is made and takes pages when they are touched: a touch that found none left would kill the host by
 // SIGBUS, as it may in a memfd or a file of tmpfs, whose pages must all be taken first (0.3 ms a MiB; /proc/meminfo's
@@ -48,6 +53,7 @@ bool grow(bool wait) {
     if (failures % kRetryEvery == 0) segment = map_segment();
     if (segment != nullptr) {
       g_region->segment_address[before].store(reinterpret_cast<uint64_t>(segment), std::memory_order_relaxed);
+      g_mapped.store(before + 1, std::memory_order_release);
       g_region->segments.store(before + 1, std::memory_order_release);
       grown = true;
     } else {
@@ -73,6 +79,7 @@ bool region_create() {
   header->segments.store(1, std::memory_order_relaxed);
   header->used.store((sizeof(RegionHeader) + 63) & ~uint64_t{63}, std::memory_order_relaxed);
   header->magic.store(kRegionMagic, std::memory_order_release);
+  g_mapped.store(1, std::memory_order_release);
   g_region = header;
   return true;
 }
@@ -80,12 +87,22 @@ bool region_create() {
 RegionHeader* region_forget() {
   RegionHeader* region = g_region;
   g_region = nullptr;
+  g_mapped_of_forgotten = g_mapped.exchange(0);
   return region;
 }
 
+namespace {
+
+uint64_t segment_of(Ref ref) { return (uint64_t{ref} << kRefShift) >> kSegmentShift; }
+
+}  // namespace
+
+bool region_maps(Ref ref) { return segment_of(ref) < g_mapped.load(std::memory_order_acquire); }
+bool region_maps_forgotten(Ref ref) { return segment_of(ref) < g_mapped_of_forgotten; }
+
 void region_unmap(RegionHeader* region) {
   if (region == nullptr) return;
-  for (uint32_t i = region->segments.load(); i-- > 0;) {  // the header's own segment last
+  for (uint32_t i = g_mapped_of_forgotten; i-- > 0;) {  // the header's own segment last
     raw_syscall(SYS_munmap, region->segment_address[i].load(), kSegmentBytes);
   }
 }

@@ -15,9 +15,13 @@ bool region_create();
 
 // Forgets the region and unmaps it: in a child of fork, where it is still the parent's. No handler may be running.
 void region_abandon();
-// The same in two steps: what is there can be read in between.
+// The same in two steps: what is there can be read in between. The parent goes on, and so do its threads: what they add to the region
+// after the fork is not mapped here, though its header, which is shared memory, says where it lies in the parent.
 RegionHeader* region_forget();
 void region_unmap(RegionHeader* region);  // null: nothing
+// Whether an entry of the region, or of the one that was forgotten last, is mapped here.
+bool region_maps(Ref ref);
+bool region_maps_forgotten(Ref ref);
 
 // Zeroed bytes for an entry, aligned to 8. 0: the region may not grow any more (the caller counts the loss).
 // bytes: 1 to kSegmentBytes / 2.

@@ -347,7 +347,9 @@ void labels_copy(const RegionHeader& parent) {
   to->of_process.store(from->of_process.load(std::memory_order_relaxed), std::memory_order_relaxed);
   const uint32_t used = from->used.load(std::memory_order_acquire);
   for (unsigned i = 0; i * kLabelChunkBytes < used && i < kLabelChunks; ++i) {
-    const Ref chunk = from->chunks[i].load(std::memory_order_acquire);
+    Ref chunk = from->chunks[i].load(std::memory_order_acquire);
+    // The parent's, of after the fork: nothing here has a label of it.
+    if (!region_maps_forgotten(chunk)) chunk = 0;
     const Ref copy = chunk == 0 ? 0 : region_allocate(kLabelChunkBytes);
     if (copy != 0) memcpy(region_at<char>(copy), at_parent(chunk), kLabelChunkBytes);
     // One that is missing: what is in it has no text, and the ids of others must not come to mean something else.
@@ -355,6 +357,17 @@ void labels_copy(const RegionHeader& parent) {
     to->chunks[i].store(copy, std::memory_order_release);
   }
   to->used.store(used, std::memory_order_release);
+  // No list begins in what is not here.
+  const auto forget_missing = [to](std::atomic<LabelId>* head) {
+    const uint64_t offset = uint64_t{head->load(std::memory_order_relaxed)} * 8;
+    if (to->chunks[offset / kLabelChunkBytes].load(std::memory_order_relaxed) == 0) {
+      head->store(0, std::memory_order_relaxed);
+    }
+  };
+  for (unsigned i = 0; i < kLabelHeads; ++i) {
+    forget_missing(&to->pair_heads[i]);
+    forget_missing(&to->set_heads[i]);
+  }
 }
 
 LabelChange labels_with(LabelId set, const char* key, const char* value) {

@@ -108,9 +108,11 @@ void give_back_thread_slot(ThreadSlot* slot);
 uint64_t signal_value_of(const ThreadSlot& slot);
 ThreadSlot* slot_of_signal_value(uint64_t value);
 
+// In a child of fork, of its parent's table: as far as that is mapped here.
 template <typename Visit>  // void(ThreadSlot*)
 void for_each_thread_slot(Visit visit) {
-  for (Ref ref = region_root<ThreadTable>(Root::threads)->all.load(std::memory_order_acquire); ref != 0;) {
+  Ref ref = region_root<ThreadTable>(Root::threads)->all.load(std::memory_order_acquire);
+  while (ref != 0 && region_maps(ref)) {
     auto* slot = region_at<ThreadSlot>(ref);
     ref = slot->next;
     visit(slot);
