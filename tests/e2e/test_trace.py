@@ -258,6 +258,28 @@ def test_it_says_what_it_is_of(known):
     assert trace.about["losses"] == {} or set(trace.about["losses"]) <= {"stacks that end in unreadable memory"}
 
 
+@pytest.mark.parametrize("name", ["all", "waits", "labels"])
+def test_who_takes_all_tracks_by_time_finds_every_slice_and_arrow(runs, name):
+    """As ui.perfetto.dev does: by the time, and by the place in the file where that is the same. An end closes the innermost slice, which has
+    to be of its name; an arrow is of the slice that is innermost then, and its beginning comes first."""
+    open_slices, begun, arrived = {}, set(), set()
+    events = trace_of(runs[name]).document["traceEvents"]
+    for event in sorted((event for event in events if event["ph"] != "M"), key=lambda event: event["ts"]):
+        stack = open_slices.setdefault(event["tid"], [])
+        if event["ph"] == "B":
+            stack.append(event["name"])
+            assert len(stack) <= 512
+        elif event["ph"] == "E":
+            assert stack.pop() == event["name"], event
+        elif event["ph"] == "s":
+            assert stack[-1] in ("unlock", "signal", "last at barrier"), event
+            begun.add(event["id"])
+        elif event["ph"] == "f":
+            assert stack[-1] == "wake-up" and event["id"] in begun, event
+            arrived.add(event["id"])
+    assert begun == arrived and not any(open_slices.values())
+
+
 def test_no_other_file_is_written(runs):
     assert sorted(p.name for p in runs["all"].folder.iterdir()) == ["stderr", "stdout", "trace.json.gz"]
 

@@ -1,6 +1,7 @@
 // A web server with routes, on $PORT or 8080: /data makes a table of numbers and sorts it, /sum adds one up, / says so. Each route is a label:
 //
-//   PORT=8081 PROF_CPU=cpu.prof LD_PRELOAD=libprof.so ./data_server &
+//   g++ -O2 -g -pthread -I preload tests/programs/example_data_server.cc -o data_server
+//   PORT=8081 PROF_CPU=cpu.prof LD_PRELOAD=$PWD/build/libprof.so ./data_server &
 //   while curl -s http://127.0.0.1:8081/data >/dev/null; do :; done
 //   kill -INT %1; go tool pprof -tags cpu.prof
 // build: -pthread -I preload

@@ -1,8 +1,8 @@
 // Counts the prime numbers up to N. Profiles itself where it is asked to, and libprof.so is preloaded:
 //
-//   g++ -O2 -g -I include example_primes.cc -o primes
-//   LD_PRELOAD=libprof.so ./primes -cpu cpu.prof -memory memory.prof 5000000
-//   prof top cpu.prof
+//   g++ -O2 -g -I preload tests/programs/example_primes.cc -o primes
+//   LD_PRELOAD=$PWD/build/libprof.so ./primes -cpu cpu.prof -memory memory.prof 5000000
+//   build/prof top cpu.prof
 // build: -I preload
 #include <prof.h>
 #include <stdio.h>

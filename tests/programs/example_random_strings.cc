@@ -1,9 +1,9 @@
 // A web server that makes random strings, on port 8080 or the one given. To be profiled under load:
 //
-//   g++ -O2 -g -pthread -I include example_random_strings.cc -o random_strings
-//   PROF_CPU=cpu.prof LD_PRELOAD=libprof.so ./random_strings &
+//   g++ -O2 -g -pthread -I preload tests/programs/example_random_strings.cc -o random_strings
+//   PROF_CPU=cpu.prof LD_PRELOAD=$PWD/build/libprof.so ./random_strings &
 //   ab -k -c 8 -n 100000 http://127.0.0.1:8080/
-//   kill -INT $!; prof top cpu.prof
+//   kill -INT $!; build/prof top cpu.prof
 // build: -pthread -I preload
 #include <prof.h>
 #include <stdlib.h>
