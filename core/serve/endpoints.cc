@@ -93,6 +93,26 @@ std::string since_comment(ProfileKind kind, const HostProcess::Since& since) {
   return text;
 }
 
+// Who asks for what is recorded only meanwhile: held as long as the client is there.
+struct Client {
+  HostProcess::Counting counting;
+  Moment start;
+  std::optional<SnapshotBase> base;  // what was there before
+};
+
+// Throws Refused, which says what cannot be enabled.
+std::shared_ptr<Client> client_of(HostProcess* host, ControlOp op, const char* what, const SnapshotParts& before) {
+  std::shared_ptr<Client> client;
+  try {
+    client = std::shared_ptr<Client>(new Client{{host, op}, {}, {}});
+  } catch (const Refused& error) {
+    throw Refused(std::string("Could not enable ") + what + ": " + error.what());
+  }
+  client->start = {};
+  client->base.emplace(host->snapshot(before));
+  return client;
+}
+
 Answer not_allowed(std::string_view methods, std::string text) {
   Answer answer = error_answer(405, std::move(text));
   answer.allow = methods;
@@ -199,22 +219,9 @@ Reply Endpoints::delta(const Request& request, std::string_view name, ProfileKin
 }
 
 Reply Endpoints::cpu(const Request& request) {
-  // Held as long as the client is there.
-  struct Client {
-    HostProcess::Counting counting;
-    Moment start;
-    std::optional<SnapshotBase> base;
-  };
   SnapshotParts parts;
   parts.cpu_total = true;
-  std::shared_ptr<Client> client;
-  try {
-    client = std::shared_ptr<Client>(new Client{{host_, ControlOp::count_cpu}, {}, {}});
-  } catch (const Refused& error) {
-    return {error_answer(500, std::string("Could not enable CPU profiling: ") + error.what())};
-  }
-  client->start = {};
-  client->base.emplace(host_->snapshot(parts));
+  const auto client = client_of(host_, ControlOp::count_cpu, "CPU profiling", parts);
   Reply reply;
   reply.seconds = seconds_of(request);
   reply.later = [this, client, parts] {
@@ -230,21 +237,9 @@ Reply Endpoints::cpu(const Request& request) {
 }
 
 Reply Endpoints::wall(const Request& request, std::string_view name) {
-  struct Client {
-    HostProcess::Counting counting;
-    Moment start;
-    std::optional<SnapshotBase> base;
-  };
   SnapshotParts parts;
   parts.cumulative = true;
-  std::shared_ptr<Client> client;
-  try {
-    client = std::shared_ptr<Client>(new Client{{host_, ControlOp::count_wall}, {}, {}});
-  } catch (const Refused& error) {
-    return {error_answer(500, std::string("Could not enable wall-clock profiling: ") + error.what())};
-  }
-  client->start = {};
-  client->base.emplace(host_->snapshot(parts));
+  const auto client = client_of(host_, ControlOp::count_wall, "wall-clock profiling", parts);
   Reply reply;
   reply.seconds = seconds_of(request);
   reply.later = [this, client, parts, file_name = std::string(name)] {
@@ -261,20 +256,7 @@ Reply Endpoints::wall(const Request& request, std::string_view name) {
 }
 
 Reply Endpoints::trace(const Request& request) {
-  struct Client {
-    HostProcess::Counting counting;
-    Moment start;
-    std::optional<SnapshotBase> base;
-  };
-  std::shared_ptr<Client> client;
-  try {
-    client = std::shared_ptr<Client>(new Client{{host_, ControlOp::trace}, {}, {}});
-  } catch (const Refused& error) {
-    return {error_answer(500, std::string("Could not enable tracing: ") + error.what())};
-  }
-  client->start = {};
-  // Of the losses.
-  client->base.emplace(host_->snapshot({}));
+  const auto client = client_of(host_, ControlOp::trace, "tracing", /*before, of the losses:*/ {});
   Reply reply;
   reply.seconds = trace_seconds_of(request);
   reply.later = [this, client] {
