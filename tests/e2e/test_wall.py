@@ -14,7 +14,7 @@ from test_stacks import PATIENCE, SLEEPS, STATES, STEADY, Line, wait_for_line, w
 WALL_KINDS = ["samples/count", "wall/nanoseconds"]
 SETTINGS = {"PROF_CPU": None, "PROF_WALL": "{folder}/wall.prof"}
 # {rate: seconds}: what the standard errors come to is said in check_shares.
-RATES = {100: 20, 1000: 12}
+RATES = {100: 14, 1000: 8}
 EVERYWHERE_SECONDS = 4
 
 # What a thread does in each of the functions of `waits_everywhere shares`, main's own one too.
@@ -125,7 +125,8 @@ def read(path, hz):
 def check_sums(profile, elapsed, threads, hz, under_way=0):
     """Each thread has all of the time in it, and so have all together. They have their turns one after the other: a
     turn more or less at either end, and 5 % for when threads start and end, which is while others do. A snapshot may
-    lack the seconds `under_way` of a thread that was looked at and had no processor yet to answer."""
+    lack the seconds `under_way` of a thread that was looked at and had no processor yet to answer; or any may, where it is who looks that
+    has none (others_delay)."""
     turn = 1e9 * elapsed / max(1, profile.count) * len(threads)
     assert abs(profile.seconds - elapsed) <= .05 * elapsed, (profile.seconds, elapsed)
     assert profile.threads == set(threads), profile.describe()
@@ -139,22 +140,30 @@ def check_sums(profile, elapsed, threads, hz, under_way=0):
     assert .5 * hz * elapsed <= profile.count <= 1.02 * hz * elapsed + len(threads), profile.describe()
 
 
-def check_shares(profile, result):
+def missing(profile, elapsed, hz):
+    """The part of the looks that the machine had no time for."""
+    return max(0, 1 - profile.count / (hz * elapsed))
+
+
+def check_shares(profile, result, hz):
     """A thread has its turn every D seconds. Of a slice of length d, that is d / D samples in the mean, rounded up or
     down by chance (slices have random lengths, so their beginnings are in step with nothing): with f the fraction that
     is rounded, the variance of the time that they stand for is f (1 - f) D^2. It is at most D^2 / 4; and at most d D,
     as f (1 - f) <= f <= d / D. Of N slices that last T in all: the lesser of N D^2 / 4 and T D. At 1000 Hz with 7
-    threads D is 7 ms, the standard error of 600 slices is 0.7 points of 12 s; at 100 Hz, of 15 s in 20 s, 5 points. 5
+    threads D is 7 ms, the standard error of 400 slices is 0.9 points of 8 s; at 100 Hz, of 10 s in 14 s, 6 points. 5
     of them are allowed (6e-7 each), and 3 points more for what is no chance: a processor that is not free just when a
-    thread is to be looked at."""
+    thread is to be looked at. And for the part of the time in which who
+    looks waited for a processor himself, as the kernel has it: nothing is known of that, and the looks that were due are made good
+    after it, or are missing. It is next to nothing where no other program wants the processors."""
     elapsed = result["elapsed"]
+    no_chance = .03 + max(result["others_delay"] / elapsed, missing(profile, elapsed / 1e9, hz))
     for thread, books in result["threads"].items():
         samples, wall = profile.of(thread=thread)
         turn = elapsed / samples
         for function, (ns, slices) in books.items():
             error = math.sqrt(min(slices * turn ** 2 / 4, ns * turn)) / elapsed
             _, measured = profile.of(function, thread=thread)
-            assert abs(measured / wall - ns / elapsed) <= 5 * error + .03, (
+            assert abs(measured / wall - ns / elapsed) <= 5 * error + no_chance, (
                 thread, function, measured / wall, ns / elapsed, error, profile.describe())
 
 
@@ -183,7 +192,7 @@ def test_where_the_time_goes(runs, runner, hz):
     run = undisturbed(runs, runner, hz)
     result, profile = run.result, read(run.folder / "wall.prof", hz)
     assert run.log == [], run.stderr
-    check_shares(profile, result)
+    check_shares(profile, result, hz)
     # Nobody is in a function of another thread's.
     for thread, books in result["threads"].items():
         for function in books:
@@ -206,7 +215,8 @@ def test_what_it_does_there(runs, hz):
 def test_all_of_the_time(runs, hz):
     run = runs[hz]
     result = run.result
-    check_sums(read(run.folder / "wall.prof", hz), result["elapsed"] / 1e9, [*result["threads"], MAIN], hz)
+    check_sums(read(run.folder / "wall.prof", hz), result["elapsed"] / 1e9, [*result["threads"], MAIN], hz,
+               under_way=result["others_delay"] / 1e9)
 
 
 def test_stacks_are_complete(runs):
@@ -271,7 +281,8 @@ def test_snapshots(runs):
         assert 1 <= earlier.seconds < later.seconds and 0 < earlier.wall < later.wall, later.describe()
         assert earlier.count < later.count
     for profile in profiles:
-        check_sums(profile, profile.seconds, [*run.result["threads"], MAIN], 500, under_way=.25)
+        under_way = max(.25, missing(profile, profile.seconds, 500) * profile.seconds, run.result["others_delay"] / 1e9)
+        check_sums(profile, profile.seconds, [*run.result["threads"], MAIN], 500, under_way=under_way)
     assert abs(profiles[-1].seconds - elapsed) <= .05 * elapsed
 
 

@@ -3,9 +3,11 @@
 // everyone go, and prints the threads' ids and how many calls had ended before.
 //
 // Argument "shares" and seconds: threads that spend their time in one function or another, in slices of a length drawn
-// at random (so that nobody who looks at regular times keeps in step), and the books of it: ns and slices.
+// at random (so that nobody who looks at regular times keeps in step), and the books of it: ns and slices. "others_delay":
+// how long threads that are not the program's own, which are who looks, waited for a processor.
 // build: -O2 -fomit-frame-pointer -pthread
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
@@ -273,6 +275,23 @@ NOT_INLINED static void joins_here(void) {
   for (int i = 0; i < kWorkers; ++i) pthread_join(workers[i].thread, NULL);
 }
 
+// Of this process's threads but the calling one, once its own have ended: how long they were runnable and did not run.
+static uint64_t delay_of_others(void) {
+  uint64_t sum = 0;
+  DIR *tasks = opendir("/proc/self/task");
+  for (struct dirent *task; tasks != NULL && (task = readdir(tasks)) != NULL;) {
+    char path[300];
+    unsigned long long ran, delayed;
+    snprintf(path, sizeof path, "/proc/self/task/%s/schedstat", task->d_name);
+    FILE *file = atoi(task->d_name) == getpid() ? NULL : fopen(path, "r");
+    if (file == NULL) continue;
+    if (fscanf(file, "%llu %llu", &ran, &delayed) == 2) sum += delayed;
+    fclose(file);
+  }
+  if (tasks != NULL) closedir(tasks);
+  return sum;
+}
+
 static int shares(double lasts) {
   const uint64_t start = wall_ns();
   ends_ns = start + seconds(lasts);
@@ -281,7 +300,8 @@ static int shares(double lasts) {
   puts("ready");
   fflush(stdout);
   joins_here();
-  printf("{\"elapsed\": %llu, \"threads\": {", (unsigned long long)(wall_ns() - start));
+  printf("{\"elapsed\": %llu, \"others_delay\": %llu, \"threads\": {", (unsigned long long)(wall_ns() - start),
+         (unsigned long long)delay_of_others());
   for (struct Worker *worker = workers; worker < workers + kWorkers; ++worker) {
     // The runner has one function only.
     const int kinds = worker->one == worker->other ? 1 : 2;
