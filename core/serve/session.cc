@@ -35,6 +35,22 @@ constexpr seconds kLookEvery{1};
 std::string_view view_of(boost::beast::string_view text) { return {text.data(), text.size()}; }
 boost::beast::string_view view_of(const std::string& text) { return {text.data(), text.size()}; }
 
+// Beast's limit is one of what is parsed at a time: fields that come in packets of their own begin it anew.
+class RequestParser final : public http::request_parser<http::string_body> {
+  void on_field_impl(http::field name, boost::beast::string_view text, boost::beast::string_view value,
+                     error_code& error) override {
+    if (bytes_ == 0) bytes_ = get().target().size();
+    bytes_ += text.size() + value.size() + 4;
+    if (bytes_ > kHeaderBytes) {
+      error = http::error::header_limit;
+    } else {
+      get().insert(name, text, value);
+    }
+  }
+
+  size_t bytes_ = 0;
+};
+
 class HttpSession final : public Session, public std::enable_shared_from_this<HttpSession> {
  public:
   HttpSession(boost::asio::io_context* context, int descriptor, const SessionRules* rules,
@@ -286,7 +302,7 @@ class HttpSession final : public Session, public std::enable_shared_from_this<Ht
   boost::asio::steady_timer wait_;
   boost::asio::steady_timer look_;
   boost::beast::flat_buffer buffer_;
-  std::optional<http::request_parser<http::string_body>> parser_;
+  std::optional<RequestParser> parser_;
   std::optional<http::response<http::string_body>> response_;
   std::optional<http::response_serializer<http::string_body>> serializer_;
   Clock::time_point taken_at_;      // when some of the answer was, last

@@ -163,6 +163,18 @@ def test_requests_that_come_byte_by_byte(running, text):
         assert hostile.statuses(answer) == [200] and answer.endswith(b"num_symbols: 1\n"), hostile.describe(answer)
 
 
+@pytest.mark.parametrize("beginning", [hostile.head(headers=(b"Host: localhost",))[:-2], hostile.chunked(b"0\r\n")])
+def test_headers_without_end(running, beginning):
+    """Line by line: each is short, and all there is to be read so far."""
+    with unharmed(running, is_asked_nothing=True), hostile.Address(running.address(running.pid)).connect() as connection:
+        with contextlib.suppress(ConnectionError):
+            for piece in (beginning, *[b"Name: value\r\n" * 80] * 30, b"\r\n"):
+                connection.sendall(piece)
+                time.sleep(.003)
+        answer = hostile.rest_of(connection)
+        assert hostile.statuses(answer) == [431], hostile.describe(answer)
+
+
 WRONG = [[], ["Bearer secre"], ["Bearer secretsecret"], ["Bearer Secret"], ["Bearer"], ["Bearer "], ["Bearer \xff"], ["secret"], ["Bearer 'secret'"],
          ["Basic"], ["Basic secret"], ["Basic c2VjcmV0"], ["Basic c2VjcmV0Og=="], ["Basic eDpzZWNyZQ=="], ["Basic ===="], ["Basic :"],
          ["Digest secret"], ["Bearer " + "secret" * 1000], ["Bearer wrong", "Bearer secret"], ["Bearer secret, Bearer wrong"]]
