@@ -154,7 +154,7 @@ def measured(server, way, folder):
             connection.close()
         # redis-benchmark does as many of each of three as it is told to.
         requests = int(re.search(answered, text, re.MULTILINE).group(1)) if answered else 3 * 15000 * SECONDS
-        return requests / seconds, cpu / requests
+        return requests / seconds, cpu / max(requests, 1)
     finally:
         # Python aborts where a thread of it still writes.
         wait_for(lambda: ends_by != signal.SIGINT or len(os.listdir(f"/proc/{process.pid}/task")) <= 3, command[0])
