@@ -68,11 +68,20 @@ __attribute__((noinline)) int unlock_waited_for(pthread_mutex_t* mutex, Call cal
   return result;
 }
 
-// Who sleeps is woken before anything else.
-__attribute__((noinline)) int normal_is_released(pthread_mutex_t* mutex, bool is_slept_on) {
+// Somebody sleeps on it, and is woken before anything else.
+__attribute__((noinline)) int slept_on_is_released(pthread_mutex_t* mutex) {
   const int64_t now = prof::wait_clock();
-  if (is_slept_on) prof::wake_one(mutex);
+  prof::wake_one(mutex);
   prof::unlock_is_over(prof::released(mutex, now));
+  return 0;
+}
+
+// Somebody may wait who is not to be seen at the lock: the waiters of a condition that was signalled. What they have waited for it is
+// known before they have it, so that none of them leaves time behind that no unlock was the cause of.
+__attribute__((noinline)) int unlock_noted_normal(pthread_mutex_t* mutex) {
+  const prof::EndingWaits unlock = prof::unlock_begins(mutex);
+  if (prof::release_normal(mutex)) prof::wake_one(mutex);
+  prof::unlock_is_over(unlock);
   return 0;
 }
 
@@ -101,9 +110,9 @@ EXPORTED int pthread_mutex_clocklock(pthread_mutex_t* mutex, clockid_t clock, co
 
 EXPORTED int pthread_mutex_unlock(pthread_mutex_t* mutex) noexcept {
   if (prof::is_normal(mutex)) [[likely]] {
-    const bool is_noted = prof::may_be_waited_for(mutex);  // now: it may be gone afterwards
-    const bool is_slept_on = prof::release_normal(mutex);
-    return !is_slept_on && !is_noted ? 0 : normal_is_released(mutex, is_slept_on);
+    if (prof::may_be_waited_for(mutex)) [[unlikely]]
+      return unlock_noted_normal(mutex);
+    return prof::release_normal(mutex) ? slept_on_is_released(mutex) : 0;
   }
   if (!prof::may_be_waited_for(mutex)) [[likely]]
     return g_real_locks.mutex_unlock(mutex);

@@ -67,7 +67,7 @@ void count_block(ThreadSlot* slot, Ref stack, WaitKind wait, int64_t waited_ns) 
   count(EventKind::block, stack, detail, 1 / chance, static_cast<uint64_t>(rate));
 }
 
-// has_it_at: when it got its mutex; 0: it gave up, or another kind of lock.
+// has_it_at: when it got its mutex; 0: it gave up, or waited for something else.
 void leave(WaitNote* note, int64_t has_it_at) {
   if (note->entry != 0) wait_ends(note->entry, note->since_ns, has_it_at);
   note->entry = 0;
@@ -165,9 +165,7 @@ void wait_is_over(WaitNote* note, Waited waited) {
   ThreadSlot* slot = slot_of_this_thread();
   const int64_t now = wait_clock();
   const WaitKind kind = note->kind.load(std::memory_order_relaxed);
-  const bool has_mutex =
-      kind == WaitKind::mutex ? waited == Waited::reached : kind == WaitKind::condition && waited != Waited::no;
-  leave(note, has_mutex ? now : 0);
+  leave(note, kind == WaitKind::mutex && waited == Waited::reached ? now : 0);
   slot->waits.store(static_cast<uint32_t>(note - slot->notes), std::memory_order_relaxed);
   if (waited == Waited::no || !is_on()) return;
   if (waited != Waited::was_last) count_block(slot, note->stack, kind, now - note->since_ns);

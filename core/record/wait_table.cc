@@ -182,7 +182,8 @@ void wait_ends(uint32_t index, int64_t since, int64_t has_it_at) {
     return make(state.low, waiters_of(state) - 1, sum_of(state) - (was_signalled ? 1 : 0));
   });
   filter_of(condition).fetch_sub(1, std::memory_order_relaxed);
-  if (was_signalled) leave(&table()->entries[of_mutex - 1], signalled_at, 1, has_it_at);
+  // Nothing is left for a release to come: one that this waiter had to wait for was reported before it had the mutex.
+  if (was_signalled) leave(&table()->entries[of_mutex - 1], signalled_at, 1);
 }
 
 Release lock_is_released(const void* object, int64_t now) {

@@ -13,7 +13,8 @@
 // So a release knows at once how long all waiters together have waited since the last one, which is what this holder is
 // charged with, and takes the clock of all of them up to now. A waiter that was charged to nobody (it gave up) takes its
 // part out again. The sum is signed: a release may be reported when the lock is free already, and a waiter that has it by
-// then leaves its time in the sum, for the release to come.
+// then leaves its time in the sum, for the release to come. (Not a condition's waiter: it may have got a mutex that was free all the
+// time. Its mutex's releases are reported before.)
 //
 // A condition's waiter becomes a waiter for the mutex by the signal that wakes it, long before it runs: the signalling thread
 // enters it there.
@@ -61,7 +62,7 @@ bool wait_table_create();
 // shows_itself: an unlock sees by the lock that somebody waits, and the filter is left alone: it would go from processor to processor.
 uint32_t wait_begins(const void* object, const void* mutex, int64_t now, bool shows_itself = false);
 // It has what it waited for, or gave up. since: when it began. has_it_at: when it got a mutex whose release may be reported only
-// now; else 0.
+// now, which is no condition's; else 0.
 void wait_ends(uint32_t entry, int64_t since, int64_t has_it_at = 0);
 
 struct Release {

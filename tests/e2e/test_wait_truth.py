@@ -54,6 +54,7 @@ def RUNS():
     runs["mutex only"] = (["contended", "mutex", 2, .5], waits.settings(EVERY_WAIT, PROF_BLOCK=None, PROF_THREAD=None))
     runs["block only"] = (["contended", "mutex", 2, .5], waits.settings(EVERY_WAIT, PROF_MUTEX=None, PROF_THREAD=None))
     runs["beside cpu"] = (["contended", "mutex", 2, .5], waits.settings(EVERY_WAIT, PROF_CPU="{folder}/cpu.prof"))
+    runs["free mutex"] = (["signals_free_mutex", 2000], waits.settings(EVERY_WAIT), SLEEPS)
     runs["frame pointers"] = (["fp_waits"], waits.settings(EVERY_WAIT, PROF_UNWIND="fp"))
     return runs
 
@@ -313,6 +314,16 @@ def test_uncontended(runs):
     for name in run.files():
         pprof.client(run.folder / name, "-raw")
     check_log(run)
+
+
+def test_a_wake_up_is_nobody_s_unlock(runs):
+    """A condition that is signalled while its mutex is free: its waiter waits for the condition, and then for a processor, and for
+    no unlock. What is left are unlocks that the waiter met by chance, of a mutex that its own thread alone locks: none."""
+    run = runs["free mutex"]
+    check_log(run)
+    block, mutex = block_of(run), mutex_of(run)
+    assert block.of_leaf("consumer")[0] >= .9 * 2000, block.describe()
+    assert mutex.delay == 0 and mutex.count == 0, mutex.describe()
 
 
 def test_one_without_the_other(runs):
