@@ -44,14 +44,24 @@ void write_slices(TraceWriter* writer, int tid, std::vector<Slice>* slices) {
     return a.begin_ns != b.begin_ns ? a.begin_ns < b.begin_ns : a.end_ns > b.end_ns;
   });
   std::vector<const Slice*> open;
+  const Slice* arrives = nullptr;  // where an arrow's end is still to be written
+  // A viewer that takes the events in the order of their times is to have met the arrow's beginning: its end comes a nanosecond later,
+  // unless another slice begins here.
+  const auto arrow_before = [&](int64_t time) {
+    if (arrives == nullptr) return;
+    writer->arrow_to(tid, arrives->arrow_to, std::min(arrives->begin_ns + 1, time));
+    arrives = nullptr;
+  };
   const auto close_until = [&](int64_t time) {
     while (!open.empty() && open.back()->end_ns <= time) {
+      arrow_before(open.back()->end_ns);
       writer->end(tid, open.back()->name, open.back()->end_ns);
       open.pop_back();
     }
   };
   for (Slice& slice : *slices) {
     close_until(slice.begin_ns);
+    arrow_before(slice.begin_ns);
     if (slice.is_note) {
       writer->note(tid, slice.name, slice.begin_ns, slice.arguments);
       continue;
@@ -60,8 +70,7 @@ void write_slices(TraceWriter* writer, int tid, std::vector<Slice>* slices) {
     if (slice.end_ns <= slice.begin_ns) continue;
     writer->begin(tid, slice.name, slice.category, slice.begin_ns, slice.arguments);
     for (const uint64_t id : slice.arrows_from) writer->arrow_from(tid, id, slice.begin_ns);
-    // A viewer that takes the events in the order of their times is to have met the arrow's beginning.
-    if (slice.arrow_to != 0) writer->arrow_to(tid, slice.arrow_to, slice.begin_ns + 1);
+    if (slice.arrow_to != 0) arrives = &slice;
     open.push_back(&slice);
   }
   close_until(INT64_MAX);

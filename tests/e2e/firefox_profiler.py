@@ -39,7 +39,8 @@ class FirefoxProfiler:
         self._session = subprocess.Popen(["node", PROGRAM, "--daemon", self._path, "--session", "test"], stdout=self._output,
                                          stderr=self._output, env=self._environment)
         until = time.monotonic() + PATIENCE
-        while self._run("status").returncode != 0:
+        # Who asks before it listens takes the session for a dead one, and clears it away.
+        while not self._listens() or self._run("status").returncode != 0:
             if self._session.poll() is not None or time.monotonic() > until:
                 said = (self._folder / "output").read_text(errors="replace")
                 self.__exit__()
@@ -56,6 +57,9 @@ class FirefoxProfiler:
             self._session.wait()
         self._output.close()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _listens(self):
+        return all((self._folder / f"test.{end}").exists() for end in ("json", "sock", "log"))
 
     def _run(self, *arguments):
         return subprocess.run(["node", PROGRAM, *arguments, "--session", "test"], capture_output=True, text=True,

@@ -68,7 +68,7 @@ class Trace:
         self.document = json.loads(gzip.decompress(path.read_bytes()).decode("utf-8"))
         self.about = self.document["metadata"]
         self.names, self.tracks, self.notes, self.arrows = {}, {}, [], {}
-        open_slices, last = {}, {}
+        open_slices, last, at_once = {}, {}, 0
         for event in self.document["traceEvents"]:
             assert {"ph", "ts", "pid", "tid", "name"} <= set(event), event
             assert event["pid"] == int(self.about["pid"]) and event["ts"] >= 0, event
@@ -94,13 +94,16 @@ class Trace:
             elif phase == "i":
                 self.notes.append(event)
             else:
-                # An arrow binds to the slice that has just begun; its end comes after its beginning for who sorts by time, too.
+                # An arrow binds to the slice that has just begun; its end comes after its beginning for who sorts by time, too,
+                # unless another slice begins there.
                 assert phase in "sf" and stack, event
-                assert stack[-1].begin == event["ts"] if phase == "s" else 0 < event["ts"] - stack[-1].begin < 0.002, event
+                assert stack[-1].begin == event["ts"] if phase == "s" else 0 <= event["ts"] - stack[-1].begin < 0.002, event
+                at_once += phase == "f" and event["ts"] == stack[-1].begin
                 assert phase == "s" or event["bp"] == "e"
                 self.arrows.setdefault(event["id"], {})[phase] = (tid, stack[-1])
         assert not any(open_slices.values())
         assert set(self.tracks) <= set(self.names)
+        assert at_once <= .01 * len(self.arrows) + 1
         for ends in self.arrows.values():
             assert set(ends) == {"s", "f"} and ends["s"][1].begin == ends["f"][1].begin
             assert ends["f"][1].name == "wake-up"
