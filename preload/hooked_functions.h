@@ -49,6 +49,7 @@
   /* threads */                                                                               \
   HOOK(int, pthread_create, (pthread_t*, const pthread_attr_t*, void* (*)(void*), void*))     \
   HOOK(int, thrd_create, (thrd_t*, thrd_start_t, void*))                                      \
+  HOOK(int, pthread_setattr_default_np, (const pthread_attr_t*))                              \
   /* names: the samples of a thread carry its name */                                         \
   HOOK(int, pthread_setname_np, (pthread_t, const char*))                                     \
   HOOK(int, prctl, (int, ...))                                                                \

@@ -45,6 +45,13 @@ extern "C" __attribute__((visibility("default"))) int thrd_create(thrd_t* thread
   return result;
 }
 
+extern "C" __attribute__((visibility("default"))) int pthread_setattr_default_np(
+    const pthread_attr_t* attributes) noexcept {
+  const int result = prof::real::pthread_setattr_default_np()(attributes);
+  prof::default_stack_changed();
+  return result;
+}
+
 extern "C" __attribute__((visibility("default"))) int pthread_setname_np(pthread_t thread, const char* name) noexcept {
   const int result = prof::real::pthread_setname_np()(thread, name);
   prof::thread_names_changed();

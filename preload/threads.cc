@@ -61,16 +61,20 @@ void on_thread_exit(void* value) {
   cpu_sampling_thread_ends(slot);
 }
 
+std::atomic<uint64_t> g_default_stack{0};  // bytes; 0: to be asked for
+
 uint64_t stack_bytes(const pthread_attr_t* attributes) {
   size_t bytes = 0;
   if (attributes != nullptr) {
     if (pthread_attr_getstacksize(attributes, &bytes) != 0) return 0;
     return bytes;
   }
+  if (const uint64_t known = g_default_stack.load(std::memory_order_relaxed); known != 0) return known;
   pthread_attr_t defaults;
   if (pthread_attr_init(&defaults) != 0) return 0;
   if (pthread_attr_getstacksize(&defaults, &bytes) != 0) bytes = 0;
   pthread_attr_destroy(&defaults);
+  g_default_stack.store(bytes, std::memory_order_relaxed);
   return bytes;
 }
 
@@ -136,6 +140,8 @@ ThreadSlot* thread_is_created(const pthread_attr_t* attributes, void* (*start)(v
   slot->stack_low = stack_bytes(attributes);  // its size, until the thread knows where it is
   return slot;
 }
+
+void default_stack_changed() { g_default_stack.store(0, std::memory_order_relaxed); }
 
 void thread_was_not_created(ThreadSlot* slot) { give_back_thread_slot(slot); }
 

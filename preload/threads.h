@@ -24,6 +24,8 @@ void thread_is_made(Ref creation);
 // In the creator. creation: see above. Null: nothing is recorded, or there is no room; the thread is then created as it is.
 ThreadSlot* thread_is_created(const pthread_attr_t* attributes, void* (*start)(void*), void* argument, Ref creation);
 void thread_was_not_created(ThreadSlot* slot);
+// Threads that are made without attributes have other ones from now on.
+void default_stack_changed();
 
 // The start routine that stands before the program's own; argument: the slot.
 void* start_thread(void* slot);

@@ -173,6 +173,7 @@ void wait_is_over(WaitNote* note, Waited waited) {
 }
 
 void waits_of_thread_end(ThreadSlot* slot) {
+  if (slot->waits.load(std::memory_order_relaxed) == 0) return;
   for (uint32_t used = slot->waits.exchange(0); used > 0; --used) leave(&slot->notes[used - 1], 0);
 }
 
