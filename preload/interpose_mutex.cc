@@ -68,17 +68,9 @@ __attribute__((noinline)) int unlock_waited_for(pthread_mutex_t* mutex, Call cal
   return result;
 }
 
-// Somebody sleeps on it, and is woken before anything else.
-__attribute__((noinline)) int slept_on_is_released(pthread_mutex_t* mutex) {
-  const int64_t now = prof::wait_clock();
-  prof::wake_one(mutex);
-  prof::unlock_is_over(prof::released(mutex, now));
-  return 0;
-}
-
-// Somebody may wait who is not to be seen at the lock: the waiters of a condition that was signalled. What they have waited for it is
-// known before they have it, so that none of them leaves time behind that no unlock was the cause of.
-__attribute__((noinline)) int unlock_noted_normal(pthread_mutex_t* mutex) {
+// Somebody may wait. What they have waited is known before they can have the mutex: reported later, by a thread that the one it woke has
+// taken the processor from, it would be in that one's account, whose own unlock comes first. The stack is taken afterwards.
+__attribute__((noinline)) int unlock_normal_waited_for(pthread_mutex_t* mutex) {
   const prof::EndingWaits unlock = prof::unlock_begins(mutex);
   if (prof::release_normal(mutex)) prof::wake_one(mutex);
   prof::unlock_is_over(unlock);
@@ -110,9 +102,11 @@ EXPORTED int pthread_mutex_clocklock(pthread_mutex_t* mutex, clockid_t clock, co
 
 EXPORTED int pthread_mutex_unlock(pthread_mutex_t* mutex) noexcept {
   if (prof::is_normal(mutex)) [[likely]] {
-    if (prof::may_be_waited_for(mutex)) [[unlikely]]
-      return unlock_noted_normal(mutex);
-    return prof::release_normal(mutex) ? slept_on_is_released(mutex) : 0;
+    if (prof::may_be_waited_for(mutex) || prof::is_slept_on(mutex)) [[unlikely]]
+      return unlock_normal_waited_for(mutex);
+    // Who came in between has waited for nobody yet.
+    if (prof::release_normal(mutex)) prof::wake_one(mutex);
+    return 0;
   }
   if (!prof::may_be_waited_for(mutex)) [[likely]]
     return g_real_locks.mutex_unlock(mutex);

@@ -67,9 +67,8 @@ void count_block(ThreadSlot* slot, Ref stack, WaitKind wait, int64_t waited_ns) 
   count(EventKind::block, stack, detail, 1 / chance, static_cast<uint64_t>(rate));
 }
 
-// has_it_at: when it got its mutex; 0: it gave up, or waited for something else.
-void leave(WaitNote* note, int64_t has_it_at) {
-  if (note->entry != 0) wait_ends(note->entry, note->since_ns, has_it_at);
+void leave(WaitNote* note) {
+  if (note->entry != 0) wait_ends(note->entry, note->since_ns);
   note->entry = 0;
   note->kind.store(WaitKind::none, std::memory_order_release);
 }
@@ -87,7 +86,7 @@ void drop_left_notes(ThreadSlot* slot, uint64_t frame) {
     WaitNote& last = slot->notes[used - 1];
     const bool same_stack = is_on_own_stack(*slot, frame) && is_on_own_stack(*slot, last.frame);
     if (!same_stack || last.frame > frame) return;
-    leave(&last, 0);
+    leave(&last);
     slot->waits.store(--used, std::memory_order_relaxed);
   }
 }
@@ -165,7 +164,7 @@ void wait_is_over(WaitNote* note, Waited waited) {
   ThreadSlot* slot = slot_of_this_thread();
   const int64_t now = wait_clock();
   const WaitKind kind = note->kind.load(std::memory_order_relaxed);
-  leave(note, kind == WaitKind::mutex && waited == Waited::reached ? now : 0);
+  leave(note);
   slot->waits.store(static_cast<uint32_t>(note - slot->notes), std::memory_order_relaxed);
   if (waited == Waited::no || !is_on()) return;
   if (waited != Waited::was_last) count_block(slot, note->stack, kind, now - note->since_ns);
@@ -174,7 +173,7 @@ void wait_is_over(WaitNote* note, Waited waited) {
 
 void waits_of_thread_end(ThreadSlot* slot) {
   if (slot->waits.load(std::memory_order_relaxed) == 0) return;
-  for (uint32_t used = slot->waits.exchange(0); used > 0; --used) leave(&slot->notes[used - 1], 0);
+  for (uint32_t used = slot->waits.exchange(0); used > 0; --used) leave(&slot->notes[used - 1]);
 }
 
 EndingWaits unlock_begins(const void* lock) { return released(lock, wait_clock()); }
