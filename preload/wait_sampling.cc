@@ -176,11 +176,10 @@ void waits_of_thread_end(ThreadSlot* slot) {
   for (uint32_t used = slot->waits.exchange(0); used > 0; --used) leave(&slot->notes[used - 1]);
 }
 
-EndingWaits unlock_begins(const void* lock) { return released(lock, wait_clock()); }
-
-EndingWaits released(const void* lock, int64_t now) {
+EndingWaits unlock_begins(const void* lock) {
   if (!is_on()) return {};
   const ErrnoSaver errno_saver;
+  const int64_t now = wait_clock();
   EndingWaits unlock = {lock_is_released(lock, now), lock, now, false};
   if (unlock.release.waiters == 0) return {};
   const uint32_t fraction = mutex_fraction();

@@ -65,9 +65,7 @@ struct EndingWaits {
 
 // Before a lock is given free that may be waited for. Answers how long the others have waited in all.
 EndingWaits unlock_begins(const void* lock);
-// Instead: after it was given free, at `now` (by wait_clock()). The lock itself may be gone by now.
-EndingWaits released(const void* lock, int64_t now);
-// After either.
+// After it, when the lock itself may be gone.
 void unlock_is_over(const EndingWaits& unlock);
 inline int64_t wait_clock() { return clock_ns(CLOCK_MONOTONIC); }
 

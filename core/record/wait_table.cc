@@ -74,8 +74,8 @@ bool join(WaitEntry* entry, const void* object, const void* mutex, int64_t now, 
     const auto time = static_cast<uint64_t>(now);
     if (waiters == 0) {
       joined = true;
-      // Later than before in any case: what was begun with the state of an earlier wait fails. What was left for a release stays.
-      return make(std::max(time, state.low + 1), count, mutex == nullptr ? sum_of(state) : 0);
+      // Later than before in any case: what was begun with the state of an earlier wait fails.
+      return make(std::max(time, state.low + 1), count, 0);
     }
     if (waiters + count > kMostWaiters) return state;
     if (mutex != nullptr) {
@@ -130,17 +130,15 @@ uint32_t enter_again(uint32_t index, const void* object, int64_t now, uint32_t c
   return 0;
 }
 
-// Waiters of a lock go, and with them what they have waited since the last release; unless one has the lock, and no release was
-// reported since it began to wait.
-void leave(WaitEntry* entry, int64_t since, uint32_t count, int64_t has_it_at = 0, bool is_filtered = true) {
+// Waiters of a lock go, and with them what they have waited since the last release.
+void leave(WaitEntry* entry, int64_t since, uint32_t count, bool is_filtered = true) {
   const auto* object = reinterpret_cast<const void*>(entry->object.load(std::memory_order_relaxed));
   bool left = false;
   change(entry, object, [&](Words state) {
     left = waiters_of(state) >= count;
     if (!left) return state;
     const auto low = static_cast<int64_t>(state.low);
-    const bool is_to_be_charged = has_it_at != 0 && since >= low;
-    const int64_t part = is_to_be_charged ? has_it_at - low : since > low ? (since - low) * count : 0;
+    const int64_t part = since > low ? (since - low) * count : 0;
     return make(state.low, waiters_of(state) - count, packed(clock_sum_of(state) - part));
   });
   if (left && is_filtered) filter_of(object).fetch_sub(count, std::memory_order_relaxed);
@@ -164,11 +162,11 @@ uint32_t wait_begins(const void* object, const void* mutex, int64_t now, bool sh
   return index != 0 && shows_itself ? index | kShowsItself : index;
 }
 
-void wait_ends(uint32_t index, int64_t since, int64_t has_it_at) {
+void wait_ends(uint32_t index, int64_t since) {
   WaitEntry* entry = &table()->entries[(index & ~kShowsItself) - 1];
   // It is a waiter's: it cannot become another's until the last of them has left.
   if (entry->mutex.load(std::memory_order_relaxed) == 0) {
-    return leave(entry, since, 1, has_it_at, (index & kShowsItself) == 0);
+    return leave(entry, since, 1, (index & kShowsItself) == 0);
   }
   const auto* condition = reinterpret_cast<const void*>(entry->object.load(std::memory_order_relaxed));
   bool was_signalled = false;
@@ -182,7 +180,6 @@ void wait_ends(uint32_t index, int64_t since, int64_t has_it_at) {
     return make(state.low, waiters_of(state) - 1, sum_of(state) - (was_signalled ? 1 : 0));
   });
   filter_of(condition).fetch_sub(1, std::memory_order_relaxed);
-  // Nothing is left for a release to come: one that this waiter had to wait for was reported before it had the mutex.
   if (was_signalled) leave(&table()->entries[of_mutex - 1], signalled_at, 1);
 }
 
@@ -194,11 +191,10 @@ Release lock_is_released(const void* object, int64_t now) {
     const uint64_t waiters = waiters_of(state);
     const auto time = static_cast<uint64_t>(now);
     release = {};
-    const int64_t sum = clock_sum_of(state);
-    if ((waiters == 0 && sum == 0) || time <= state.low) return state;
+    if (waiters == 0 || time <= state.low) return state;
     const int64_t all = static_cast<int64_t>(waiters * (time - state.low));
-    release.waiters = static_cast<uint32_t>(std::max<uint64_t>(waiters, 1));
-    release.waited_ns = std::max<int64_t>(all - sum, 0);
+    release.waiters = static_cast<uint32_t>(waiters);
+    release.waited_ns = std::max<int64_t>(all - clock_sum_of(state), 0);
     return make(time, waiters, 0);
   });
   return release;

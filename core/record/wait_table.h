@@ -12,9 +12,8 @@
 //
 // So a release knows at once how long all waiters together have waited since the last one, which is what this holder is
 // charged with, and takes the clock of all of them up to now. A waiter that was charged to nobody (it gave up) takes its
-// part out again. The sum is signed: a release may be reported when the lock is free already, and a waiter that has it by
-// then leaves its time in the sum, for the release to come. (Not a condition's waiter: it may have got a mutex that was free all the
-// time. Its mutex's releases are reported before.)
+// part out again. So does one that has the lock: the release that it waited for was reported before the lock was free, and
+// what passed since then is no holder's.
 //
 // A condition's waiter becomes a waiter for the mutex by the signal that wakes it, long before it runs: the signalling thread
 // enters it there.
@@ -61,15 +60,14 @@ bool wait_table_create();
 // mutex: of a condition, the mutex that its waiters will want back; else null.
 // shows_itself: an unlock sees by the lock that somebody waits, and the filter is left alone: it would go from processor to processor.
 uint32_t wait_begins(const void* object, const void* mutex, int64_t now, bool shows_itself = false);
-// It has what it waited for, or gave up. since: when it began. has_it_at: when it got a mutex whose release may be reported only
-// now, which is no condition's; else 0.
-void wait_ends(uint32_t entry, int64_t since, int64_t has_it_at = 0);
+// It has what it waited for, or gave up. since: when it began.
+void wait_ends(uint32_t entry, int64_t since);
 
 struct Release {
   uint32_t waiters = 0;
   int64_t waited_ns = 0;  // by all of them, since the last release
 };
-// The lock is about to be given free, or was at `now`.
+// The lock is about to be given free.
 Release lock_is_released(const void* object, int64_t now);
 
 // So many of a condition's waiters are about to be woken. present: those that are in it by its own account; a waiter that has not

@@ -125,31 +125,16 @@ Test(wait_table, a_waiter_that_timed_out_was_not_signalled, .init = setup) {
   for (auto& filter : g_wait_filter) cr_assert_eq(filter.load(), 0u);
 }
 
-Test(wait_table, a_release_that_is_reported_late_is_charged_all_the_same, .init = setup) {
-  const uint32_t only = wait_begins(lock(1), nullptr, 1000, /*shows_itself=*/true);
+Test(wait_table, what_passes_from_the_release_until_the_waiter_runs_is_nobody_s, .init = setup) {
+  const uint32_t first = wait_begins(lock(1), nullptr, 1000, /*shows_itself=*/true);
   cr_assert_not(may_be_waited_for(lock(1)));
-  wait_ends(only, 1000, /*has_it_at=*/1700);
-  Release release = lock_is_released(lock(1), 1650);
-  cr_assert_eq(release.waiters, 1u);
-  cr_assert_eq(release.waited_ns, 700);
-  cr_assert_eq(lock_is_released(lock(1), 1800).waiters, 0u);
-  // Reported in time: what comes after it is the time of waking up.
-  const uint32_t again = wait_begins(lock(1), nullptr, 2000, true);
-  cr_assert_eq(lock_is_released(lock(1), 2500).waited_ns, 500);
-  wait_ends(again, 2000, 2900);
-  cr_assert_eq(lock_is_released(lock(1), 3000).waiters, 0u);
-}
-
-Test(wait_table, what_is_left_for_a_release_waits_for_it_beside_new_waiters, .init = setup) {
-  const uint32_t first = wait_begins(lock(1), nullptr, 1000, true);
   const uint32_t second = wait_begins(lock(1), nullptr, 1100, true);
-  wait_ends(first, 1000, 1500);
-  const uint32_t third = wait_begins(lock(1), nullptr, 1600, true);
+  cr_assert_eq(lock_is_released(lock(1), 1500).waited_ns, 500 + 400);
+  wait_ends(first, 1000);  // at 1900
   const Release release = lock_is_released(lock(1), 2000);
-  cr_assert_eq(release.waiters, 2u);
-  cr_assert_eq(release.waited_ns, 500 + 900 + 400);
-  wait_ends(second, 1100, 2100);
-  wait_ends(third, 1600, 2200);
+  cr_assert_eq(release.waiters, 1u);
+  cr_assert_eq(release.waited_ns, 500);
+  wait_ends(second, 1100);
   cr_assert_eq(lock_is_released(lock(1), 3000).waiters, 0u);
 }
 
@@ -172,8 +157,7 @@ Test(wait_table, nothing_is_left_and_nothing_invented_after_a_storm, .init = set
         if (random() % 2 == 0) charged += lock_is_released(lock(random() % 5), clock.fetch_add(1)).waited_ns;
         if (random() % 2 == 0)
           condition_is_signalled(lock(100 + random() % 5), 1 + random() % 3, ~0u, clock.fetch_add(1));
-        const int64_t until = clock.fetch_add(1);
-        if (entry != 0) wait_ends(entry, since, random() % 2 == 0 ? until : 0);
+        if (entry != 0) wait_ends(entry, since);
         waited += clock.fetch_add(1) - since;
       }
     });
