@@ -38,36 +38,36 @@ bool may_be_elided() {
   return tunables != nullptr && strstr(tunables, "glibc.elision") != nullptr;
 }
 
-bool is_as(const pthread_mutex_t& mutex, int lock, int owner, unsigned users) {
-  const auto& data = mutex.__data;
-  return data.__lock == lock && data.__owner == owner && data.__nusers == users && data.__count == 0 &&
-         data.__kind == PTHREAD_MUTEX_TIMED_NP;
-}
-
 // Each side takes and gives free what the other one did.
-bool keeps_the_protocol() {
+bool keeps_the_protocol(int kind) {
   const auto lock = real::pthread_mutex_lock();
   const auto unlock = real::pthread_mutex_unlock();
   const int tid = static_cast<int>(raw_syscall(SYS_gettid));
   if (tid_in_descriptor() != tid) return false;
-  static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-  if (!is_as(mutex, 0, 0, 0)) return false;
-  if (lock(&mutex) != 0 || !is_as(mutex, 1, tid, 1)) return false;
-  if (take_normal(&mutex) || release_normal(&mutex) || !is_as(mutex, 0, 0, 0)) return false;
-  if (!take_normal(&mutex) || !is_as(mutex, 1, tid, 1)) return false;
+  pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+  mutex.__data.__kind = kind;
+  const auto is_as = [&data = mutex.__data, kind](int lock_word, int owner, unsigned users) {
+    return data.__lock == lock_word && data.__owner == owner && data.__nusers == users && data.__count == 0 &&
+           data.__kind == kind;
+  };
+  if (!is_as(0, 0, 0)) return false;
+  if (lock(&mutex) != 0 || !is_as(1, tid, 1)) return false;
+  if (take_normal(&mutex) || release_normal(&mutex) || !is_as(0, 0, 0)) return false;
+  if (!take_normal(&mutex) || !is_as(1, tid, 1)) return false;
   if (pthread_mutex_trylock(&mutex) != EBUSY) return false;
-  if (unlock(&mutex) != 0 || !is_as(mutex, 0, 0, 0)) return false;
+  if (unlock(&mutex) != 0 || !is_as(0, 0, 0)) return false;
   // As if somebody slept on it.
   if (!take_normal(&mutex)) return false;
   mutex.__data.__lock = 2;
-  return unlock(&mutex) == 0 && is_as(mutex, 0, 0, 0);
+  return unlock(&mutex) == 0 && is_as(0, 0, 0);
 }
 
 }  // namespace
 
 bool normal_mutex_start() {
   if (!is_the_c_library_s(real::pthread_mutex_lock()) || !is_the_c_library_s(real::pthread_mutex_unlock()) ||
-      may_be_elided() || is_watched() || !keeps_the_protocol()) {
+      may_be_elided() || is_watched() || !keeps_the_protocol(PTHREAD_MUTEX_TIMED_NP) ||
+      !keeps_the_protocol(kNoElision)) {
     return false;
   }
   g_normal_kind = PTHREAD_MUTEX_TIMED_NP;

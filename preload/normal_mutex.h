@@ -20,6 +20,8 @@ namespace prof {
 
 // The __kind of the mutexes that are taken here; one that no mutex has, where none are.
 inline constexpr int kNoMutexKind = -1;
+// In the kind of one that was asked for as PTHREAD_MUTEX_NORMAL; glibc treats both alike where it elides no locks.
+inline constexpr int kNoElision = 512;
 extern __attribute__((visibility("hidden"))) int g_normal_kind;
 
 // Tries the C library, and switches this on. Normal code, in libprof's constructor; before it, and where it answers false, is_normal() is
@@ -27,7 +29,12 @@ extern __attribute__((visibility("hidden"))) int g_normal_kind;
 bool normal_mutex_start();
 
 // False also for shared, robust and priority mutexes, which have bits of their own there.
-inline bool is_normal(const pthread_mutex_t* mutex) { return mutex->__data.__kind == g_normal_kind; }
+inline bool is_normal(const pthread_mutex_t* mutex) {
+  const int kind = mutex->__data.__kind;
+  if (kind == g_normal_kind) [[likely]]
+    return true;
+  return kind == (g_normal_kind | kNoElision) && kind != kNoMutexKind;
+}
 
 // As glibc keeps it in the thread's descriptor (its own calls read it there; after a fork it is the child's).
 inline int tid_in_descriptor() {

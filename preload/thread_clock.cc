@@ -1,5 +1,6 @@
 #include "preload/thread_clock.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/perf_event.h>
 #include <sys/ioctl.h>
@@ -34,6 +35,9 @@ int64_t draw_phase(const ThreadSlot& slot, int tid, int64_t period_ns) {
   return 1 + static_cast<int64_t>(x % static_cast<uint64_t>(period_ns));
 }
 
+// One that ended while it was about to be given a clock is refused it, and has nothing to lose.
+bool is_gone(int tid) { return raw_syscall(SYS_tgkill, raw_syscall(SYS_getpid), tid, 0) == -ESRCH; }
+
 bool start_timer(ThreadSlot* slot, int tid, const ClockSettings& settings) {
   struct sigevent event = {};
   event.sigev_notify = SIGEV_THREAD_ID;
@@ -42,7 +46,7 @@ bool start_timer(ThreadSlot* slot, int tid, const ClockSettings& settings) {
   event._sigev_un._tid = tid;
   int timer = -1;
   if (raw_syscall(SYS_timer_create, thread_cpu_clock(tid), &event, &timer) < 0) {
-    count_loss(LossCause::timer_refused);
+    if (!is_gone(tid)) count_loss(LossCause::timer_refused);
     return false;
   }
   slot->timer = timer;
@@ -168,7 +172,7 @@ bool start_thread_clock(ThreadSlot* slot, int tid, const ClockSettings& settings
     // The thread could not change the period of an event whose descriptor it has not: it is the final one at once.
     if (settings.keeps_no_descriptor) slot->phase_ns = settings.period_ns;
     if (start_perf(slot, tid, settings.keeps_no_descriptor)) return true;
-    count_loss(LossCause::perf_refused);
+    if (!is_gone(tid)) count_loss(LossCause::perf_refused);
   }
   if (start_timer(slot, tid, settings)) return true;
   slot->clock_started.store(0, std::memory_order_release);

@@ -268,14 +268,15 @@ def test_the_brief_waits_are_brief(runs):
 @pytest.mark.parametrize("waiters", WAITERS)
 def test_what_slips_through(runs, waiters):
     """Between libprof's look at the lock and the real call the lock may be taken: a wait that nobody measures. Of the
-    waits that the victim says last more than a microsecond, 95 % are there. And there are not many that it does not
-    know of: what was shorter than that, of all its calls."""
+    calls that went to sleep all are there, and 95 % of their time but for a microsecond each; and no more than there were
+    calls. (How long a call lasts does not say that it waited: a thread may be kept from running just there, by the one
+    that it woke.)"""
     run = runs["hammer", waiters]
     result, profile = run.result, block_of(run)
     count, delay = profile.of_leaf("wait_here")
-    assert result["over_1us"] >= 1000, result
-    assert .95 * result["over_1us"] <= count <= result["waits"], (result, profile.describe())
-    assert .95 * result["wait_ns"] - 1000 * result["waits"] <= delay < 1.01 * result["wait_ns"], (
+    assert result["slept"] >= 1000, result
+    assert result["slept"] <= count <= result["waits"], (result, profile.describe())
+    assert .95 * result["slept_ns"] - 1000 * result["slept"] <= delay < 1.01 * result["wait_ns"], (
         result, profile.describe())
     check_log(run)
 
@@ -287,7 +288,7 @@ def test_nothing_is_ended_that_nobody_waited_for(runs, waiters):
     run = runs["hammer", waiters]
     result, block, mutex = run.result, block_of(run), mutex_of(run)
     waited, ended = block.of_leaf("wait_here")[1], mutex.of_leaf("wait_here")[1]
-    assert .9 * result["to_unlock_ns"] <= ended <= 1.02 * waited, (result, block.describe(), mutex.describe())
+    assert .9 * result["slept_to_unlock_ns"] <= ended <= 1.02 * waited, (result, block.describe(), mutex.describe())
 
 
 @pytest.mark.parametrize("name", ["hammer fraction", "mutex fraction"])

@@ -125,8 +125,9 @@ static Turn rounds, arrived, done, released, second_reads, second_has_read, seco
 
 // The books of a waiter.
 struct Books {
-  uint64_t waits, ns, over_1us;
-  uint64_t to_unlock_ns;                  // of ns: until the unlock that ended it; without one, all
+  uint64_t waits, ns;
+  uint64_t to_unlock_ns;                         // of ns: until the unlock that ended it; without one, all
+  uint64_t slept, slept_ns, slept_to_unlock_ns;  // of "hammer": of the calls that went to sleep
   uint64_t unsure, unsure_ns;             // calls that may have waited, or may have had no processor; not in the others
   uint64_t under_1ms_ns;                  // of ns: of waits shorter than that
   double squares;                         // of each wait's ns
@@ -180,7 +181,6 @@ static void enter(Books *books, uint64_t start, uint64_t end, Function ended_by,
   const double wait = (double)std::max<uint64_t>(ns, 1), rate = (double)kDefaultRate;
   ++books->waits;
   books->ns += ns;
-  books->over_1us += ns > 1000;
   books->squares += wait * wait;
   books->to_unlock_ns += to_unlock;
   books->ended[ended_by] += to_unlock;
@@ -317,9 +317,15 @@ PLAIN_NAME NOT_INLINED void wait_here(Place *place) {
     case kThrdJoin:
       TIMED(thrd_join(place->thrd_joined, nullptr));
       break;
-    case kHammer:
+    case kHammer: {
+      const long slept = sleeps();
       TIMED(pthread_mutex_lock(&places->mutex));
       unlocked = places->unlocked_ns;
+      if (sleeps() != slept) {
+        ++place->books.slept;
+        place->books.slept_ns += end - start;
+        place->books.slept_to_unlock_ns += unlocked > start ? std::min(unlocked, end) - start : 0;
+      }
       if (next_number(&place->random) % 2) {
         nap(20000);
       } else {
@@ -329,6 +335,7 @@ PLAIN_NAME NOT_INLINED void wait_here(Place *place) {
       pthread_mutex_unlock(&places->mutex);
       NOT_A_TAIL_CALL();
       break;
+    }
     case kBrief: {
       // A deadline long past, or some microseconds ahead.
       const uint32_t number = next_number(&place->random);
@@ -618,7 +625,9 @@ int main(int argc, char **argv) {
     const Books &one = places[i].books;
     sum.waits += one.waits;
     sum.ns += one.ns;
-    sum.over_1us += one.over_1us;
+    sum.slept += one.slept;
+    sum.slept_ns += one.slept_ns;
+    sum.slept_to_unlock_ns += one.slept_to_unlock_ns;
     sum.squares += one.squares;
     sum.to_unlock_ns += one.to_unlock_ns;
     sum.unsure += one.unsure;
@@ -637,15 +646,10 @@ int main(int argc, char **argv) {
   const struct {
     const char *name;
     uint64_t value;
-  } counts[] = {{"waits", sum.waits},
-                {"wait_ns", sum.ns},
-                {"to_unlock_ns", sum.to_unlock_ns},
-                {"unsure", sum.unsure},
-                {"unsure_ns", sum.unsure_ns},
-                {"under_1ms_ns", sum.under_1ms_ns},
-                {"over_1us", sum.over_1us},
-                {"rounds", round},
-                {"turns", holds.size()}};
+  } counts[] = {{"waits", sum.waits},   {"wait_ns", sum.ns},          {"to_unlock_ns", sum.to_unlock_ns},
+                {"unsure", sum.unsure}, {"unsure_ns", sum.unsure_ns}, {"under_1ms_ns", sum.under_1ms_ns},
+                {"slept", sum.slept},   {"slept_ns", sum.slept_ns},   {"slept_to_unlock_ns", sum.slept_to_unlock_ns},
+                {"rounds", round},      {"turns", holds.size()}};
   printf("{\"squares\": %.0f, \"count_variance\": %.0f, \"delay_variance\": %.0f", sum.squares, sum.count_variance,
          sum.delay_variance);
   for (const auto &each : counts) printf(", \"%s\": %llu", each.name, (unsigned long long)each.value);
