@@ -15,6 +15,7 @@ COUNTER = PROGRAMS / "normal_mutex_counter"
 
 def RUNS():
     runs = {"under libprof": (["normal_mutex"], SETTINGS, {"cores": 2}),
+            "asked for": (["normal_mutex", "asked"], SETTINGS, {"cores": 2}),
             "alone": (["normal_mutex"], {"PROF_CPU": None}, {"cores": 2, "preload": False}),
             "elision": (["normal_mutex"], SETTINGS | {"GLIBC_TUNABLES": "glibc.elision.enable=1"}, {"cores": 2}),
             "a counter behind": (["normal_mutex", "calls"], SETTINGS | {"LD_PRELOAD": f"{LIBRARY}:{COUNTER}"})}
@@ -24,7 +25,7 @@ def RUNS():
     return runs
 
 
-@pytest.mark.parametrize("name", ["alone", "under libprof", "elision"])
+@pytest.mark.parametrize("name", ["alone", "under libprof", "asked for", "elision"])
 def test_the_fields_stay_right(runs, name):
     result = runs[name].result
     assert result["wrong"] == 0 and result["clean_alone"] and result["clean"], result

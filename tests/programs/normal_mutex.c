@@ -1,6 +1,7 @@
 // Locks normal mutexes by every call there is, in turn: the C library's own ways of taking and giving free (trylock, timedlock, condition
 // waits) and lock and unlock must be of one mind about the mutex's fields. Prints what it counted, as a line of JSON.
 // normal_mutex          four threads, first one alone; then a fork
+// normal_mutex asked    the same with one that was asked for as PTHREAD_MUTEX_NORMAL
 // normal_mutex calls    so many locks and unlocks that meet nobody as normal_mutex_counter.so, preloaded too, is to see
 #define _GNU_SOURCE
 #include <errno.h>
@@ -15,13 +16,14 @@
 enum { kThreads = 4, kRounds = 60000, kCalls = 1000 };
 
 static pthread_mutex_t g_mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t g_fresh = PTHREAD_MUTEX_INITIALIZER;  // as it was
 static pthread_cond_t g_cond = PTHREAD_COND_INITIALIZER;
 static long g_inside, g_rounds, g_wrong;
 
 // Who waits for a condition stays a user of its mutex.
 static int is_mine(void) {
   return g_mutex.__data.__owner == gettid() && g_mutex.__data.__lock != 0 && g_mutex.__data.__nusers >= 1 &&
-         g_mutex.__data.__count == 0 && g_mutex.__data.__kind == PTHREAD_MUTEX_TIMED_NP;
+         g_mutex.__data.__count == 0 && g_mutex.__data.__kind == g_fresh.__data.__kind;
 }
 
 static struct timespec soon(void) {
@@ -63,10 +65,7 @@ static void *locks(void *argument) {
   return NULL;
 }
 
-static int is_clean(void) {
-  static const pthread_mutex_t fresh = PTHREAD_MUTEX_INITIALIZER;
-  return memcmp(&g_mutex, &fresh, sizeof fresh) == 0;
-}
+static int is_clean(void) { return memcmp(&g_mutex, &g_fresh, sizeof g_fresh) == 0; }
 
 int main(int argc, char **argv) {
   if (argc == 2 && strcmp(argv[1], "calls") == 0) {
@@ -76,6 +75,13 @@ int main(int argc, char **argv) {
     }
     printf("{\"calls\": %d}\n", kCalls);
     return 0;
+  }
+  if (argc == 2 && strcmp(argv[1], "asked") == 0) {
+    pthread_mutexattr_t attributes;
+    pthread_mutexattr_init(&attributes);
+    pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_NORMAL);
+    pthread_mutex_init(&g_mutex, &attributes);
+    g_fresh = g_mutex;
   }
   unsigned seeds[kThreads] = {1, 2, 3, 4};
   locks(&seeds[0]);
