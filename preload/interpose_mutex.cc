@@ -102,7 +102,7 @@ EXPORTED int pthread_mutex_clocklock(pthread_mutex_t* mutex, clockid_t clock, co
 
 EXPORTED int pthread_mutex_unlock(pthread_mutex_t* mutex) noexcept {
   if (prof::is_normal(mutex)) [[likely]] {
-    if (prof::may_be_waited_for(mutex) || prof::is_slept_on(mutex)) [[unlikely]]
+    if (prof::may_be_waited_for(mutex) || prof::has_sleeper(mutex)) [[unlikely]]
       return unlock_normal_waited_for(mutex);
     // Who came in between has waited for nobody yet.
     if (prof::release_normal(mutex)) prof::wake_one(mutex);

@@ -79,9 +79,10 @@ inline void wake_one(pthread_mutex_t* mutex) {
   raw_syscall(SYS_futex, &mutex->__data.__lock, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1);
 }
 
-// Whether somebody sleeps on one that this thread has.
-inline bool is_slept_on(const pthread_mutex_t* mutex) {
-  return is_normal(mutex) && __atomic_load_n(&mutex->__data.__lock, __ATOMIC_RELAXED) > 1;
+// Whether somebody sleeps on one that this thread has. Of a normal one, and of any.
+inline bool has_sleeper(const pthread_mutex_t* mutex) {
+  return __atomic_load_n(&mutex->__data.__lock, __ATOMIC_RELAXED) > 1;
 }
+inline bool is_slept_on(const pthread_mutex_t* mutex) { return is_normal(mutex) && has_sleeper(mutex); }
 
 }  // namespace prof
