@@ -67,6 +67,8 @@ unit: $(UNIT) ## unit tests (Criterion)
 	@for t in $(UNIT); do $$t || exit 1; done; echo "unit: $(words $(UNIT)) test programs passed"
 e2e: all programs ## end-to-end tests (pytest)
 	/usr/bin/python3 -m pytest -q -p no:cacheprovider tests/e2e
+matrix: all programs ## programs that check themselves, each with and without libprof.so: one line each
+	tests/matrix/run
 programs: $(PROGRAMS) $(TOOLS) aarch64 ## what the end-to-end tests run
 aarch64: $(AARCH64_PROGRAMS) ## the unwinder for aarch64, in programs that try it
 fuzz: $(BUILD)/unwind_fuzz ## feeds core/unwind random tables and stacks for FUZZ_SECONDS (3600)
@@ -91,5 +93,5 @@ clean: ## removes the build, but for what deps made
 help: ## this list
 	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 14
 
-.PHONY: all deps test unit e2e programs aarch64 check fuzz bench demo format install uninstall clean help
+.PHONY: all deps test unit e2e matrix programs aarch64 check fuzz bench demo format install uninstall clean help
 -include $(shell find $(BUILD)/obj $(BUILD)/unit $(BUILD)/fuzz $(BUILD)/aarch64 -name '*.d' 2>/dev/null)

@@ -94,9 +94,18 @@ def _validity_tool():
 
 def document(path):
     """What validity/ prints of a file, once it has found it in order."""
-    answer = subprocess.run([_validity_tool(), path], capture_output=True, text=True)
-    assert answer.returncode == 0, f"{path}: {answer.stderr}"
-    return json.loads(answer.stdout)
+    read, faults = documents([path])
+    assert not faults, faults
+    return read[path]
+
+
+def documents(paths):
+    """({path: what validity/ prints of it}, [fault])"""
+    answer = subprocess.run([_validity_tool(), *paths], capture_output=True, text=True)
+    read = [json.loads(line) for line in answer.stdout.splitlines()]
+    faults = answer.stderr.splitlines()
+    assert len(read) == len(paths) and bool(faults) == (answer.returncode != 0), answer
+    return {path: document for path, document in zip(paths, read) if document is not None}, faults
 
 
 def check_stack(stack):

@@ -1,5 +1,5 @@
-// validity reads a profile the way every Go client does, checks it with google/pprof's own check and with the conventions
-// that clients of other kinds rely on, and prints it as JSON. Exit 1 and a line for each fault if it is not in order.
+// validity reads profiles the way every Go client does, checks each with google/pprof's own check and with the conventions
+// that clients of other kinds rely on, and prints it as JSON, a line each (null where it cannot be read). Exit 1 and a line for each fault if one is not in order.
 package main
 
 import (
@@ -95,7 +95,7 @@ func checkFlags(p *profile.Profile) {
 	}
 }
 
-func checkConventions(p *profile.Profile) {
+func checkConventions(p *profile.Profile, name string) {
 	for i, m := range p.Mapping {
 		if m.ID != uint64(i+1) {
 			fault("mapping %d has id %d", i, m.ID)
@@ -140,34 +140,30 @@ func checkConventions(p *profile.Profile) {
 	}
 	// What counts since the process began has no duration: clients would divide by it. A delta, told by the file's name, has.
 	lasts := p.PeriodType != nil && (p.PeriodType.Type == "cpu" || p.PeriodType.Type == "wall") ||
-		strings.HasSuffix(os.Args[1], "-delta")
+		strings.HasSuffix(name, "-delta")
 	if p.TimeNanos <= 0 || (p.DurationNanos > 0) != lasts {
 		fault("time %d, duration %d", p.TimeNanos, p.DurationNanos)
 	}
 	checkFlags(p)
 }
 
-func main() {
-	file, err := os.Open(os.Args[1])
+// read answers null where there is no profile in the file.
+func read(name string) *document {
+	file, err := os.Open(name)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+		fault("%v", err)
+		return nil
 	}
+	defer file.Close()
 	p, err := profile.Parse(file)
 	if err == nil {
 		err = p.CheckValid()
 	}
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+		fault("%v", err)
+		return nil
 	}
-	checkConventions(p)
-	for _, text := range faults {
-		fmt.Fprintln(os.Stderr, text)
-	}
-	if len(faults) > 0 {
-		os.Exit(1)
-	}
+	checkConventions(p, name)
 
 	d := document{
 		Period:        p.Period,
@@ -206,8 +202,22 @@ func main() {
 		}
 		d.Samples = append(d.Samples, shown)
 	}
-	if err := json.NewEncoder(os.Stdout).Encode(d); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+	return &d
+}
+
+func main() {
+	status := 0
+	for _, name := range os.Args[1:] {
+		faults = nil
+		d := read(name)
+		for _, text := range faults {
+			fmt.Fprintf(os.Stderr, "%s: %s\n", name, text)
+			status = 1
+		}
+		if err := json.NewEncoder(os.Stdout).Encode(d); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			status = 1
+		}
 	}
+	os.Exit(status)
 }
