@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <threads.h>
 #include <time.h>
 
@@ -62,9 +63,18 @@
   HOOK(int, execvpe, (const char*, char* const*, char* const*))                               \
   HOOK(int, fexecve, (int, char* const*, char* const*))                                       \
   HOOK(int, execveat, (int, const char*, char* const*, char* const*, int))                    \
-  /* signals: SIGPROF is libprof's, and the program does not see it */                        \
+  /* ends that run no destructor */                                                           \
+  HOOK(void, _exit, (int))                                                                    \
+  HOOK(void, _Exit, (int))                                                                    \
+  HOOK(void, abort, ())                                                                       \
+  /* signals: what libprof handles itself is not seen by the program */                       \
   HOOK(int, sigaction, (int, const struct sigaction*, struct sigaction*))                     \
   HOOK(sighandler_t, signal, (int, sighandler_t))                                             \
+  HOOK(sighandler_t, sysv_signal, (int, sighandler_t))                                        \
+  HOOK(sighandler_t, __sysv_signal, (int, sighandler_t))                                      \
+  HOOK(sighandler_t, bsd_signal, (int, sighandler_t))                                         \
+  HOOK(sighandler_t, ssignal, (int, sighandler_t))                                            \
+  HOOK(sighandler_t, sigset, (int, sighandler_t))                                             \
   HOOK(int, sigwait, (const sigset_t*, int*))                                                 \
   HOOK(int, sigwaitinfo, (const sigset_t*, siginfo_t*))                                       \
   HOOK(int, sigtimedwait, (const sigset_t*, siginfo_t*, const struct timespec*))              \

@@ -1,32 +1,65 @@
-// Signal calls of the program, as far as they concern SIGPROF and PROF_SIGNAL while those are libprof's: preload/sigprof_view.h
-// and snapshot_signal.h say what the program is shown. Everything else goes straight to the real function.
+// Signal calls of the program, as far as they concern SIGPROF, PROF_SIGNAL and those that end it while libprof handles them:
+// preload/sigprof_view.h, snapshot_signal.h and deadly_signals.h say what the program is shown. Everything else goes straight to the real function.
 
 #include <signal.h>
 
+#include "preload/deadly_signals.h"
 #include "preload/real_symbols.h"
 #include "preload/sigprof_view.h"
 #include "preload/snapshot_signal.h"
 
 #define EXPORTED __attribute__((visibility("default")))
 
+namespace {
+
+constexpr int kOnce = static_cast<int>(SA_RESETHAND | SA_NODEFER);
+
+// The calls that take no more than a handler, with the flags that the C library gives it.
+sighandler_t set_simply(int number, sighandler_t handler, int flags, sighandler_t (*set)(int, sighandler_t)) {
+  const bool is_sigprof = number == SIGPROF && prof::sigprof_is_ours();
+  if (!is_sigprof && !prof::is_snapshot_signal(number))
+    return prof::after_simple_set(number, handler, set(number, handler));
+  if (handler == SIG_HOLD) return set(number, handler);
+  struct sigaction action = {};
+  struct sigaction before = {};
+  action.sa_handler = handler;
+  action.sa_flags = flags;
+  const auto set_view = is_sigprof ? prof::set_sigprof_view : prof::set_snapshot_signal_view;
+  return set_view(&action, &before) == 0 ? before.sa_handler : SIG_ERR;
+}
+
+}  // namespace
+
 extern "C" {
 
 EXPORTED int sigaction(int number, const struct sigaction* action, struct sigaction* before) {
   if (number == SIGPROF && prof::sigprof_is_ours()) return prof::set_sigprof_view(action, before);
   if (prof::is_snapshot_signal(number)) return prof::set_snapshot_signal_view(action, before);
-  return prof::real::sigaction()(number, action, before);
+  return prof::set_action(number, action, before);
 }
 
 EXPORTED sighandler_t signal(int number, sighandler_t handler) {
-  const bool is_sigprof = number == SIGPROF && prof::sigprof_is_ours();
-  if (!is_sigprof && !prof::is_snapshot_signal(number)) return prof::real::signal()(number, handler);
-  // What glibc's signal() does (BSD semantics).
-  struct sigaction action = {};
-  struct sigaction before = {};
-  action.sa_handler = handler;
-  action.sa_flags = SA_RESTART;
-  const auto set_view = is_sigprof ? prof::set_sigprof_view : prof::set_snapshot_signal_view;
-  return set_view(&action, &before) == 0 ? before.sa_handler : SIG_ERR;
+  return set_simply(number, handler, SA_RESTART, prof::real::signal());
+}
+
+EXPORTED sighandler_t bsd_signal(int number, sighandler_t handler) {
+  return set_simply(number, handler, SA_RESTART, prof::real::bsd_signal());
+}
+
+EXPORTED sighandler_t ssignal(int number, sighandler_t handler) {
+  return set_simply(number, handler, SA_RESTART, prof::real::ssignal());
+}
+
+EXPORTED sighandler_t sysv_signal(int number, sighandler_t handler) {
+  return set_simply(number, handler, kOnce, prof::real::sysv_signal());
+}
+
+EXPORTED sighandler_t __sysv_signal(int number, sighandler_t handler) {
+  return set_simply(number, handler, kOnce, prof::real::__sysv_signal());
+}
+
+EXPORTED sighandler_t sigset(int number, sighandler_t handler) {
+  return set_simply(number, handler, 0, prof::real::sigset());
 }
 
 EXPORTED int sigwait(const sigset_t* set, int* number) {

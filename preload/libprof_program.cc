@@ -1,20 +1,25 @@
 // libprof.so as a program: the reporter (reporter.h) and the server (http_helper.h). Executed by a human it says what it is. Normal code.
 //
-//   libprof-reporter PID REGION STRETCH NUMBERED CUMULATIVE SNAPSHOT STARTED CHILD PATH…    numbers in decimal; a path for each kind,
-//                                                                                           empty where that is off
+//   libprof-reporter PID REGION STRETCH NUMBERED CUMULATIVE SNAPSHOT STARTED CHILD ENDING DEADLINE PATH…
+//                     numbers in decimal; the deadline by CLOCK_MONOTONIC, 0: none; a path for each kind, empty where that is off
 //   libprof-server NUMBER… TEXT…      core/serve/server.h; kLaunchedDescriptor is its end of the pair
 
 #include <fcntl.h>
+#include <signal.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <charconv>
 #include <cstring>
 
+#include "core/base/clocks.h"
 #include "core/base/raw_log.h"
+#include "core/report/file_sink.h"
 #include "core/report/output.h"
 #include "core/report/profiler.h"
 #include "core/serve/server.h"
 #include "preload/program_launch.h"
+#include "preload/reporter.h"
 
 // The kernel loads the interpreter that a program names; a shared library usually names none.
 extern "C" const char prof_interpreter[] __attribute__((section(".interp"), used)) = "/lib64/ld-linux-x86-64.so.2";
@@ -28,25 +33,52 @@ uint64_t to_number(const char* text) {
   return number;
 }
 
+// The file being written goes: what there is of it is of no use.
+void on_deadline(int) {
+  discard_unfinished_file();
+  LogLine(LogLevel::warn) << "PROF_EXIT_TIMEOUT is over: what is not written by now of the profiles is given up";
+  _exit(1);
+}
+
+// This process ends then, whatever it does, if the kernel lets it.
+void end_at(int64_t monotonic_ns) {
+  struct sigaction action = {};
+  action.sa_handler = on_deadline;
+  sigaction(SIGALRM, &action, nullptr);
+  struct sigevent event = {};
+  event.sigev_notify = SIGEV_SIGNAL;
+  event.sigev_signo = SIGALRM;
+  timer_t timer;
+  struct itimerspec when = {};
+  when.it_value = timespec_of(monotonic_ns);
+  if (timer_create(CLOCK_MONOTONIC, &event, &timer) == 0) timer_settime(timer, TIMER_ABSTIME, &when, nullptr);
+  sigset_t alarm;
+  sigemptyset(&alarm);
+  sigaddset(&alarm, SIGALRM);
+  sigprocmask(SIG_UNBLOCK, &alarm, nullptr);
+}
+
 int report(char** arguments) {
-  constexpr unsigned kNumbers = 8;
-  uint64_t numbers[kNumbers];
-  for (unsigned i = 0; i < kNumbers; ++i) numbers[i] = to_number(arguments[1 + i]);
+  uint64_t numbers[kReporterNumbers];
+  for (unsigned i = 0; i < kReporterNumbers; ++i) numbers[i] = to_number(arguments[1 + i]);
   ReportTask task;
   task.stretch = static_cast<uint32_t>(numbers[2]);
   task.numbered = numbers[3] != 0;
   task.cumulative = numbers[4] != 0;
   task.snapshot = static_cast<uint32_t>(numbers[5]);
+  task.ending = static_cast<Ending>(numbers[8]);
+  if (numbers[9] != 0) end_at(static_cast<int64_t>(numbers[9]));
   static Output output;
   output.started_unix_ns = static_cast<int64_t>(numbers[6]);
   output.is_child = numbers[7] != 0;
   for (unsigned kind = 0; kind < kProfileKinds; ++kind) {
-    strncpy(output.paths[kind], arguments[1 + kNumbers + kind], sizeof(output.paths[kind]) - 1);
+    strncpy(output.paths[kind], arguments[1 + kReporterNumbers + kind], sizeof(output.paths[kind]) - 1);
   }
   const bool done = write_profiles_of_process(static_cast<int>(numbers[0]), numbers[1], task, output);
   if (!done) {
     LogLine(LogLevel::error) << "process " << numbers[0]
-                             << " may not be read (it gave up its rights, or seccomp): no profile now; at its end";
+                             << " may not be read (it gave up its rights, or seccomp): no profile"
+                             << (numbers[9] != 0 ? "" : " now; at its end");
   }
   return done ? 0 : 1;
 }
@@ -87,7 +119,7 @@ extern "C" __attribute__((visibility("hidden"), used)) void prof_program_main(lo
   const long count = stack[0];
   char** arguments = reinterpret_cast<char**>(stack + 1);
   prof::log_start(prof::LogLevel::warn);
-  constexpr long kReporterWords = 1 + 8 + prof::kProfileKinds;
+  constexpr long kReporterWords = 1 + prof::kReporterNumbers + prof::kProfileKinds;
   constexpr long kServerWords = 1 + prof::kServerNumbers + prof::kServerTexts;
   if (count == kReporterWords && strcmp(arguments[0], "libprof-reporter") == 0) _exit(prof::report(arguments));
   if (count == kServerWords && strcmp(arguments[0], "libprof-server") == 0) _exit(prof::serve_program(arguments));

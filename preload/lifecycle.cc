@@ -34,6 +34,8 @@
 #include "preload/api_profiles.h"
 #include "preload/api_users.h"
 #include "preload/cpu_sampling.h"
+#include "preload/deadly_signals.h"
+#include "preload/endings.h"
 #include "preload/extended_allocators.h"
 #include "preload/fork_flag.h"
 #include "preload/heap_sampling.h"
@@ -80,6 +82,8 @@ void main_stack(uint64_t* low, uint64_t* high) {
 bool has_heap() { return g_config.kinds.meets(kHeapKinds); }
 bool has_stacks() { return g_config.kinds.has(ProfileKind::stacks); }
 
+void write_at_quick_exit();
+
 ReportTask task_of_stretch(uint32_t stretch) {
   ReportTask task;
   task.stretch = stretch;
@@ -114,6 +118,21 @@ void on_snapshot_wanted() {
   if (has_stacks() && helper_start(&g_stacks_helper, collect_and_launch, /*keeps_stderr=*/true)) return;
   reporter_launch(g_snapshot, g_output);
   g_launching.store(false, std::memory_order_release);
+}
+
+// Signal-safe: whoever calls _exit, or was hit by a signal, may be anywhere.
+void write_last(Ending ending, int64_t deadline_ns) {
+  if (g_config.kinds.empty()) return;
+  // A child that recorded nothing leaves no file; it need not be found out by another process.
+  if (g_output.is_child && !recording_has_any()) return;
+  const bool was_on = g_config.kinds.has(ProfileKind::cpu) && cpu_sampling_stop();
+  const uint32_t stretch = region_root<CpuRecord>(Root::cpu)->stretch.load();
+  const bool unwritten = reporter_wait(stretch, deadline_ns - clock_ns(CLOCK_MONOTONIC));
+  ReportTask task;
+  if (was_on || (stretch != 0 && unwritten)) task = task_of_stretch(stretch);
+  task.cumulative = g_config.kinds.meets(kCumulativeKinds);
+  task.ending = ending;
+  if (task.stretch != 0 || task.cumulative) reporter_finish(task, g_output, deadline_ns, ending_is_urgent);
 }
 
 void poll_for_snapshots() { poll_snapshot_signal(); }
@@ -177,6 +196,7 @@ void after_fork_in_child() {
     views_forget();
     RegionHeader* const parent = recording_forget();
     reporter_forget();
+    endings_forget();
     g_launching.store(false);
     helper_forget(&g_stacks_helper);
     forget_draws();
@@ -244,6 +264,11 @@ bool begin() {
   uint64_t high;
   main_stack(&low, &high);
   if (!recording_start(g_config, low, high, g_foreign_malloc, nullptr)) return false;
+  if (!g_config.kinds.empty()) {
+    endings_start(g_config.exit_timeout_ns, write_last);
+    deadly_signals_start();
+    at_quick_exit(write_at_quick_exit);
+  }
   if (g_config.serves()) http_start();
   return true;
 }
@@ -258,8 +283,8 @@ __attribute__((constructor)) void start() {
   unhook_calls(/*allocation=*/!heap, /*waits=*/!waits, /*may_return=*/is_recorded && g_config.is_asked_later());
 }
 
-__attribute__((destructor)) void stop() {
-  if (!is_recording() || g_reporting.exchange(true)) return;
+// In normal code.
+void write_at_exit(Ending ending) {
   const ErrnoSaver errno_saver;
   std::vector<std::string> notes;
   const bool cpu = g_config.kinds.meets(kTickedKinds);
@@ -270,15 +295,28 @@ __attribute__((destructor)) void stop() {
   http_stop();
   const bool was_on = recording_stop();
   const uint32_t stretch = region_root<CpuRecord>(Root::cpu)->stretch.load();
-  const bool unwritten = reporter_wait(stretch);
+  const bool unwritten = reporter_wait(stretch, g_config.exit_timeout_ns);
   ReportTask task;
   // A stretch that was switched off is its reporter's, unless that failed.
   // Where the program took SIGPROF over, the stretch ended without one.
   if (was_on || (stretch != 0 && unwritten)) task = task_of_stretch(stretch);
   task.cumulative = g_config.kinds.meets(kCumulativeKinds);
+  task.ending = ending;
   if (!g_config.kinds.empty()) write_own_profiles(g_region, task, g_output, notes);
+}
+
+void write_once(Ending ending) {
+  if (!is_recording() || g_reporting.exchange(true)) return;
+  if (g_config.kinds.empty() || ending_claim()) {
+    write_at_exit(ending);
+    ending_is_written();
+  }
   g_reporting.store(false);
 }
+
+void write_at_quick_exit() { write_once(Ending::quick); }
+
+__attribute__((destructor)) void stop() { write_once(Ending::by_exit); }
 
 }  // namespace
 }  // namespace prof

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -20,14 +21,16 @@ namespace {
 char g_own_path[4096];  // of libprof.so; empty: not known, and nothing can be launched
 
 // clone with a stack of the child's own, the host's memory shared, and no exit signal: the child calls main(launch), which does
-// not return.
-long clone_with_memory(unsigned char* stack_top, void (*main)(ProgramLaunch*), ProgramLaunch* launch) {
+// not return. cleared: a word that is 0 when the child has ended; null: none.
+long clone_with_memory(unsigned char* stack_top, void (*main)(ProgramLaunch*), ProgramLaunch* launch,
+                       std::atomic<uint32_t>* cleared) {
+  const long flags = CLONE_VM | (cleared != nullptr ? CLONE_CHILD_CLEARTID : 0);
   long result;
   register void* stack_argument asm("rsi") = stack_top;
+  register std::atomic<uint32_t>* child_tid asm("r10") = cleared;
   asm volatile(
       "mov %[launch], %%r12\n\t"
       "xor %%edx, %%edx\n\t"
-      "xor %%r10d, %%r10d\n\t"
       "xor %%r8d, %%r8d\n\t"
       "syscall\n\t"
       "test %%rax, %%rax\n\t"
@@ -38,9 +41,9 @@ long clone_with_memory(unsigned char* stack_top, void (*main)(ProgramLaunch*), P
       "hlt\n"
       "1:"
       : "=a"(result)
-      : "a"(static_cast<long>(SYS_clone)), "D"(static_cast<long>(CLONE_VM)),
-        "r"(stack_argument), [launch] "r"(launch), [main] "r"(main)
-      : "rcx", "r11", "rdx", "r10", "r8", "r12", "memory");
+      : "a"(static_cast<long>(SYS_clone)), "D"(flags), "r"(stack_argument),
+        "r"(child_tid), [launch] "r"(launch), [main] "r"(main)
+      : "rcx", "r11", "rdx", "r8", "r12", "memory");
   return result;
 }
 
@@ -63,7 +66,8 @@ void program_main(ProgramLaunch* launch) {
 }
 
 void child_main(ProgramLaunch* launch) {
-  const long pid = clone_with_memory(launch->program_stack + sizeof(launch->program_stack), program_main, launch);
+  const long pid =
+      clone_with_memory(launch->program_stack + sizeof(launch->program_stack), program_main, launch, nullptr);
   const bool is_keeper = launch->keeper != 0;
   launch->pid.store(pid > 0 ? static_cast<int>(pid) : 0, std::memory_order_release);
   if (is_keeper && pid > 0) {
@@ -138,9 +142,11 @@ bool launch_program(ProgramLaunch* launch) {
   uint64_t all = ~uint64_t{0};
   uint64_t before = 0;
   raw_syscall(SYS_rt_sigprocmask, SIG_BLOCK, &all, &before, sizeof(all));
-  const bool keeps = launch->stays && is_given_orphans();
+  const bool keeps = launch->is_awaited || (launch->stays && is_given_orphans());
   launch->keeper = keeps ? 1 : 0;  // the child is to know
-  const long child = clone_with_memory(launch->child_stack + sizeof(launch->child_stack), child_main, launch);
+  launch->keeper_is_there.store(1, std::memory_order_relaxed);
+  const long child = clone_with_memory(launch->child_stack + sizeof(launch->child_stack), child_main, launch,
+                                       keeps ? &launch->keeper_is_there : nullptr);
   if (child > 0 && keeps) {
     launch->keeper = static_cast<int>(child);
     await_keeper(launch);
@@ -152,6 +158,18 @@ bool launch_program(ProgramLaunch* launch) {
   const int pid = launch->pid.load(std::memory_order_acquire);
   if (pid != 0) let_read(pid);
   return pid != 0;
+}
+
+bool launch_await(ProgramLaunch* launch, int64_t most_ns) {
+  if (launch->keeper_is_there.load(std::memory_order_acquire) != 0) {
+    const struct timespec most = {most_ns / 1'000'000'000, most_ns % 1'000'000'000};
+    raw_syscall(SYS_futex, &launch->keeper_is_there, FUTEX_WAIT, 1, &most);
+  }
+  // The kernel clears it for one that ends by a signal too, but for where it kills all who share the memory.
+  if (launch->keeper_is_there.load(std::memory_order_acquire) != 0 && raw_syscall(SYS_kill, launch->keeper, 0) == 0)
+    return false;
+  launch_is_over(launch);
+  return true;
 }
 
 void launch_is_over(ProgramLaunch* launch) {

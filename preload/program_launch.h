@@ -3,21 +3,25 @@
 // It is a grandchild: execve makes any child one whose end the host is told of by SIGCHLD and wait(). The child between the two
 // executes nothing, has no exit signal, and is reaped at once. A host that is process 1 of its container, or has asked to be
 // given orphans, would be given the program then. Of one that ends soon it gets the end. One that stays would keep a host waiting that
-// waits for all its children: there the child between the two stays too, as "libprof-keeper".
+// waits for all its children: there the child between the two stays too, as "libprof-keeper". It stays as well where the host is to
+// wait for the program.
 //
 // Signal-safe where not said otherwise.
 #pragma once
 
 #include <atomic>
+#include <cstdint>
 
 namespace prof {
 
 // What a launch needs; static, because both children read it when who launched may have returned.
 struct ProgramLaunch {
-  std::atomic<int> pid;  // the program's; 0: none
-  bool stays;            // it is not to end soon
-  int keeper;            // the child between, where that stays; else 0
-  char** arguments;      // null-terminated
+  std::atomic<int> pid;                   // the program's; 0: none
+  bool stays;                             // it is not to end soon
+  bool is_awaited;                        // launch_await() is going to be called
+  int keeper;                             // the child between, where that stays; else 0
+  std::atomic<uint32_t> keeper_is_there;  // futex; the kernel clears it and wakes who waits when the keeper has ended
+  char** arguments;                       // null-terminated
   // The caller's that the program has as kLaunchedDescriptor and the numbers after it; above all of these, or -1: it has none of that
   // number. It has no other but stderr.
   int descriptors[3];
@@ -31,6 +35,8 @@ void launch_prepare();
 
 // False: it could not be started. What it is to read of this process is open to it.
 bool launch_program(ProgramLaunch* launch);
+// Waits for the end of one that is_awaited, for so long at most. True: it has ended.
+bool launch_await(ProgramLaunch* launch, int64_t most_ns);
 // The program has ended: the child between, where it stayed, ends too.
 void launch_is_over(ProgramLaunch* launch);
 

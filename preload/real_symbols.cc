@@ -26,7 +26,7 @@ void* next_definition(const char* name) {
   if (found != nullptr) return found;
   // The host asked for a function that nobody else defines: it could not have been linked without us.
   LogLine(LogLevel::error) << "no definition of " << name << " behind libprof.so";
-  abort();
+  ::abort();
 }
 
 }  // namespace

@@ -35,6 +35,7 @@ WaitSettings g_waits;                 // as they are now; a helper thread's once
 uint64_t g_heap_rate = 0;             // likewise
 int64_t g_since_ns[kProfileKinds]{};  // CLOCK_REALTIME; 0: it is off
 int64_t g_start_ns = 0;
+uint64_t g_used_at_start = 0;  // of the region
 
 bool wants(KindSet kinds) { return g_config->kinds.meets(kinds); }
 bool wants(ProfileKind kind) { return g_config->kinds.has(kind); }
@@ -184,9 +185,12 @@ bool recording_start(const Config& config, uint64_t stack_low, uint64_t stack_hi
     looks_start(config.stack_depth);
     if (!cpu) sigprof_take();
   }
+  g_used_at_start = g_region->used.load(std::memory_order_relaxed);
   if (wants(ProfileKind::wall)) wall_sampling_start(config.wall_hz, config.stack_depth);
   return true;
 }
+
+bool recording_has_any() { return g_region->used.load(std::memory_order_relaxed) != g_used_at_start; }
 
 bool recording_stop() {
   const bool was_on = g_config->kinds.has(ProfileKind::cpu) && cpu_sampling_stop();

@@ -22,6 +22,9 @@ bool is_recording();
 bool recording_start(const Config& config, uint64_t stack_low, uint64_t stack_high, const char* foreign_malloc,
                      const RegionHeader* parent);
 
+// Whether anything was added to the region since recording began. Signal-safe.
+bool recording_has_any();
+
 // At exit. Normal code. True: a stretch of CPU sampling was going on.
 bool recording_stop();
 

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <iterator>
 
+#include "core/base/clocks.h"
 #include "core/base/raw_log.h"
 #include "core/base/raw_syscall.h"
 #include "core/base/region.h"
@@ -22,16 +23,17 @@ extern "C" void prof_program_entry() __attribute__((visibility("hidden")));
 namespace prof {
 namespace {
 
-// By stretch & 1, or of a snapshot.
+// By stretch & 1, of a snapshot, or the last.
 struct Launch {
   ProgramLaunch program;
   ReportTask task;
-  char numbers[8][24];
+  char numbers[kReporterNumbers][24];
   char paths[kProfileKinds][sizeof(Output::paths[0])];
-  char* list[1 + 8 + kProfileKinds + 1];
+  char* list[1 + kReporterNumbers + kProfileKinds + 1];
 };
 constexpr unsigned kSnapshotLaunch = 2;
-constinit Launch g_launches[3]{};
+constexpr unsigned kLastLaunch = 3;
+constinit Launch g_launches[4]{};
 
 void put_number(char (&to)[24], uint64_t number) { *std::to_chars(to, to + 23, number).ptr = '\0'; }
 
@@ -67,49 +69,71 @@ bool is_at_work(const Launch& launch) {
   return pid != 0 && !is_dealt_with(launch.task) && is_running(pid);
 }
 
+bool start(Launch* launch, const ReportTask& task, const Output& output, int64_t deadline_ns) {
+  launch->task = task;
+  launch->program.pid.store(0, std::memory_order_relaxed);
+  memcpy(launch->paths, output.paths, sizeof(launch->paths));
+  const uint64_t numbers[kReporterNumbers] = {static_cast<uint64_t>(raw_getpid()),
+                                              reinterpret_cast<uint64_t>(g_region),
+                                              task.stretch,
+                                              task.numbered ? 1u : 0u,
+                                              task.cumulative ? 1u : 0u,
+                                              task.snapshot,
+                                              static_cast<uint64_t>(output.started_unix_ns),
+                                              output.is_child ? 1u : 0u,
+                                              static_cast<uint64_t>(task.ending),
+                                              static_cast<uint64_t>(deadline_ns)};
+  static char name[] = "libprof-reporter";
+  char** list = launch->list;
+  *list++ = name;
+  for (unsigned i = 0; i < kReporterNumbers; ++i) {
+    put_number(launch->numbers[i], numbers[i]);
+    *list++ = launch->numbers[i];
+  }
+  for (auto& path : launch->paths) *list++ = path;
+  *list = nullptr;
+  launch->program.arguments = launch->list;
+  for (int& descriptor : launch->program.descriptors) descriptor = -1;
+  return launch_program(&launch->program);
+}
+
 }  // namespace
 
 bool reporter_is_this_process() { return getauxval(AT_ENTRY) == reinterpret_cast<unsigned long>(prof_program_entry); }
 
 void reporter_launch(const ReportTask& task, const Output& output) {
-  Launch& launch = g_launches[task.cumulative ? kSnapshotLaunch : task.stretch & 1];
-  launch.task = task;
-  launch.program.pid.store(0, std::memory_order_relaxed);
-  memcpy(launch.paths, output.paths, sizeof(launch.paths));
-  const uint64_t numbers[] = {static_cast<uint64_t>(raw_getpid()),
-                              reinterpret_cast<uint64_t>(g_region),
-                              task.stretch,
-                              task.numbered ? 1u : 0u,
-                              task.cumulative ? 1u : 0u,
-                              task.snapshot,
-                              static_cast<uint64_t>(output.started_unix_ns),
-                              output.is_child ? 1u : 0u};
-  static char name[] = "libprof-reporter";
-  char** list = launch.list;
-  *list++ = name;
-  for (unsigned i = 0; i < std::size(numbers); ++i) {
-    put_number(launch.numbers[i], numbers[i]);
-    *list++ = launch.numbers[i];
-  }
-  for (auto& path : launch.paths) *list++ = path;
-  *list = nullptr;
-  launch.program.arguments = launch.list;
-  for (int& descriptor : launch.program.descriptors) descriptor = -1;
-  launch_program(&launch.program);
+  start(&g_launches[task.cumulative ? kSnapshotLaunch : task.stretch & 1], task, output, 0);
 }
 
 bool reporter_is_busy(uint32_t next_stretch) { return is_at_work(g_launches[next_stretch & 1]); }
 
 bool reporter_is_busy_with_snapshot() { return is_at_work(g_launches[kSnapshotLaunch]); }
 
-bool reporter_wait(uint32_t stretch) {
-  constexpr int kMostMilliseconds = 5000;
-  for (int waited = 0;
-       waited < kMostMilliseconds && std::any_of(std::begin(g_launches), std::end(g_launches), is_at_work); ++waited) {
-    const struct timespec millisecond = {0, 1'000'000};
+bool reporter_wait(uint32_t stretch, int64_t most_ns) {
+  const int64_t end = clock_ns(CLOCK_MONOTONIC) + most_ns;
+  while (std::any_of(std::begin(g_launches), std::begin(g_launches) + kLastLaunch, is_at_work) &&
+         clock_ns(CLOCK_MONOTONIC) < end) {
+    const struct timespec millisecond = timespec_of(1'000'000);
     raw_syscall(SYS_nanosleep, &millisecond, nullptr);
   }
   return g_launches[stretch & 1].task.stretch != stretch || reported(stretch) == Reported::no;
+}
+
+void reporter_finish(const ReportTask& task, const Output& output, int64_t deadline_ns, bool (*is_over)()) {
+  constexpr int64_t kSliceNs = 10'000'000;
+  constexpr int64_t kToGiveUpNs = 100'000'000;
+  Launch& launch = g_launches[kLastLaunch];
+  launch.program.is_awaited = true;
+  if (!start(&launch, task, output, deadline_ns)) {
+    LogLine(LogLevel::warn) << "no process could be started to write the profiles: they are lost";
+    return;
+  }
+  for (;;) {
+    if (launch_await(&launch.program, kSliceNs) || is_over()) return;
+    if (clock_ns(CLOCK_MONOTONIC) >= deadline_ns + kToGiveUpNs) break;
+  }
+  LogLine(LogLevel::warn)
+      << "PROF_EXIT_TIMEOUT is over, and the disk does not answer: the program ends without its profiles";
 }
 
 void reporter_forget() {

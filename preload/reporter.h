@@ -4,7 +4,7 @@
 // program glibc's single-thread paths. It is libprof.so itself, executed as a program (program_launch.h); it shares
 // no descriptor with the host, and reads the region by process_vm_readv.
 //
-// Signal-safe where not said otherwise. At most one for the odd and one for the even stretches at a time, and one for a snapshot.
+// Signal-safe where not said otherwise. At most one for the odd and one for the even stretches at a time, one for a snapshot, and one for the end.
 #pragma once
 
 #include <cstdint>
@@ -12,6 +12,9 @@
 #include "core/report/profiler.h"
 
 namespace prof {
+
+// Of its arguments (libprof_program.cc).
+inline constexpr unsigned kReporterNumbers = 10;
 
 // Whether this process was started as a reporter, or otherwise as libprof.so itself: nothing is to be profiled in it.
 bool reporter_is_this_process();
@@ -25,8 +28,12 @@ bool reporter_is_busy(uint32_t next_stretch);
 // Whether the reporter of the last snapshot is still at work.
 bool reporter_is_busy_with_snapshot();
 
-// Normal code, at exit: waits, 5 s at most, for those that are at work. True: nothing became of this stretch's profile.
-bool reporter_wait(uint32_t stretch);
+// At the end: waits, for so long at most, for those that are at work. True: nothing became of this stretch's profile.
+bool reporter_wait(uint32_t stretch, int64_t most_ns);
+
+// Starts the one that writes what the process leaves when it ends past its destructors, and waits for it: until the deadline
+// (CLOCK_MONOTONIC), when it gives up by itself, or until is_over() answers true, which leaves it at work.
+void reporter_finish(const ReportTask& task, const Output& output, int64_t deadline_ns, bool (*is_over)());
 
 // In a child of fork: they are the parent's.
 void reporter_forget();

@@ -204,6 +204,13 @@ constexpr Setting kSettings[] = {
      }},
     {"PROF_FOLLOW", "0 or 1", KindSet::all(),
      [](std::string_view value, Config* config) { return parse_switch(value, &config->follow); }},
+    {"PROF_EXIT_TIMEOUT", "seconds, such as 5 or 0.5, more than 0", kNone,
+     [](std::string_view value, Config* config) {
+       int64_t ns = 0;
+       if (!parse_seconds(value, &ns) || ns <= 0) return false;
+       config->exit_timeout_ns = ns;
+       return true;
+     }},
     {"PROF_API", "0 or 1", kNone,
      [](std::string_view value, Config* config) {
        config->api_is_set = true;

@@ -82,7 +82,8 @@ struct Config {
   unsigned stack_depth = 128;
   UnwindChoice unwind = UnwindChoice::tables;
   bool follow = true;
-  std::string_view labels;  // PROF_LABELS: key=value,…
+  int64_t exit_timeout_ns = 5'000'000'000;  // for what is written when the process ends
+  std::string_view labels;                  // PROF_LABELS: key=value,…
   LogLevel log_level = LogLevel::warn;
 
   KindSet usable;           // every setting of theirs can be used

@@ -5,12 +5,23 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 
 namespace prof {
 namespace {
+
+// The temporary that is being written; its first byte is 0 where there is none.
+char g_unfinished[4096 + 32];
+
+void note_unfinished(const std::string& temporary) {
+  if (temporary.size() >= sizeof(g_unfinished)) return;
+  memcpy(g_unfinished + 1, temporary.c_str() + 1, temporary.size());
+  std::atomic_signal_fence(std::memory_order_release);
+  g_unfinished[0] = temporary[0];
+}
 
 WriteResult failed(const char* step, int error) { return {false, false, step, error}; }
 
@@ -59,6 +70,10 @@ WriteResult publish(const std::string& temporary, const std::string& path, Write
 
 }  // namespace
 
+void discard_unfinished_file() {
+  if (g_unfinished[0] != '\0') unlink(g_unfinished);
+}
+
 std::string temporary_name(const std::string& path) { return path + ".tmp." + std::to_string(getpid()); }
 
 std::string WriteResult::error_text() const {
@@ -75,6 +90,10 @@ WriteResult write_file_whole(const std::string& path, std::string_view bytes, Wr
   // Beyond it the kernel would not only fail but send SIGXFSZ, which kills.
   if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < bytes.size()) return failed("cannot write", EFBIG);
   const std::string temporary = temporary_name(path);
+  note_unfinished(temporary);
+  struct Finished {
+    ~Finished() { g_unfinished[0] = '\0'; }
+  } finished;
   unlink(temporary.c_str());  // of an earlier process with this pid, that died
   const int fd = open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
   if (fd < 0) return failed("cannot create", errno);

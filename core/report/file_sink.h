@@ -20,6 +20,9 @@ struct WriteResult {
   std::string error_text() const;
 };
 
+// Takes away what this process has written of a file that is not whole. Signal-safe, for who ends amid the writing of one.
+void discard_unfinished_file();
+
 // What a file is called until it is whole, when this process writes it.
 std::string temporary_name(const std::string& path);
 

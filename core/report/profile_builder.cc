@@ -21,6 +21,7 @@ namespace {
 
 void add_comments(const Snapshot& snapshot, ProfileKind kind, const std::vector<std::string>& first, Profile* profile) {
   profile->comments.push_back("program: " + snapshot.executable + ", pid " + std::to_string(snapshot.pid));
+  if (!snapshot.ending.empty()) profile->comments.push_back(snapshot.ending);
   for (const std::string& comment : first) profile->comments.push_back(comment);
   for (const Loss& loss : snapshot.losses) {
     if (loss_concerns(loss.cause, kind)) {

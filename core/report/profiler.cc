@@ -192,6 +192,7 @@ bool write_own_profiles(const RegionHeader* region, const ReportTask& task, cons
   try {
     Snapshot snapshot = snapshot_from_region(RegionView::of_self(region), parts_of(task, output));
     snapshot.cpu.notes = notes;
+    snapshot.ending = ending_text(task.ending);
     return Writer(snapshot, output).write(task);
   } catch (const std::bad_alloc&) {
     // A program that used up its address space ends as it would have.
@@ -205,7 +206,8 @@ bool write_profiles_of_process(int pid, uint64_t region_address, const ReportTas
   for (int attempt = 0; attempt < 100; ++attempt) {
     const RegionView region = RegionView::of_process(pid, region_address);
     if (region.valid()) {
-      const Snapshot snapshot = snapshot_from_region(region, parts_of(task, output));
+      Snapshot snapshot = snapshot_from_region(region, parts_of(task, output));
+      snapshot.ending = ending_text(task.ending);
       tell_owner(pid, region, task, Writer(snapshot, output).write(task));
       return true;
     }

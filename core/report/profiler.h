@@ -6,16 +6,18 @@
 #include <vector>
 
 #include "core/base/region_layout.h"
+#include "core/report/ending.h"
 #include "core/report/output.h"
 
 namespace prof {
 
 // What is to be written of a region; to the files that an Output has for it.
 struct ReportTask {
-  uint32_t stretch = 0;     // of CPU sampling; 0: no CPU profile
-  bool numbered = false;    // its number goes into the file's name
-  bool cumulative = false;  // every other kind
-  uint32_t snapshot = 0;    // the number in their names; 0: those at exit, which have none
+  uint32_t stretch = 0;             // of CPU sampling; 0: no CPU profile
+  bool numbered = false;            // its number goes into the file's name
+  bool cumulative = false;          // every other kind
+  uint32_t snapshot = 0;            // the number in their names; 0: those at exit, which have none
+  Ending ending = Ending::by_exit;  // at exit: how the process ended
 };
 
 // Of this process, at exit. notes: further comments of the CPU profile. What is not written is said on stderr, in one line. False: something is not written.

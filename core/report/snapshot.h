@@ -111,6 +111,7 @@ struct Snapshot {
   int pid = 0;
   int64_t start_unix_ns = 0;  // when recording began, CLOCK_REALTIME
   std::string executable;     // absolute path
+  std::string ending;         // how the process ended; empty: it lives, or has exited
   std::vector<StackSnapshot> stacks;
   std::vector<Labels> label_sets;  // the first is what all have; the others have that in them too. No two are the same
   std::vector<UnloadedModule> unloaded;

@@ -1,0 +1,172 @@
+#include "preload/deadly_signals.h"
+
+#include <atomic>
+
+#include "core/base/errno_saver.h"
+#include "core/base/raw_syscall.h"
+#include "preload/endings.h"
+#include "preload/real_symbols.h"
+#include "preload/recording.h"
+
+namespace prof {
+namespace {
+
+constexpr int kSignals = 64;
+constexpr int kFirstRealTime = 34;  // glibc has 32 and 33 for itself
+constexpr uint64_t bit(int number) { return uint64_t{1} << (number - 1); }
+
+constexpr uint64_t kFaults = bit(SIGSEGV) | bit(SIGBUS) | bit(SIGFPE) | bit(SIGILL) | bit(SIGTRAP) | bit(SIGSYS);
+// Not SIGPROF, which is libprof's anyway.
+constexpr uint64_t kDeadly = kFaults | bit(SIGHUP) | bit(SIGINT) | bit(SIGQUIT) | bit(SIGABRT) | bit(SIGUSR1) |
+                             bit(SIGUSR2) | bit(SIGPIPE) | bit(SIGALRM) | bit(SIGTERM) | bit(SIGSTKFLT) | bit(SIGXCPU) |
+                             bit(SIGXFSZ) | bit(SIGVTALRM) | bit(SIGIO) | bit(SIGPWR) | ~(bit(kFirstRealTime) - 1);
+
+std::atomic<uint64_t> g_managed{0};  // where ours stands in for the default
+std::atomic<uint64_t> g_ours{0};     // of these, where it does now
+std::atomic<bool> g_is_dying{false};
+
+// What the program has set with the default: shown again.
+struct Shown {
+  uint64_t mask;
+  int flags;
+};
+Shown g_shown[kSignals + 1];
+
+// As the kernel has it.
+struct KernelAction {
+  uint64_t handler;
+  uint64_t flags;
+  uint64_t restorer;
+  uint64_t mask;
+};
+
+// The default end, with what the signal was sent with, in the context that it came to: it stays pending until this handler has returned.
+// For a fault it is what the core dump is made of.
+void die_of(int number, siginfo_t* info) {
+  const KernelAction by_default = {};
+  raw_syscall(SYS_rt_sigaction, number, &by_default, nullptr, sizeof(uint64_t));
+  const int pid = raw_getpid();
+  const int tid = raw_gettid();
+  if (raw_syscall(SYS_rt_tgsigqueueinfo, pid, tid, number, info) == 0) return;
+  if (raw_syscall(SYS_tgkill, pid, tid, number) == 0) return;
+  raw_syscall(SYS_kill, pid, number);
+}
+
+void on_deadly_signal(int number, siginfo_t* info, void*) {
+  const ErrnoSaver errno_saver;
+  const bool is_fault = (kFaults & bit(number)) != 0 && info->si_code > 0;
+  // Whoever sends a second one does not want to wait. Threads that fault together do.
+  if (is_recording() && (is_fault || !g_is_dying.exchange(true))) end_at_once(ending_by_signal(number));
+  die_of(number, info);
+}
+
+struct sigaction our_action() {
+  struct sigaction action = {};
+  action.sa_sigaction = on_deadly_signal;
+  action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+  sigfillset(&action.sa_mask);
+  return action;
+}
+
+bool is_managed(int number) {
+  return number > 0 && number <= kSignals && (g_managed.load(std::memory_order_relaxed) & bit(number)) != 0;
+}
+
+uint64_t first_word(const sigset_t& set) {
+  uint64_t word;
+  __builtin_memcpy(&word, &set, sizeof(word));
+  return word;
+}
+
+void note(int number, bool is_ours) {
+  if (is_ours) {
+    g_ours.fetch_or(bit(number), std::memory_order_relaxed);
+  } else {
+    g_ours.fetch_and(~bit(number), std::memory_order_relaxed);
+  }
+}
+
+}  // namespace
+
+void deadly_signals_start() {
+  const struct sigaction ours = our_action();
+  // To process 1 of its container most signals do nothing by default.
+  const uint64_t wanted = raw_getpid() == 1 ? kFaults : kDeadly;
+  uint64_t before = 0;
+  const uint64_t all = ~uint64_t{0};
+  raw_syscall(SYS_rt_sigprocmask, SIG_BLOCK, &all, &before, sizeof(all));
+  uint64_t managed = 0;
+  for (int number = 1; number <= kSignals; ++number) {
+    if ((wanted & bit(number)) == 0) continue;
+    KernelAction now = {};
+    if (raw_syscall(SYS_rt_sigaction, number, nullptr, &now, sizeof(uint64_t)) != 0 || now.handler != 0) {
+      // One that the program resets later is taken then, but for those that are libprof's for something else.
+      if (now.handler == reinterpret_cast<uint64_t>(SIG_IGN)) managed |= bit(number);
+      continue;
+    }
+    g_shown[number] = {now.mask, static_cast<int>(now.flags)};
+    if (real::sigaction()(number, &ours, nullptr) != 0) continue;
+    managed |= bit(number);
+    note(number, true);
+  }
+  g_managed.store(managed, std::memory_order_relaxed);
+  raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, nullptr, sizeof(before));
+}
+
+int set_action(int number, const struct sigaction* action, struct sigaction* before) {
+  if (!is_managed(number)) return real::sigaction()(number, action, before);
+  // A child of vfork has handlers of its own, and its parent's memory.
+  const bool shares_memory = g_region != nullptr && !is_recording();
+  const Shown shown = g_shown[number];
+  const bool to_default = action != nullptr && action->sa_handler == SIG_DFL;
+  struct sigaction ours;
+  if (to_default) {
+    ours = our_action();
+    if (!shares_memory) g_shown[number] = {first_word(action->sa_mask), action->sa_flags};
+  }
+  const int result = real::sigaction()(number, to_default ? &ours : action, before);
+  if (result != 0) return result;
+  if (action != nullptr && !shares_memory) note(number, to_default);
+  if (before != nullptr && before->sa_sigaction == on_deadly_signal) {
+    before->sa_handler = SIG_DFL;
+    before->sa_flags = shown.flags;
+    sigemptyset(&before->sa_mask);
+    __builtin_memcpy(&before->sa_mask, &shown.mask, sizeof(shown.mask));
+  }
+  return result;
+}
+
+sighandler_t after_simple_set(int number, sighandler_t handler, sighandler_t before) {
+  if (before == SIG_ERR || !is_managed(number)) return before;
+  if (handler == SIG_DFL) {
+    deadly_signal_take(number);
+  } else if (g_region == nullptr || is_recording()) {
+    struct sigaction now;
+    if (real::sigaction()(number, nullptr, &now) == 0) note(number, now.sa_sigaction == on_deadly_signal);
+  }
+  return reinterpret_cast<uintptr_t>(before) == reinterpret_cast<uintptr_t>(on_deadly_signal) ? SIG_DFL : before;
+}
+
+bool deadly_signal_is_ours(int number) {
+  struct sigaction now;
+  return is_managed(number) && real::sigaction()(number, nullptr, &now) == 0 && now.sa_sigaction == on_deadly_signal;
+}
+
+void deadly_signal_take(int number) {
+  if (!is_managed(number)) return;
+  const struct sigaction by_default = {};
+  set_action(number, &by_default, nullptr);
+}
+
+uint64_t deadly_signals_now() { return g_ours.load(std::memory_order_relaxed); }
+
+void deadly_signals_leave() {
+  const uint64_t ours = g_ours.exchange(0);
+  g_managed.store(0);
+  const KernelAction by_default = {};
+  for (int number = 1; number <= kSignals; ++number) {
+    if ((ours & bit(number)) != 0) raw_syscall(SYS_rt_sigaction, number, &by_default, nullptr, sizeof(uint64_t));
+  }
+}
+
+}  // namespace prof

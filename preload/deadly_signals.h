@@ -1,0 +1,33 @@
+// Signals whose default is the process's end: the profiles are written first, then comes that end, with the status and the core dump that it
+// would have had. Ours is installed only where the default is in place, and what the program sees there is the default.
+//
+// Signal-safe where not said otherwise, as the calls are that it stands for.
+#pragma once
+
+#include <signal.h>
+
+#include <cstdint>
+
+namespace prof {
+
+// Normal code, once, when every other handler of libprof's is in place.
+void deadly_signals_start();
+
+// sigaction(), for any signal: to reset one of these puts ours back.
+int set_action(int number, const struct sigaction* action, struct sigaction* before);
+
+// After one of the simpler calls (signal() and its kin) has set `handler` and answered `before`: ours in the place of the default. What
+// the program is to be told of the one before.
+sighandler_t after_simple_set(int number, sighandler_t handler, sighandler_t before);
+
+// Whether the program's default stands behind this signal now, and ours in its place. Then, or where the program ignores it: ours.
+bool deadly_signal_is_ours(int number);
+void deadly_signal_take(int number);
+
+// Those that would end the process now: bit N - 1 for signal N.
+uint64_t deadly_signals_now();
+
+// All of them back to what the program has set, for good: a process that gives up the system calls needed here.
+void deadly_signals_leave();
+
+}  // namespace prof
