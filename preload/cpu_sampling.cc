@@ -13,6 +13,7 @@
 #include "core/record/thread_names.h"
 #include "core/record/unloaded_modules.h"
 #include "core/unwind/unwind.h"
+#include "preload/helper_thread.h"
 #include "preload/normal_mutex.h"
 #include "preload/pause.h"
 #include "preload/real_symbols.h"
@@ -253,6 +254,8 @@ void cpu_sampling_thread_ends(ThreadSlot* slot) {
 }
 
 void cpu_sampling_pause_thread(ThreadSlot* slot) {
+  // Who has no descriptor of its perf event any more cannot stop what copies of that keep ticking.
+  if (slot->perf_page != 0 && slot->perf_fd < 0) helpers_await_beginning();
   stop_thread_clock(slot);
   // One that the thread blocks is still pending. (The kernel drops a POSIX timer's at exec, a perf event's it does not.)
   const uint64_t profiling = uint64_t{1} << (SIGPROF - 1);

@@ -3,7 +3,9 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <time.h>
 
+#include "core/base/clocks.h"
 #include "core/base/raw_syscall.h"
 
 namespace prof {
@@ -34,6 +36,7 @@ void run(HelperThread* helper) {
     raw_syscall(SYS_close, 0);
     raw_syscall(SYS_close, 1);
   }
+  helper->has_begun.store(1, std::memory_order_release);
   helper->main();
   raw_syscall(SYS_exit, exit_code_of_main());
 }
@@ -58,12 +61,25 @@ bool is_helper(int tid) {
   return false;
 }
 
+void helpers_await_beginning() {
+  constexpr int kMostMilliseconds = 100;
+  for (const auto& entry : g_helpers) {
+    const HelperThread* helper = entry.load(std::memory_order_acquire);
+    for (int i = 0; i < kMostMilliseconds && helper != nullptr && helper_is_at_work(*helper); ++i) {
+      if (helper->has_begun.load(std::memory_order_acquire) != 0) break;
+      const struct timespec pause = timespec_of(1'000'000);
+      raw_syscall(SYS_nanosleep, &pause, nullptr);
+    }
+  }
+}
+
 bool helper_start(HelperThread* helper, void (*main)(), bool keeps_stderr) {
   int none = 0;
   constexpr int kStarting = -1;
   if (!helper->tid.compare_exchange_strong(none, kStarting, std::memory_order_acquire)) return false;
   helper->main = main;
   helper->keeps_stderr = keeps_stderr;
+  helper->has_begun.store(0, std::memory_order_relaxed);
   enlist(helper);
   auto* const thread_pointer = helper->tls + HelperThread::kTlsBytes / 2;
   *reinterpret_cast<void**>(thread_pointer) = thread_pointer;  // what the ABI keeps there

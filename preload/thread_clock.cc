@@ -95,6 +95,7 @@ bool start_perf(ThreadSlot* slot, int tid, bool keeps_no_descriptor) {
     return false;
   }
   slot->perf_fd = keeps_no_descriptor ? -1 : fd;
+  slot->perf_fd_was = fd;
   slot->perf_page = static_cast<uint64_t>(page);
   raw_syscall(SYS_ioctl, fd, PERF_EVENT_IOC_ENABLE, 0);
   if (keeps_no_descriptor) raw_syscall(SYS_close, fd);
@@ -108,6 +109,10 @@ void close_perf_descriptor(ThreadSlot* slot) {
 }
 
 void close_perf(ThreadSlot* slot) {
+  // Who has a copy of the descriptor (a child of fork, a helper thread that has not begun) would keep the event ticking, into the
+  // program that this thread executes next.
+  if (slot->perf_fd >= 0 && is_perf_event(slot->perf_fd, slot->perf_id))
+    raw_syscall(SYS_ioctl, slot->perf_fd, PERF_EVENT_IOC_DISABLE, 0);
   close_perf_descriptor(slot);
   if (slot->perf_page != 0) raw_syscall(SYS_munmap, slot->perf_page, kPage);
   slot->perf_page = 0;
@@ -220,9 +225,11 @@ bool perf_clock_permitted() {
 }
 
 void close_inherited_perf_events() {
-  // Their pages are not inherited. The slots are the parent's still, in memory that is shared with it.
+  // Their pages are not inherited. The slots are the parent's still, in memory that is shared with it: by now a tick may have closed the
+  // descriptor there.
   for_each_thread_slot([](const ThreadSlot* slot) {
-    if (slot->perf_fd >= 0 && is_perf_event(slot->perf_fd, slot->perf_id)) raw_syscall(SYS_close, slot->perf_fd);
+    const int fd = slot->perf_fd_was;
+    if (slot->perf_id != 0 && is_perf_event(fd, slot->perf_id)) raw_syscall(SYS_close, fd);
   });
 }
 

@@ -56,6 +56,7 @@ struct ThreadSlot {
   std::atomic<uint32_t> clock_started;  // 1: the clock fields below are valid
   int32_t timer;                        // kernel timer id, -1 none
   int32_t perf_fd;                      // until the first tick; -1 none
+  int32_t perf_fd_was;                  // its number, which a child's copy has for longer
   uint32_t exit_rounds;
   uint32_t first_seen;             // 1: the first tick of this clock has come
   uint32_t registered;             // 1: the thread registered itself, and knows its slot
