@@ -133,7 +133,7 @@ void on_sigprof(int, siginfo_t* info, void* context) {
   if (answer_look(*info, *static_cast<const ucontext_t*>(context))) return;
   ThreadSlot* slot = slot_of_signal(*info);
   if (slot == nullptr || !is_on()) return;
-  const uint64_t ticks = take_due_ticks(slot, *info, g_settings.clock);
+  const uint64_t ticks = take_due_ticks(slot, *info, *static_cast<const ucontext_t*>(context), g_settings.clock);
   uint32_t stretch =
       g_in_stretch.load(std::memory_order_acquire) ? record()->stretch.load(std::memory_order_relaxed) : 0;
   if (stretch != 0 && (g_settings.delay_ns != 0 || g_settings.duration_ns != 0)) {

@@ -38,23 +38,37 @@ int64_t draw_phase(const ThreadSlot& slot, int tid, int64_t period_ns) {
 // One that ended while it was about to be given a clock is refused it, and has nothing to lose.
 bool is_gone(int tid) { return raw_syscall(SYS_tgkill, raw_syscall(SYS_getpid), tid, 0) == -ESRCH; }
 
-bool start_timer(ThreadSlot* slot, int tid, const ClockSettings& settings) {
+bool create_timer(ThreadSlot* slot, int tid) {
   struct sigevent event = {};
   event.sigev_notify = SIGEV_THREAD_ID;
   event.sigev_signo = SIGPROF;
   event.sigev_value.sival_ptr = reinterpret_cast<void*>(signal_value_of(*slot));
   event._sigev_un._tid = tid;
   int timer = -1;
-  if (raw_syscall(SYS_timer_create, thread_cpu_clock(tid), &event, &timer) < 0) {
-    if (!is_gone(tid)) count_loss(LossCause::timer_refused);
-    return false;
-  }
+  if (raw_syscall(SYS_timer_create, thread_cpu_clock(tid), &event, &timer) < 0) return false;
   slot->timer = timer;
-  const struct itimerspec at_first_tick = {timespec_of(settings.period_ns), {0, 1}};
-  raw_syscall(SYS_timer_settime, timer, 0, &at_first_tick, nullptr);
   return true;
 }
 
+bool start_timer(ThreadSlot* slot, int tid, const ClockSettings& settings) {
+  if (!create_timer(slot, tid)) {
+    if (!is_gone(tid)) count_loss(LossCause::timer_refused);
+    return false;
+  }
+  const struct itimerspec at_first_tick = {timespec_of(settings.period_ns), {0, 1}};
+  raw_syscall(SYS_timer_settime, slot->timer, 0, &at_first_tick, nullptr);
+  return true;
+}
+
+// The timer beside a perf event, which sees what the thread does in the kernel. Without it the event's signals stand for that too.
+void start_kernel_timer(ThreadSlot* slot, int tid, const ClockSettings& settings) {
+  if (!create_timer(slot, tid)) return;
+  const struct timespec tick = timespec_of(std::max(settings.kernel_tick_ns, settings.period_ns));
+  const struct itimerspec at_each_tick = {tick, tick};
+  raw_syscall(SYS_timer_settime, slot->timer, 0, &at_each_tick, nullptr);
+}
+
+// It ticks in user mode only: a signal that comes within a system call makes a write that has begun end short, and a wait with EINTR.
 long open_perf_event(int tid, int64_t first_period_ns) {
   struct perf_event_attr attr = {};
   attr.type = PERF_TYPE_SOFTWARE;
@@ -63,6 +77,7 @@ long open_perf_event(int tid, int64_t first_period_ns) {
   attr.sample_period = static_cast<uint64_t>(first_period_ns);
   attr.disabled = 1;
   attr.exclude_hv = 1;
+  attr.exclude_kernel = 1;
   attr.wakeup_events = 1;
   return raw_syscall(SYS_perf_event_open, &attr, tid, -1, -1, PERF_FLAG_FD_CLOEXEC);
 }
@@ -134,14 +149,28 @@ uint64_t take_first_timer_tick(ThreadSlot* slot, const ClockSettings& settings) 
   return ticks;
 }
 
+// From the phase to the period. Where the host has closed the descriptor the phase remains: more signals, the same ticks.
+void set_perf_period(ThreadSlot* slot, const ClockSettings& settings) {
+  uint64_t period = static_cast<uint64_t>(settings.period_ns);
+  if (is_perf_event(slot->perf_fd, slot->perf_id))
+    raw_syscall(SYS_ioctl, slot->perf_fd, PERF_EVENT_IOC_PERIOD, &period);
+  close_perf_descriptor(slot);
+}
+
+// Ticks that have been due since the clock began and are not counted yet; negative: too many are.
+int64_t open_ticks(const ThreadSlot& slot, const ClockSettings& settings) {
+  const int64_t slack = settings.period_ns / 4;  // the two clocks are read some microseconds apart
+  const int64_t span = clock_ns(CLOCK_THREAD_CPUTIME_ID) - slot.clock_start_ns + slack;
+  return static_cast<int64_t>(due_points(slot.phase_ns, settings.period_ns, span) - slot.ticks_given);
+}
+
+// So many are left to the timer; what is beyond was not in system calls, or had its signals blocked.
+int64_t most_open(const ThreadSlot& slot, const ClockSettings& settings) {
+  constexpr int64_t kKernelTicks = 4;
+  return slot.timer < 0 ? 0 : std::max(kKernelTicks * settings.kernel_tick_ns / settings.period_ns, int64_t{1});
+}
+
 uint64_t take_perf_ticks(ThreadSlot* slot, const ClockSettings& settings, bool first) {
-  if (first) {
-    // From the phase to the period. Where the host has closed the descriptor the phase remains: more signals, the same ticks.
-    uint64_t period = static_cast<uint64_t>(settings.period_ns);
-    if (is_perf_event(slot->perf_fd, slot->perf_id))
-      raw_syscall(SYS_ioctl, slot->perf_fd, PERF_EVENT_IOC_PERIOD, &period);
-    close_perf_descriptor(slot);
-  }
   // A signal about a period after the last one stands for itself, and the system call that reads the CPU clock is spared
   // (CLOCK_MONOTONIC is none). One that comes while another is pending is dropped by the kernel, so that now and then, and
   // where the distance is another, the thread's CPU clock says how many have been due; what was given too much or too little
@@ -156,13 +185,28 @@ uint64_t take_perf_ticks(ThreadSlot* slot, const ClockSettings& settings, bool f
     return 1;
   }
   slot->ticks_unchecked = 0;
-  const int64_t slack = settings.period_ns / 4;  // the two clocks are read some microseconds apart
-  const int64_t span = clock_ns(CLOCK_THREAD_CPUTIME_ID) - slot->clock_start_ns + slack;
-  const uint64_t due = due_points(slot->phase_ns, settings.period_ns, span);
-  if (due <= slot->ticks_given) return 0;
-  const uint64_t ticks = due - slot->ticks_given;
-  slot->ticks_given = due;
-  return ticks;
+  const int64_t open = open_ticks(*slot, settings);
+  if (open <= 0) return 0;
+  // The others are of the time in the kernel since the last one.
+  const int64_t ticks = open - 1 > most_open(*slot, settings) ? open : 1;
+  slot->ticks_given += static_cast<uint64_t>(ticks);
+  return static_cast<uint64_t>(ticks);
+}
+
+// The processor leaves these in two registers when a system call begins, and its end brings them back.
+bool is_after_system_call(const ucontext_t& context) {
+  const greg_t* registers = context.uc_mcontext.gregs;
+  constexpr greg_t kInstructionBytes = 2;  // before them again, where the call is to be restarted
+  return registers[REG_RCX] == registers[REG_RIP] || registers[REG_RCX] == registers[REG_RIP] + kInstructionBytes;
+}
+
+// The kernel's tick came, by a signal that waits for the thread's way back to the program: what was due in the kernel is that call's.
+uint64_t take_kernel_ticks(ThreadSlot* slot, const ClockSettings& settings, const ucontext_t& context) {
+  const bool in_call = is_after_system_call(context);
+  const int64_t open = open_ticks(*slot, settings);
+  if (open <= (in_call ? 0 : most_open(*slot, settings))) return 0;
+  slot->ticks_given += static_cast<uint64_t>(open);
+  return static_cast<uint64_t>(open);
 }
 
 }  // namespace
@@ -176,7 +220,10 @@ bool start_thread_clock(ThreadSlot* slot, int tid, const ClockSettings& settings
   if (settings.clock == CpuClock::perf && slot->registered != 0) {
     // The thread could not change the period of an event whose descriptor it has not: it is the final one at once.
     if (settings.keeps_no_descriptor) slot->phase_ns = settings.period_ns;
-    if (start_perf(slot, tid, settings.keeps_no_descriptor)) return true;
+    if (start_perf(slot, tid, settings.keeps_no_descriptor)) {
+      start_kernel_timer(slot, tid, settings);
+      return true;
+    }
     if (!is_gone(tid)) count_loss(LossCause::perf_refused);
   }
   if (start_timer(slot, tid, settings)) return true;
@@ -191,10 +238,15 @@ void stop_thread_clock(ThreadSlot* slot) {
   close_perf(slot);
 }
 
-uint64_t take_due_ticks(ThreadSlot* slot, const siginfo_t& info, const ClockSettings& settings) {
+uint64_t take_due_ticks(ThreadSlot* slot, const siginfo_t& info, const ucontext_t& context,
+                        const ClockSettings& settings) {
   const bool first = slot->first_seen == 0;
   slot->first_seen = 1;
-  if (info.si_code != SI_TIMER) return take_perf_ticks(slot, settings, first);
+  if (slot->perf_page != 0) {
+    if (first) set_perf_period(slot, settings);
+    return info.si_code == SI_TIMER ? take_kernel_ticks(slot, settings, context)
+                                    : take_perf_ticks(slot, settings, first);
+  }
   if (first) return take_first_timer_tick(slot, settings);
   return 1 + static_cast<uint64_t>(std::max(info.si_overrun, 0));
 }

@@ -13,9 +13,14 @@
 // seen with probability life / t and then stands for t: on average right for every length of life. (Rejected: a random first
 // expiry alone. It counts a due point only if a tick follows it within the thread's life, which loses t / 2 a thread: 62 %
 // of the time of threads that live 3 ms at a 4 ms tick, by calculation and by test.)
+//
+// A perf event counts the thread's CPU time, and signals when a period is over, but in user mode only: a signal that came within a system
+// call would end it short. So a timer runs beside it, at the kernel's tick. The kernel delivers that one's signal on the thread's way back
+// to the program, whatever it was at; where that is a system call's end, what has become due in the kernel is counted there.
 #pragma once
 
 #include <signal.h>
+#include <ucontext.h>
 
 #include "core/record/cpu_buckets.h"
 #include "core/record/thread_table.h"
@@ -35,7 +40,8 @@ bool start_thread_clock(ThreadSlot* slot, int tid, const ClockSettings& settings
 void stop_thread_clock(ThreadSlot* slot);
 
 // In the handler, on the thread itself: how many ticks this signal stands for; may be 0.
-uint64_t take_due_ticks(ThreadSlot* slot, const siginfo_t& info, const ClockSettings& settings);
+uint64_t take_due_ticks(ThreadSlot* slot, const siginfo_t& info, const ucontext_t& context,
+                        const ClockSettings& settings);
 
 // The slot that a signal is for; null: the signal is not of a clock of ours.
 ThreadSlot* slot_of_signal(const siginfo_t& info);
@@ -52,7 +58,7 @@ inline LabelId labels_of_this_thread() {
   return slot == nullptr ? 0 : slot->labels.load(std::memory_order_relaxed);
 }
 
-// Whether perf events may be had here with the kernel's time counted. Tries one; normal code.
+// Whether perf events may be had here. Tries one; normal code.
 bool perf_clock_permitted();
 
 // In a child of fork: closes its copies of the parent's perf events, before the region is abandoned.
