@@ -12,7 +12,11 @@
 
 static BURNER(works_first, 6364136223846793005u)
 
-enum { kBytes = 1 << 20, kWrites = 40, kExecs = 30 };
+    enum {
+      kBytes = 1 << 20,
+      kWrites = 40,
+      kExecs = 30
+    };
 static char data[kBytes];
 
 static int writes(void) {
