@@ -6,6 +6,8 @@
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <threads.h>
 #include <time.h>
@@ -46,38 +48,45 @@
   HOOK(int, cnd_broadcast, (cnd_t*))                                                                 \
   HOOK(int, thrd_join, (thrd_t, int*))
 
-#define PROF_HOOKED_FUNCTIONS(HOOK)                                                           \
-  /* threads */                                                                               \
-  HOOK(int, pthread_create, (pthread_t*, const pthread_attr_t*, void* (*)(void*), void*))     \
-  HOOK(int, thrd_create, (thrd_t*, thrd_start_t, void*))                                      \
-  HOOK(int, pthread_setattr_default_np, (const pthread_attr_t*))                              \
-  /* names: the samples of a thread carry its name */                                         \
-  HOOK(int, pthread_setname_np, (pthread_t, const char*))                                     \
-  HOOK(int, prctl, (int, ...))                                                                \
-  /* loader */                                                                                \
-  HOOK(int, dlclose, (void*))                                                                 \
-  /* exec: the thread's clock is stopped before, or a late tick would kill the new program */ \
-  HOOK(int, execve, (const char*, char* const*, char* const*))                                \
-  HOOK(int, execv, (const char*, char* const*))                                               \
-  HOOK(int, execvp, (const char*, char* const*))                                              \
-  HOOK(int, execvpe, (const char*, char* const*, char* const*))                               \
-  HOOK(int, fexecve, (int, char* const*, char* const*))                                       \
-  HOOK(int, execveat, (int, const char*, char* const*, char* const*, int))                    \
-  /* ends that run no destructor */                                                           \
-  HOOK(void, _exit, (int))                                                                    \
-  HOOK(void, _Exit, (int))                                                                    \
-  HOOK(void, abort, ())                                                                       \
-  /* signals: what libprof handles itself is not seen by the program */                       \
-  HOOK(int, sigaction, (int, const struct sigaction*, struct sigaction*))                     \
-  HOOK(sighandler_t, signal, (int, sighandler_t))                                             \
-  HOOK(sighandler_t, sysv_signal, (int, sighandler_t))                                        \
-  HOOK(sighandler_t, __sysv_signal, (int, sighandler_t))                                      \
-  HOOK(sighandler_t, bsd_signal, (int, sighandler_t))                                         \
-  HOOK(sighandler_t, ssignal, (int, sighandler_t))                                            \
-  HOOK(sighandler_t, sigset, (int, sighandler_t))                                             \
-  HOOK(int, sigwait, (const sigset_t*, int*))                                                 \
-  HOOK(int, sigwaitinfo, (const sigset_t*, siginfo_t*))                                       \
-  HOOK(int, sigtimedwait, (const sigset_t*, siginfo_t*, const struct timespec*))              \
-  HOOK(int, signalfd, (int, const sigset_t*, int))                                            \
-  HOOK(int, sigpending, (sigset_t*))                                                          \
+#define PROF_HOOKED_FUNCTIONS(HOOK)                                                                                    \
+  /* threads */                                                                                                        \
+  HOOK(int, pthread_create, (pthread_t*, const pthread_attr_t*, void* (*)(void*), void*))                              \
+  HOOK(int, thrd_create, (thrd_t*, thrd_start_t, void*))                                                               \
+  HOOK(int, pthread_setattr_default_np, (const pthread_attr_t*))                                                       \
+  /* names: the samples of a thread carry its name */                                                                  \
+  HOOK(int, pthread_setname_np, (pthread_t, const char*))                                                              \
+  HOOK(int, prctl, (int, ...))                                                                                         \
+  /* loader */                                                                                                         \
+  HOOK(int, dlclose, (void*))                                                                                          \
+  /* exec: the thread's clock is stopped before, or a late tick would kill the new program */                          \
+  HOOK(int, execve, (const char*, char* const*, char* const*))                                                         \
+  HOOK(int, execv, (const char*, char* const*))                                                                        \
+  HOOK(int, execvp, (const char*, char* const*))                                                                       \
+  HOOK(int, execvpe, (const char*, char* const*, char* const*))                                                        \
+  HOOK(int, fexecve, (int, char* const*, char* const*))                                                                \
+  HOOK(int, execveat, (int, const char*, char* const*, char* const*, int))                                             \
+  /* children: libprof goes along where PROF_FOLLOW says so */                                                         \
+  HOOK(int, posix_spawn,                                                                                               \
+       (pid_t*, const char*, const posix_spawn_file_actions_t*, const posix_spawnattr_t*, char* const*, char* const*)) \
+  HOOK(int, posix_spawnp,                                                                                              \
+       (pid_t*, const char*, const posix_spawn_file_actions_t*, const posix_spawnattr_t*, char* const*, char* const*)) \
+  HOOK(int, system, (const char*))                                                                                     \
+  HOOK(FILE*, popen, (const char*, const char*))                                                                       \
+  /* ends that run no destructor */                                                                                    \
+  HOOK(void, _exit, (int))                                                                                             \
+  HOOK(void, _Exit, (int))                                                                                             \
+  HOOK(void, abort, ())                                                                                                \
+  /* signals: what libprof handles itself is not seen by the program */                                                \
+  HOOK(int, sigaction, (int, const struct sigaction*, struct sigaction*))                                              \
+  HOOK(sighandler_t, signal, (int, sighandler_t))                                                                      \
+  HOOK(sighandler_t, sysv_signal, (int, sighandler_t))                                                                 \
+  HOOK(sighandler_t, __sysv_signal, (int, sighandler_t))                                                               \
+  HOOK(sighandler_t, bsd_signal, (int, sighandler_t))                                                                  \
+  HOOK(sighandler_t, ssignal, (int, sighandler_t))                                                                     \
+  HOOK(sighandler_t, sigset, (int, sighandler_t))                                                                      \
+  HOOK(int, sigwait, (const sigset_t*, int*))                                                                          \
+  HOOK(int, sigwaitinfo, (const sigset_t*, siginfo_t*))                                                                \
+  HOOK(int, sigtimedwait, (const sigset_t*, siginfo_t*, const struct timespec*))                                       \
+  HOOK(int, signalfd, (int, const sigset_t*, int))                                                                     \
+  HOOK(int, sigpending, (sigset_t*))                                                                                   \
   PROF_WAITING_FUNCTIONS(HOOK)

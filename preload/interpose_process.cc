@@ -1,16 +1,20 @@
-// exec, in all its forms: the real one, with the calling thread's clock stopped and an ignored PROF_SIGNAL ignored again.
-// Signal-safe, as exec is.
+// exec, in all its forms: the real one, with the calling thread's clock stopped and an ignored PROF_SIGNAL ignored again, and an
+// environment that libprof goes along in. Signal-safe, as exec is.
 
 #include <alloca.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <unistd.h>
 
 #include "core/base/errno_saver.h"
 #include "core/base/raw_syscall.h"
 #include "preload/cpu_sampling.h"
+#include "preload/exec_environment.h"
 #include "preload/real_symbols.h"
 #include "preload/snapshot_signal.h"
 #include "preload/threads.h"
+
+extern "C" char** environ;
 
 namespace {
 
@@ -56,32 +60,56 @@ extern "C" {
 
 EXPORTED int execve(const char* path, char* const* arguments, char* const* environment) {
   const AroundExec around;
-  return prof::real::execve()(path, arguments, environment);
+  return prof::with_exec_environment(
+      prof::Executed::by_caller, environment, [path] { return prof::is_preloadable(path); },
+      [=](char* const* handed_on) { return prof::real::execve()(path, arguments, handed_on); });
 }
 
 EXPORTED int execv(const char* path, char* const* arguments) {
   const AroundExec around;
-  return prof::real::execv()(path, arguments);
+  return prof::with_exec_environment(
+      prof::Executed::by_caller, environ, [path] { return prof::is_preloadable(path); },
+      [=](char* const* handed_on) {
+        // The same function, where it can be: another library may stand behind it.
+        if (handed_on == environ) return prof::real::execv()(path, arguments);
+        return prof::real::execve()(path, arguments, handed_on);
+      });
 }
 
 EXPORTED int execvp(const char* file, char* const* arguments) {
   const AroundExec around;
-  return prof::real::execvp()(file, arguments);
+  return prof::with_exec_environment(
+      prof::Executed::by_caller, environ, [file] { return prof::is_preloadable_in_path(file); },
+      [=](char* const* handed_on) {
+        if (handed_on == environ) return prof::real::execvp()(file, arguments);
+        return prof::real::execvpe()(file, arguments, handed_on);
+      });
 }
 
 EXPORTED int execvpe(const char* file, char* const* arguments, char* const* environment) {
   const AroundExec around;
-  return prof::real::execvpe()(file, arguments, environment);
+  return prof::with_exec_environment(
+      prof::Executed::by_caller, environment, [file] { return prof::is_preloadable_in_path(file); },
+      [=](char* const* handed_on) { return prof::real::execvpe()(file, arguments, handed_on); });
 }
 
 EXPORTED int fexecve(int fd, char* const* arguments, char* const* environment) {
   const AroundExec around;
-  return prof::real::fexecve()(fd, arguments, environment);
+  return prof::with_exec_environment(
+      prof::Executed::by_caller, environment, [fd] { return prof::is_preloadable(fd); },
+      [=](char* const* handed_on) { return prof::real::fexecve()(fd, arguments, handed_on); });
 }
 
 EXPORTED int execveat(int fd, const char* path, char* const* arguments, char* const* environment, int flags) {
   const AroundExec around;
-  return prof::real::execveat()(fd, path, arguments, environment, flags);
+  const auto is_preloadable = [=] {
+    const bool is_file_itself = path != nullptr && *path == '\0';
+    const bool is_found = path != nullptr && (*path == '/' || fd == AT_FDCWD);
+    return is_file_itself ? prof::is_preloadable(fd) : is_found && prof::is_preloadable(path);
+  };
+  return prof::with_exec_environment(
+      prof::Executed::by_caller, environment, is_preloadable,
+      [=](char* const* handed_on) { return prof::real::execveat()(fd, path, arguments, handed_on, flags); });
 }
 
 EXPORTED int execl(const char* path, const char* first, ...) {

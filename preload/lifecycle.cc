@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,7 @@
 #include "preload/cpu_sampling.h"
 #include "preload/deadly_signals.h"
 #include "preload/endings.h"
+#include "preload/exec_environment.h"
 #include "preload/extended_allocators.h"
 #include "preload/fork_flag.h"
 #include "preload/heap_sampling.h"
@@ -49,6 +51,7 @@
 #include "preload/recording.h"
 #include "preload/reporter.h"
 #include "preload/snapshot_signal.h"
+#include "preload/start_environment.h"
 #include "preload/thread_look.h"
 #include "preload/threads.h"
 #include "preload/unhooked_calls.h"
@@ -56,7 +59,6 @@
 #include "preload/wall_sampling.h"
 
 extern "C" void* __libc_stack_end;  // the loader's: where the main thread's stack began
-extern "C" char** environ;
 // Bounds of libprof.so itself, by the linker.
 extern "C" const char __ehdr_start[] __attribute__((visibility("hidden")));
 extern "C" const char etext[] __attribute__((visibility("hidden")));
@@ -231,21 +233,39 @@ Unwinder chosen_unwinder() {
   return Unwinder::tables;
 }
 
+bool is_followed_here() {
+  char file[4096];
+  const ssize_t bytes = readlink("/proc/self/exe", file, sizeof(file));
+  const auto* executed = reinterpret_cast<const char*>(getauxval(AT_EXECFN));
+  return is_followed(g_config, std::string_view(file, bytes < 0 ? 0 : static_cast<size_t>(bytes)),
+                     executed == nullptr ? "" : executed);
+}
+
+std::optional<bool> is_child_by(const StartEnvironment& start) {
+  if (start.lineage == Lineage::unknown) return std::nullopt;
+  return start.lineage == Lineage::child;
+}
+
 // False: nothing is recorded in this process.
-bool begin() {
+bool begin(char** environment_of_main) {
   if (reporter_is_this_process() || getauxval(AT_SECURE) != 0) return false;
-  g_config = config_from_environment(environ);
+  const StartEnvironment& start = environment_take(environment_of_main);
+  g_config = config_from_environment(start.settings);
   if (!g_config.api_is_set) g_config.api = program_uses_api();
   if (!g_config.is_needed()) return false;
-  output_prepare(g_config, &g_output);
+  output_prepare(g_config, is_child_by(start), &g_output);
   if (g_output.is_child && !g_config.follow) return false;
+  launch_prepare();
+  const char* const library = launch_path();
+  exec_environment_start(start.settings, start.count, library, g_output.is_child, g_config.follow);
+  if (!g_config.follow && library != nullptr) environment_hide(environment_of_main, library);
+  if (g_output.is_child && !is_followed_here()) return false;
   g_config.kinds = g_output.kinds();
   if (g_config.serves() && !http_prepare(g_config, g_output)) g_config.http = {};
   if (!g_config.is_needed()) return false;
   // Its children would say the same again.
   if (!g_output.is_child) output_check_folders(g_config, g_output);
   unwind_start({reinterpret_cast<uint64_t>(__ehdr_start), reinterpret_cast<uint64_t>(etext)}, chosen_unwinder());
-  launch_prepare();
   cpu_sampling_on_stretch_over(on_stretch_over);
   if (g_config.kinds.has(ProfileKind::cpu)) install_switch_signal();
   if (g_config.kinds.meets(kCumulativeKinds)) snapshot_signal_start(g_config.snapshot_signal, on_snapshot_wanted);
@@ -273,9 +293,9 @@ bool begin() {
   return true;
 }
 
-__attribute__((constructor)) void start() {
+__attribute__((constructor)) void start(int, char**, char** environment_of_main) {
   real::find_all();
-  const bool is_recorded = begin();
+  const bool is_recorded = begin(environment_of_main);
   const bool heap = is_recorded && has_heap();
   const bool waits = is_recorded && g_config.kinds.meets(kWaitKinds);
   if (!heap) heap_sampling_stop();

@@ -135,6 +135,8 @@ void launch_prepare() {
   raw_syscall(SYS_close, fd);
 }
 
+const char* launch_path() { return g_own_path[0] == '\0' ? nullptr : g_own_path; }
+
 bool launch_program(ProgramLaunch* launch) {
   launch->pid.store(0, std::memory_order_relaxed);
   if (g_own_path[0] == '\0') return false;

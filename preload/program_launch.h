@@ -32,6 +32,8 @@ inline constexpr int kLaunchedDescriptor = 3;
 
 // Finds libprof.so's path. Normal code, once.
 void launch_prepare();
+// libprof.so's path; null: not known. Signal-safe.
+const char* launch_path();
 
 // False: it could not be started. What it is to read of this process is open to it.
 bool launch_program(ProgramLaunch* launch);

@@ -11,18 +11,24 @@
 namespace prof::real {
 namespace {
 
-bool has_version(const char* name) {
-  for (const char* versioned :
-       {"pthread_cond_wait", "pthread_cond_timedwait", "pthread_cond_signal", "pthread_cond_broadcast"}) {
-    if (strcmp(name, versioned) == 0) return true;
+// The form that exports.map stands for; dlsym could answer an older one. Null: there is one form only.
+const char* version_of(const char* name) {
+  static constexpr struct {
+    const char* name;
+    const char* version;
+  } kVersions[] = {{"pthread_cond_wait", "GLIBC_2.3.2"},   {"pthread_cond_timedwait", "GLIBC_2.3.2"},
+                   {"pthread_cond_signal", "GLIBC_2.3.2"}, {"pthread_cond_broadcast", "GLIBC_2.3.2"},
+                   {"posix_spawn", "GLIBC_2.15"},          {"posix_spawnp", "GLIBC_2.15"}};
+  for (const auto& known : kVersions) {
+    if (strcmp(name, known.name) == 0) return known.version;
   }
-  return false;
+  return nullptr;
 }
 
 void* next_definition(const char* name) {
-  // The form that exports.map stands for; dlsym could answer an older one. Never a look-up that fails: what dlerror() keeps of it
-  // would be freed in the next one, by a free() that may look itself up.
-  void* const found = has_version(name) ? dlvsym(RTLD_NEXT, name, "GLIBC_2.3.2") : dlsym(RTLD_NEXT, name);
+  // Never a look-up that fails: what dlerror() keeps of it would be freed in the next one, by a free() that may look itself up.
+  const char* const version = version_of(name);
+  void* const found = version != nullptr ? dlvsym(RTLD_NEXT, name, version) : dlsym(RTLD_NEXT, name);
   if (found != nullptr) return found;
   // The host asked for a function that nobody else defines: it could not have been linked without us.
   LogLine(LogLevel::error) << "no definition of " << name << " behind libprof.so";

@@ -125,6 +125,15 @@ bool are_labels(std::string_view text) {
   });
 }
 
+bool are_names(std::string_view text) {
+  for (;;) {
+    const std::string_view name = text.substr(0, text.find(','));
+    if (name.empty() || name.find('/') != std::string_view::npos) return false;
+    if (name.size() == text.size()) return true;
+    text.remove_prefix(name.size() + 1);
+  }
+}
+
 constexpr Setting kSettings[] = {
     {"PROF_CPU", "a file name", kCpu, take_file<ProfileKind::cpu>},
     {"PROF_HEAP", "a file name", kHeapKinds, take_file<ProfileKind::heap>},
@@ -202,8 +211,14 @@ constexpr Setting kSettings[] = {
        config->http_token = value;
        return !value.empty();
      }},
-    {"PROF_FOLLOW", "0 or 1", KindSet::all(),
-     [](std::string_view value, Config* config) { return parse_switch(value, &config->follow); }},
+    {"PROF_FOLLOW", "0, 1, or names of programs with commas between", KindSet::all(),
+     [](std::string_view value, Config* config) {
+       config->follow_names = {};
+       if (parse_switch(value, &config->follow)) return true;
+       config->follow = true;
+       config->follow_names = value;
+       return are_names(value);
+     }},
     {"PROF_EXIT_TIMEOUT", "seconds, such as 5 or 0.5, more than 0", kNone,
      [](std::string_view value, Config* config) {
        int64_t ns = 0;
@@ -295,6 +310,16 @@ Config config_from_environment(const char* const* environment) {
     config.kinds = config.kinds.without(KindSet(ProfileKind::stacks));
   }
   return config;
+}
+
+bool is_followed(const Config& config, std::string_view file, std::string_view executed) {
+  if (!config.follow || config.follow_names.empty()) return config.follow;
+  for (std::string_view names = config.follow_names;;) {
+    const std::string_view name = names.substr(0, names.find(','));
+    if (name == file.substr(file.rfind('/') + 1) || name == executed.substr(executed.rfind('/') + 1)) return true;
+    if (name.size() == names.size()) return false;
+    names.remove_prefix(name.size() + 1);
+  }
 }
 
 std::string_view variable_of(const Config& config, ProfileKind kind) {

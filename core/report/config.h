@@ -82,6 +82,8 @@ struct Config {
   unsigned stack_depth = 128;
   UnwindChoice unwind = UnwindChoice::tables;
   bool follow = true;
+  // PROF_FOLLOW: of children by exec, those that are followed, separated by commas; empty: all
+  std::string_view follow_names;
   int64_t exit_timeout_ns = 5'000'000'000;  // for what is written when the process ends
   std::string_view labels;                  // PROF_LABELS: key=value,…
   LogLevel log_level = LogLevel::warn;
@@ -111,6 +113,9 @@ bool for_each_label(std::string_view text, Take take) {
   }
   return true;
 }
+
+// Whether PROF_FOLLOW has a program of these names: of its file, and of what was executed (a script, a link); with their folders.
+bool is_followed(const Config& config, std::string_view file, std::string_view executed);
 
 // The file's setting of a kind, or the folder's: empty where the kind is off.
 std::string_view variable_of(const Config& config, ProfileKind kind);

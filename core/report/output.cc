@@ -32,8 +32,8 @@ std::string_view value_of(const Config& config, ProfileKind kind) {
   return file.empty() ? config.directory : file;
 }
 
-// Whether the parent began its life with the same profile settings and a preload: it then has the plain names. No variable
-// of ours is put into the program's environment to know it by, since programs print and compare theirs.
+// Whether the parent began its life with the same profile settings and a preload: it then has the plain names. Asked where no mark of
+// ours has come with the exec (preload/exec_environment.h).
 bool parent_is_profiled(const Config& config) {
   const std::string environment = read_proc_file("/proc/" + std::to_string(getppid()) + "/environ");
   if (!has_entry(environment, "LD_PRELOAD=", false) || environment.find("libprof.so") == std::string::npos)
@@ -118,9 +118,9 @@ void say_folder(const Config& config, const Output& output, std::string_view fol
 
 }  // namespace
 
-void output_prepare(const Config& config, Output* output) {
+void output_prepare(const Config& config, std::optional<bool> is_child, Output* output) {
   output->started_unix_ns = clock_ns(CLOCK_REALTIME);
-  output->is_child = parent_is_profiled(config);
+  output->is_child = is_child ? *is_child : parent_is_profiled(config);
   for (unsigned i = 0; i < kProfileKinds; ++i) {
     const auto kind = static_cast<ProfileKind>(i);
     if (config.kinds.has(kind)) prepare_kind(config, kind, output);

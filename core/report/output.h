@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "core/report/config.h"
 
@@ -23,8 +24,9 @@ struct Output {
   const char* path_of(ProfileKind kind) const { return paths[static_cast<unsigned>(kind)]; }
 };
 
-// Fills it from the settings, for the kinds that are on. Normal code. A kind whose name cannot be used is off (one line said).
-void output_prepare(const Config& config, Output* output);
+// Fills it from the settings, for the kinds that are on. is_child: see Output, where it is known; else what the parent's environment
+// says. Normal code. A kind whose name cannot be used is off (one line said).
+void output_prepare(const Config& config, std::optional<bool> is_child, Output* output);
 
 // A line for each folder that cannot be written now, with the variables that name it: a typing error is to be seen at the start, not
 // when the work is done. Nothing is turned off, since the folder may come into being. One system call for each folder. Normal code.

@@ -163,7 +163,7 @@ def test_flags_become_settings(profrun, form):
         "cpuprofile": ("PROF_CPU", "a=b.prof"), "cpuprofilerate": ("PROF_CPU_HZ", "250"),
         "cpuclock": ("PROF_CPU_CLOCK", "perf"), "cpudelay": ("PROF_CPU_DELAY", "1.5"),
         "cpuduration": ("PROF_CPU_DURATION", "3"), "cpusignal": ("PROF_CPU_SIGNAL", "USR1"),
-        "stackdepth": ("PROF_STACK_DEPTH", "64"), "unwind": ("PROF_UNWIND", "libunwind"), "follow": ("PROF_FOLLOW", "0"),
+        "stackdepth": ("PROF_STACK_DEPTH", "64"), "unwind": ("PROF_UNWIND", "libunwind"), "follow": ("PROF_FOLLOW", "make,cc"),
         "http": ("PROF_HTTP", "unix:app.%p.sock"), "httptokenfile": ("PROF_HTTP_TOKEN_FILE", "token"),
     }
     flags = [word for flag, (_, value) in settings.items() for word in form.format(flag, value).split(" ")]

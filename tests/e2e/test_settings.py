@@ -16,7 +16,7 @@ BAD = {
                         "SIG", "RTMIN+31", "RTMIN-1", "RTMAX+1"],
     "PROF_STACK_DEPTH": ["0", "1025", "deep", "", "-1"],
     "PROF_UNWIND": ["dwarf", "", "FP"],
-    "PROF_FOLLOW": ["2", "yes", ""],
+    "PROF_FOLLOW": ["", ",", "a,,b", "a,", "bin/a"],
 }
 GOOD = {
     "PROF_CPU_HZ": ["1", "10000"],
@@ -26,7 +26,7 @@ GOOD = {
     "PROF_CPU_SIGNAL": ["USR1", "SIGUSR2", "WINCH", "34", "64", "RTMIN+3", "SIGRTMAX-1"],
     "PROF_STACK_DEPTH": ["1", "1024"],
     "PROF_UNWIND": ["tables", "libunwind", "fp"],
-    "PROF_FOLLOW": ["0", "1"],
+    "PROF_FOLLOW": ["0", "1", "make", "2,yes"],
     "PROF_LOG": ["error", "warn"],
 }
 UNKNOWN = ["PROF_CPU_HERTZ", "PROF_", "PROF_CPU_HZ2", "PROF_cpu"]

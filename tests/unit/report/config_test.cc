@@ -75,7 +75,7 @@ Test(config, refuses_what_cannot_be_used, .init = cr_redirect_stderr) {
                           "PROF_UNWIND=dwarf",
                           "PROF_STACK_DEPTH=0",
                           "PROF_STACK_DEPTH=1025",
-                          "PROF_FOLLOW=yes",
+                          "PROF_FOLLOW=a,,b",
                           "PROF_CPU=",
                           "PROF_DIR="}) {
     cr_assert_not(usable(bad), "%s", bad);
@@ -92,6 +92,17 @@ Test(config, accepts_the_ends_of_each_range) {
 Test(config, a_bad_log_level_or_an_unknown_setting_costs_no_profile, .init = cr_redirect_stderr) {
   cr_assert(config_of({"PROF_CPU=a", "PROF_LOG=loud"}).kinds.has(ProfileKind::cpu));
   cr_assert(config_of({"PROF_CPU=a", "PROF_CPUU=b"}).kinds.has(ProfileKind::cpu));
+}
+
+Test(config, follows_children_by_name) {
+  const Config named = config_of({"PROF_CPU=a", "PROF_FOLLOW=make,cc1plus"});
+  cr_assert(named.follow);
+  cr_assert(is_followed(named, "/usr/bin/make", "/usr/bin/gmake"));
+  cr_assert(is_followed(named, "/usr/bin/dash", "./cc1plus"));
+  cr_assert_not(is_followed(named, "/usr/bin/make-first-existing-target", "ma"));
+  cr_assert_not(is_followed(named, "", ""));
+  cr_assert(is_followed(config_of({"PROF_CPU=a"}), "/bin/sh", ""));
+  cr_assert_not(is_followed(config_of({"PROF_CPU=a", "PROF_FOLLOW=0"}), "/bin/sh", ""));
 }
 
 Test(config, takes_every_heap_setting) {

@@ -1,0 +1,162 @@
+#include "preload/exec_environment.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <charconv>
+#include <cstring>
+
+#include "core/base/errno_saver.h"
+#include "core/base/raw_log.h"
+#include "core/base/raw_syscall.h"
+#include "preload/start_environment.h"
+
+extern "C" char** environ;
+
+namespace prof {
+namespace {
+
+constexpr size_t kMostEntries = 2048;  // 16 KB of the caller's stack
+constexpr size_t kMostPath = 4096;
+
+const char* const* g_settings = nullptr;
+size_t g_count = 0;
+bool g_is_child = false;
+bool g_follows_children = false;
+std::atomic<int> g_pid{0};  // of the process that this program was started in; 0: nothing is done
+char g_preload[kMostPath + sizeof("LD_PRELOAD=")];
+const char* g_library = nullptr;  // in g_preload
+// By: a child's or not, what is added.
+struct Marks {
+  char text[2][2][2][sizeof(kMark) + sizeof("child,65")];
+};
+Marks g_marks;
+
+char* mark_of(const Addition& addition) {
+  return g_marks.text[addition.is_child ? 1 : 0][addition.preload ? 1 : 0][addition.settings ? 1 : 0];
+}
+
+bool is_own_process() { return raw_getpid() == g_pid.load(std::memory_order_relaxed); }
+
+void make_marks() {
+  for (const bool child : {false, true}) {
+    for (const bool preload : {false, true}) {
+      for (const bool settings : {false, true}) {
+        char* mark = mark_of({0, preload, settings, child});
+        char* end = stpcpy(stpcpy(mark, kMark), child ? "child," : "same,");
+        *std::to_chars(end, end + 3, (preload ? 1 : 0) + (settings ? g_count : 0)).ptr = '\0';
+      }
+    }
+  }
+}
+
+// A name that LD_PRELOAD cannot hold.
+bool is_listable(const char* library) { return strpbrk(library, ": $\t\n") == nullptr && strlen(library) < kMostPath; }
+
+void say_once_too_many() {
+  static std::atomic<bool> is_said{false};
+  if (is_said.exchange(true)) return;
+  LogLine(LogLevel::warn) << "PROF_FOLLOW: an environment of more than " << uint64_t{kMostEntries}
+                          << " entries is handed on as it is: what is executed with it is not profiled";
+}
+
+}  // namespace
+
+void exec_environment_start(const char* const* settings, size_t count, const char* library, bool is_child,
+                            bool follows_children) {
+  if (library == nullptr || !is_listable(library) || count == 0) return;
+  g_settings = settings;
+  g_count = count;
+  g_is_child = is_child;
+  g_follows_children = follows_children;
+  g_library = stpcpy(g_preload, "LD_PRELOAD=");
+  memcpy(g_preload + strlen(g_preload), library, strlen(library) + 1);
+  make_marks();
+  g_pid.store(raw_getpid());
+}
+
+Addition addition_to(char* const* environment, Executed executed) {
+  if (g_pid.load(std::memory_order_relaxed) == 0) return {};
+  const bool is_child = executed == Executed::by_new_child || !is_own_process();
+  if (!g_follows_children && is_child) return {};
+  bool has_settings = false;
+  const char* libraries = nullptr;
+  size_t entries = 0;
+  for (; environment != nullptr && environment[entries] != nullptr; ++entries) {
+    const char* entry = environment[entries];
+    if (value_if(entry, kMark) != nullptr) return {};
+    if (value_if(entry, "PROF_") != nullptr) has_settings = true;
+    if (const char* value = value_if(entry, "LD_PRELOAD="); value != nullptr) libraries = value;
+  }
+  const bool has_library = libraries != nullptr && lists_library(libraries, g_library);
+  if (!has_library && (has_settings || libraries != nullptr)) return {};
+  Addition addition = {entries + 2, !has_library, !has_settings, g_is_child || is_child};
+  addition.entries += (addition.preload ? 1 : 0) + (addition.settings ? g_count : 0);
+  if (addition.entries <= kMostEntries) return addition;
+  if (addition.preload || addition.settings) say_once_too_many();
+  return {};
+}
+
+void add_to(char* const* environment, const Addition& addition, char** room) {
+  while (environment != nullptr && *environment != nullptr) *room++ = *environment++;
+  *room++ = mark_of(addition);
+  if (addition.preload) *room++ = g_preload;
+  for (size_t i = 0; addition.settings && i < g_count; ++i) *room++ = const_cast<char*>(g_settings[i]);
+  *room = nullptr;
+}
+
+bool is_library_in_reach() { return raw_syscall(SYS_faccessat, AT_FDCWD, g_library, R_OK) == 0; }
+
+namespace {
+
+// The array that is lent, while nobody has it. Never unmapped, since who reads environ may go on in it. A thread that finds none while
+// another is at it, and environ as it was before, makes a second.
+std::atomic<char**> g_lent{nullptr};
+
+bool is_lent_entry(const char* entry) {
+  const auto* marks = reinterpret_cast<const char*>(&g_marks);
+  const bool is_mark = entry >= marks && entry < marks + sizeof(g_marks);
+  return is_mark || entry == g_preload || std::find(g_settings, g_settings + g_count, entry) != g_settings + g_count;
+}
+
+}  // namespace
+
+LentEnviron lend_environ() {
+  const ErrnoSaver errno_saver;
+  const Addition addition = addition_to(environ, Executed::by_new_child);
+  // The mark alone is not worth it: the shell's parent is here, and is known by its own environment.
+  if (!addition.preload && !addition.settings) return {};
+  if (!is_preloadable("/bin/sh") || !is_library_in_reach()) return {};
+  char** lent = g_lent.exchange(nullptr);
+  if (lent == nullptr) {
+    const long memory = raw_syscall(SYS_mmap, nullptr, kMostEntries * sizeof(char*), PROT_READ | PROT_WRITE,
+                                    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory < 0 && memory > -4096) return {};
+    lent = reinterpret_cast<char**>(memory);
+  }
+  char** const before = environ;
+  add_to(before, addition, lent);
+  __atomic_store_n(&environ, lent, __ATOMIC_RELEASE);
+  return {before, lent};
+}
+
+void take_environ_back(const LentEnviron& environment) {
+  if (environ == environment.lent) {
+    __atomic_store_n(&environ, environment.before, __ATOMIC_RELEASE);
+  } else if (environ != nullptr) {
+    // Another thread has set a variable meanwhile, in a copy.
+    char** kept = environ;
+    char** entry = environ;
+    for (; *entry != nullptr; ++entry) {
+      if (!is_lent_entry(*entry)) *kept++ = *entry;
+    }
+    std::fill(kept, entry, nullptr);
+  }
+  char** none = nullptr;
+  g_lent.compare_exchange_strong(none, environment.lent);
+}
+
+}  // namespace prof

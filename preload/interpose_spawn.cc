@@ -1,0 +1,57 @@
+// posix_spawn and what starts a shell: the real ones, with an environment that libprof goes along in. The C library executes what they
+// start by calls of its own, which our exec does not see. system() may be cancelled: see the Makefile.
+
+#include <pthread.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "core/base/errno_saver.h"
+#include "preload/exec_environment.h"
+#include "preload/real_symbols.h"
+
+#define EXPORTED __attribute__((visibility("default")))
+
+extern "C" {
+
+EXPORTED int posix_spawn(pid_t* pid, const char* path, const posix_spawn_file_actions_t* actions,
+                         const posix_spawnattr_t* attributes, char* const* arguments, char* const* environment) {
+  return prof::with_exec_environment(
+      prof::Executed::by_new_child, environment, [path] { return prof::is_preloadable(path); },
+      [=](char* const* handed_on) {
+        return prof::real::posix_spawn()(pid, path, actions, attributes, arguments, handed_on);
+      });
+}
+
+EXPORTED int posix_spawnp(pid_t* pid, const char* file, const posix_spawn_file_actions_t* actions,
+                          const posix_spawnattr_t* attributes, char* const* arguments, char* const* environment) {
+  return prof::with_exec_environment(
+      prof::Executed::by_new_child, environment, [file] { return prof::is_preloadable_in_path(file); },
+      [=](char* const* handed_on) {
+        return prof::real::posix_spawnp()(pid, file, actions, attributes, arguments, handed_on);
+      });
+}
+
+static void take_back(void* environment) { prof::take_environ_back(*static_cast<prof::LentEnviron*>(environment)); }
+
+EXPORTED int system(const char* command) {
+  prof::LentEnviron environment = command == nullptr ? prof::LentEnviron{} : prof::lend_environ();
+  if (environment.lent == nullptr) return prof::real::system()(command);
+  int result;
+  pthread_cleanup_push(take_back, &environment);
+  result = prof::real::system()(command);
+  pthread_cleanup_pop(0);
+  const prof::ErrnoSaver errno_saver;
+  take_back(&environment);
+  return result;
+}
+
+EXPORTED FILE* popen(const char* command, const char* mode) {
+  prof::LentEnviron environment = prof::lend_environ();
+  FILE* result = prof::real::popen()(command, mode);
+  const prof::ErrnoSaver errno_saver;
+  if (environment.lent != nullptr) take_back(&environment);
+  return result;
+}
+
+}  // extern "C"

@@ -1,0 +1,115 @@
+#include "preload/preloadable_file.h"
+
+#include <elf.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+
+#include "core/base/raw_syscall.h"
+#include "preload/start_environment.h"
+
+extern "C" char** environ;
+
+namespace prof {
+namespace {
+
+constexpr int kMostInterpreters = 4;  // as the kernel has it: a script's may be a script
+constexpr size_t kHead = 256;         // what the kernel looks at
+
+bool starts(const char* text, const char* with) { return strncmp(text, with, strlen(with)) == 0; }
+
+// The program headers of a dynamic program name the loader, which is what reads LD_PRELOAD.
+bool has_loader(long fd, const Elf64_Ehdr& header) {
+  constexpr int kMostHeaders = 64;
+  for (int i = 0; i < header.e_phnum && i < kMostHeaders; ++i) {
+    Elf64_Phdr segment;
+    const uint64_t at = header.e_phoff + static_cast<uint64_t>(i) * sizeof(segment);
+    if (raw_syscall(SYS_pread64, fd, &segment, sizeof(segment), at) != sizeof(segment)) return false;
+    if (segment.p_type != PT_INTERP) continue;
+    char loader[64] = {};
+    const size_t bytes = std::min<size_t>(segment.p_filesz, sizeof(loader) - 1);
+    if (raw_syscall(SYS_pread64, fd, loader, bytes, segment.p_offset) < 0) return false;
+    return strstr(loader, "ld-musl") == nullptr;
+  }
+  return false;
+}
+
+bool is_loadable_elf(long fd, const char* head, const char* path) {
+  Elf64_Ehdr header;
+  memcpy(&header, head, sizeof(header));
+  if (header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_machine != EM_X86_64) return false;
+  if (header.e_phentsize != sizeof(Elf64_Phdr)) return false;
+  const char* slash = strrchr(path, '/');
+  return has_loader(fd, header) || starts(slash == nullptr ? path : slash + 1, "ld-linux");
+}
+
+// Leaves the interpreter of a script in `head`.
+const char* interpreter_in(char* head) {
+  char* name = head + 2;
+  while (*name == ' ' || *name == '\t') ++name;
+  name[strcspn(name, " \t\n")] = '\0';
+  return name;
+}
+
+bool is_preloadable(const char* path, int depth) {
+  struct stat file;
+  if (raw_syscall(SYS_newfstatat, AT_FDCWD, path, &file, 0) != 0 || !S_ISREG(file.st_mode)) return false;
+  // In a program with rights of its own nothing is preloaded, and it shall not be handed settings.
+  if ((file.st_mode & (S_ISUID | S_ISGID)) != 0) return false;
+  if (raw_syscall(SYS_getxattr, path, "security.capability", nullptr, 0) > 0) return false;
+  const long fd = raw_syscall(SYS_open, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) return false;
+  char head[kHead + 1] = {};
+  const long bytes = raw_syscall(SYS_pread64, fd, head, kHead, 0);
+  const bool is_script = bytes > 2 && starts(head, "#!");
+  const bool is_elf = bytes >= static_cast<long>(sizeof(Elf64_Ehdr)) && starts(head, ELFMAG);
+  // Any other text is run by a shell, where at all.
+  bool is = bytes >= 0;
+  if (is_elf) is = is_loadable_elf(fd, head, path);
+  raw_syscall(SYS_close, fd);
+  if (!is_script) return is;
+  return depth < kMostInterpreters && is_preloadable(interpreter_in(head), depth + 1);
+}
+
+}  // namespace
+
+bool is_preloadable(const char* path) { return path != nullptr && is_preloadable(path, 0); }
+
+bool is_preloadable(int fd) {
+  char path[32] = "/proc/self/fd/";
+  *std::to_chars(path + strlen(path), path + sizeof(path) - 1, fd).ptr = '\0';
+  return is_preloadable(path, 0);
+}
+
+bool is_preloadable_in_path(const char* file) {
+  if (file == nullptr || *file == '\0') return false;
+  if (strchr(file, '/') != nullptr) return is_preloadable(file);
+  const char* folders = "/bin:/usr/bin";
+  for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
+    if (const char* path = value_if(*entry, "PATH="); path != nullptr) {
+      folders = path;
+      break;
+    }
+  }
+  char candidate[1024];
+  const size_t length = strlen(file);
+  for (const char* end = folders;; folders = end + 1) {
+    end = folders + strcspn(folders, ":");
+    const auto bytes = static_cast<size_t>(end - folders);
+    if (bytes + length + 2 <= sizeof(candidate)) {
+      memcpy(candidate, folders, bytes);
+      candidate[bytes] = '/';
+      // An empty one is the working folder.
+      memcpy(candidate + bytes + (bytes == 0 ? 0 : 1), file, length + 1);
+      if (raw_syscall(SYS_faccessat, AT_FDCWD, candidate, X_OK) == 0) return is_preloadable(candidate);
+    }
+    if (*end == '\0') return false;
+  }
+}
+
+}  // namespace prof
