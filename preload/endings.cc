@@ -13,10 +13,11 @@ namespace prof {
 namespace {
 
 constexpr int kWritten = -1;
+constexpr int kBeforeExec = -2;
 
 int64_t g_most_ns = 0;
-void (*g_write)(Ending, int64_t) = nullptr;
-std::atomic<int> g_writer{0};  // the thread that writes; kWritten; 0: nobody yet
+EndingCalls g_calls{};
+std::atomic<int> g_writer{0};  // the thread that writes; kWritten; kBeforeExec; 0: nobody yet
 
 void await_writer() {
   const int64_t deadline = ending_deadline();
@@ -28,35 +29,48 @@ void await_writer() {
 
 }  // namespace
 
-void endings_start(int64_t most_ns, void (*write)(Ending ending, int64_t deadline_ns)) {
+void endings_start(int64_t most_ns, const EndingCalls& calls) {
   g_most_ns = most_ns;
-  g_write = write;
+  g_calls = calls;
 }
 
 void endings_forget() { g_writer.store(0); }
 
 bool ending_claim() {
   int nobody = 0;
-  return g_write != nullptr && is_recording() && g_writer.compare_exchange_strong(nobody, raw_gettid());
+  return g_calls.write != nullptr && is_recording() && g_writer.compare_exchange_strong(nobody, raw_gettid());
 }
 
 void ending_is_written() { g_writer.store(kWritten, std::memory_order_release); }
 
-void ending_give_back() { g_writer.store(0, std::memory_order_release); }
-
 int64_t ending_deadline() { return clock_ns(CLOCK_MONOTONIC) + g_most_ns; }
 
 void end_at_once(Ending ending) {
-  if (g_write == nullptr || !is_recording() || g_writer.load(std::memory_order_acquire) == kWritten) return;
+  if (g_calls.write == nullptr || !is_recording() || g_writer.load(std::memory_order_acquire) < 0) return;
   // A second signal is to end the process at once, not to come here again.
   const uint64_t all = ~uint64_t{0};
   raw_syscall(SYS_rt_sigprocmask, SIG_BLOCK, &all, nullptr, sizeof(all));
   if (ending_claim()) {
-    g_write(ending, ending_deadline());
+    g_calls.write(ending, ending_deadline());
     ending_is_written();
   } else if (g_writer.load(std::memory_order_relaxed) != raw_gettid()) {
     await_writer();
   }
+}
+
+bool ending_before_exec() {
+  // Of two threads that exec at once, one will succeed. Who ends meanwhile leaves what is read here.
+  int nobody = 0;
+  if (g_calls.write == nullptr || !is_recording() || !g_writer.compare_exchange_strong(nobody, kBeforeExec))
+    return false;
+  if (g_calls.before_exec(ending_deadline())) return true;
+  g_writer.store(0, std::memory_order_release);
+  return false;
+}
+
+void ending_exec_failed() {
+  g_calls.exec_failed();
+  g_writer.store(0, std::memory_order_release);
 }
 
 bool ending_is_urgent() {

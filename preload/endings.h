@@ -11,8 +11,14 @@
 namespace prof {
 
 // write(ending, deadline): hands the writing to a process of its own and waits for it, until the deadline (CLOCK_MONOTONIC); signal-safe.
+// before_exec, likewise: has it read, to be written once the exec has taken place. False: there is nothing. exec_failed: it has not.
 // most_ns: PROF_EXIT_TIMEOUT. Normal code, once.
-void endings_start(int64_t most_ns, void (*write)(Ending ending, int64_t deadline_ns));
+struct EndingCalls {
+  void (*write)(Ending ending, int64_t deadline_ns);
+  bool (*before_exec)(int64_t deadline_ns);
+  void (*exec_failed)();
+};
+void endings_start(int64_t most_ns, const EndingCalls& calls);
 
 // In a child of fork: the parent's writing is not its own.
 void endings_forget();
@@ -20,13 +26,15 @@ void endings_forget();
 // The writing is the caller's from here on. False: it is done, or somebody is at it, or there is nothing to be written here.
 bool ending_claim();
 void ending_is_written();
-// The writing goes back: the process lives on after all.
-void ending_give_back();
 // When what was claimed now has to be over (CLOCK_MONOTONIC).
 int64_t ending_deadline();
 
 // Writes, or waits for the thread that is at it, for PROF_EXIT_TIMEOUT at most. Every signal is blocked in this thread then.
 void end_at_once(Ending ending);
+
+// Around an exec that is likely to succeed: what is recorded so far is read before. False: nothing is, and nothing need be undone.
+bool ending_before_exec();
+void ending_exec_failed();
 
 // Whether another signal that ends the process came to this thread, which blocks it.
 bool ending_is_urgent();

@@ -1,14 +1,19 @@
-// exec, in all its forms: the real one, with the calling thread's clock stopped and an ignored PROF_SIGNAL ignored again, and an
-// environment that libprof goes along in. Signal-safe, as exec is.
+// exec, in all its forms: the real one, with the calling thread's clock stopped, an ignored PROF_SIGNAL ignored again, an environment
+// that libprof goes along in, and what was recorded so far read by the reporter, where the exec is likely to succeed.
+// Signal-safe, as exec is.
 
 #include <alloca.h>
 #include <fcntl.h>
 #include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/base/errno_saver.h"
 #include "core/base/raw_syscall.h"
 #include "preload/cpu_sampling.h"
+#include "preload/endings.h"
 #include "preload/exec_environment.h"
 #include "preload/real_symbols.h"
 #include "preload/snapshot_signal.h"
@@ -20,7 +25,9 @@ namespace {
 
 class AroundExec {
  public:
-  AroundExec() {
+  // Whether the file is there and may be executed, as far as is known.
+  explicit AroundExec(bool is_likely) {
+    is_read_ = is_likely && prof::ending_before_exec();
     prof::snapshot_signal_before_exec();
     // Not in a child by vfork: it has no clock, and its memory is the parent's.
     if (prof::g_region == nullptr || prof::g_region->pid != prof::raw_getpid() || !prof::cpu_sampling_has_sigprof())
@@ -32,13 +39,46 @@ class AroundExec {
     const prof::ErrnoSaver errno_saver;  // of the exec that failed
     if (slot_ != nullptr) prof::cpu_sampling_resume_thread(slot_);
     prof::snapshot_signal_after_exec();
+    if (is_read_) prof::ending_exec_failed();
   }
   AroundExec(const AroundExec&) = delete;
   AroundExec& operator=(const AroundExec&) = delete;
 
  private:
   prof::ThreadSlot* slot_ = nullptr;
+  bool is_read_ = false;
 };
+
+// Not with the rights of the real user, as access() would ask.
+bool is_program(int folder, const char* path) {
+  constexpr int kEffectiveRights = 0x200;  // AT_EACCESS
+  if (prof::raw_syscall(SYS_faccessat2, folder, path, X_OK, kEffectiveRights) != 0) return false;
+  struct stat st;
+  return prof::raw_syscall(SYS_newfstatat, folder, path, &st, 0) == 0 && S_ISREG(st.st_mode);
+}
+
+bool is_program(const char* path) { return path != nullptr && is_program(AT_FDCWD, path); }
+
+// Whether one of the folders in PATH has the file. The C library looks in the same order, and goes on where it may not execute what it found.
+bool is_in_path(const char* file) {
+  if (file == nullptr || *file == '\0') return false;
+  if (strchr(file, '/') != nullptr) return is_program(file);
+  const char* folders = getenv("PATH");
+  if (folders == nullptr) folders = "/bin:/usr/bin";
+  const size_t length = strlen(file);
+  char path[1024];
+  for (;;) {
+    const size_t bytes = static_cast<size_t>(strchrnul(folders, ':') - folders);
+    if (bytes + 1 + length < sizeof(path)) {
+      memcpy(path, folders, bytes);
+      path[bytes] = '/';
+      memcpy(path + bytes + (bytes == 0 ? 0 : 1), file, length + 1);
+      if (is_program(path)) return true;
+    }
+    if (folders[bytes] == '\0') return false;
+    folders += bytes + 1;
+  }
+}
 
 }  // namespace
 
@@ -59,14 +99,14 @@ class AroundExec {
 extern "C" {
 
 EXPORTED int execve(const char* path, char* const* arguments, char* const* environment) {
-  const AroundExec around;
+  const AroundExec around(is_program(path));
   return prof::with_exec_environment(
       prof::Executed::by_caller, environment, [path] { return prof::is_preloadable(path); },
       [=](char* const* handed_on) { return prof::real::execve()(path, arguments, handed_on); });
 }
 
 EXPORTED int execv(const char* path, char* const* arguments) {
-  const AroundExec around;
+  const AroundExec around(is_program(path));
   return prof::with_exec_environment(
       prof::Executed::by_caller, environ, [path] { return prof::is_preloadable(path); },
       [=](char* const* handed_on) {
@@ -77,7 +117,7 @@ EXPORTED int execv(const char* path, char* const* arguments) {
 }
 
 EXPORTED int execvp(const char* file, char* const* arguments) {
-  const AroundExec around;
+  const AroundExec around(is_in_path(file));
   return prof::with_exec_environment(
       prof::Executed::by_caller, environ, [file] { return prof::is_preloadable_in_path(file); },
       [=](char* const* handed_on) {
@@ -87,21 +127,21 @@ EXPORTED int execvp(const char* file, char* const* arguments) {
 }
 
 EXPORTED int execvpe(const char* file, char* const* arguments, char* const* environment) {
-  const AroundExec around;
+  const AroundExec around(is_in_path(file));
   return prof::with_exec_environment(
       prof::Executed::by_caller, environment, [file] { return prof::is_preloadable_in_path(file); },
       [=](char* const* handed_on) { return prof::real::execvpe()(file, arguments, handed_on); });
 }
 
 EXPORTED int fexecve(int fd, char* const* arguments, char* const* environment) {
-  const AroundExec around;
+  const AroundExec around(true);
   return prof::with_exec_environment(
       prof::Executed::by_caller, environment, [fd] { return prof::is_preloadable(fd); },
       [=](char* const* handed_on) { return prof::real::fexecve()(fd, arguments, handed_on); });
 }
 
 EXPORTED int execveat(int fd, const char* path, char* const* arguments, char* const* environment, int flags) {
-  const AroundExec around;
+  const AroundExec around((flags & AT_EMPTY_PATH) != 0 || is_program(fd, path));
   const auto is_preloadable = [=] {
     const bool is_file_itself = path != nullptr && *path == '\0';
     const bool is_found = path != nullptr && (*path == '/' || fd == AT_FDCWD);

@@ -70,6 +70,7 @@ Config g_config;
 Output g_output;
 const char* g_foreign_malloc = nullptr;  // whose malloc the program calls, if its calls do not reach ours
 thread_local sigset_t t_mask_before_fork;
+bool g_is_forked = false;              // and has executed nothing since
 std::atomic<bool> g_launching{false};  // a snapshot's reporter
 std::atomic<bool> g_reporting{false};  // libprof's heap may be locked by the thread that does it
 
@@ -137,6 +138,20 @@ void write_last(Ending ending, int64_t deadline_ns) {
   if (task.stretch != 0 || task.cumulative) reporter_finish(task, g_output, deadline_ns, ending_is_urgent);
 }
 
+// Signal-safe. A child of fork that goes on to another program at once has done nothing but to launch it.
+bool read_before_exec(int64_t deadline_ns) {
+  constexpr int64_t kBriefNs = 10'000'000;
+  if (g_config.kinds.empty() || !recording_has_any()) return false;
+  if (g_is_forked && clock_ns(CLOCK_MONOTONIC) - g_region->start_monotonic_ns < kBriefNs) return false;
+  ReportTask task;
+  const uint32_t stretch = region_root<CpuRecord>(Root::cpu)->stretch.load();
+  if (stretch != 0 && g_config.kinds.has(ProfileKind::cpu)) task = task_of_stretch(stretch);
+  task.cumulative = g_config.kinds.meets(kCumulativeKinds);
+  task.ending = Ending::exec;
+  reporter_before_exec(task, g_output, deadline_ns);
+  return true;
+}
+
 void poll_for_snapshots() { poll_snapshot_signal(); }
 
 void on_switch_signal(int, siginfo_t*, void*) {
@@ -199,6 +214,7 @@ void after_fork_in_child() {
     RegionHeader* const parent = recording_forget();
     reporter_forget();
     endings_forget();
+    g_is_forked = true;
     g_launching.store(false);
     helper_forget(&g_stacks_helper);
     forget_draws();
@@ -285,7 +301,7 @@ bool begin(char** environment_of_main) {
   main_stack(&low, &high);
   if (!recording_start(g_config, low, high, g_foreign_malloc, nullptr)) return false;
   if (!g_config.kinds.empty()) {
-    endings_start(g_config.exit_timeout_ns, write_last);
+    endings_start(g_config.exit_timeout_ns, {write_last, read_before_exec, reporter_exec_failed});
     deadly_signals_start();
     at_quick_exit(write_at_quick_exit);
   }

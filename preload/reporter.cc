@@ -23,7 +23,7 @@ extern "C" void prof_program_entry() __attribute__((visibility("hidden")));
 namespace prof {
 namespace {
 
-// By stretch & 1, of a snapshot, or the last.
+// By stretch & 1, of a snapshot, the last, or before an exec.
 struct Launch {
   ProgramLaunch program;
   ReportTask task;
@@ -33,7 +33,8 @@ struct Launch {
 };
 constexpr unsigned kSnapshotLaunch = 2;
 constexpr unsigned kLastLaunch = 3;
-constinit Launch g_launches[4]{};
+constexpr unsigned kExecLaunch = 4;
+constinit Launch g_launches[5]{};
 
 void put_number(char (&to)[24], uint64_t number) { *std::to_chars(to, to + 23, number).ptr = '\0'; }
 
@@ -135,6 +136,23 @@ void reporter_finish(const ReportTask& task, const Output& output, int64_t deadl
   LogLine(LogLevel::warn)
       << "PROF_EXIT_TIMEOUT is over, and the disk does not answer: the program ends without its profiles";
 }
+
+void reporter_before_exec(const ReportTask& task, const Output& output, int64_t deadline_ns) {
+  constexpr int64_t kLookNs = 200'000;
+  constexpr int kLooksUntilAsked = 100;
+  auto* numbers = region_root<SnapshotNumbers>(Root::snapshots);
+  const uint32_t number = numbers->execs.fetch_add(1) + 1;
+  Launch& launch = g_launches[kExecLaunch];
+  if (!start(&launch, task, output, deadline_ns)) return;
+  for (int looks = 1; numbers->exec_read.load(std::memory_order_acquire) != number; ++looks) {
+    if (clock_ns(CLOCK_MONOTONIC) >= deadline_ns) return;
+    if (looks % kLooksUntilAsked == 0 && !is_running(launch.program.pid.load())) return;
+    const struct timespec pause = timespec_of(kLookNs);
+    raw_syscall(SYS_nanosleep, &pause, nullptr);
+  }
+}
+
+void reporter_exec_failed() { region_root<SnapshotNumbers>(Root::snapshots)->execs.fetch_add(1); }
 
 void reporter_forget() {
   for (Launch& launch : g_launches) {

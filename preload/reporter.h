@@ -4,7 +4,8 @@
 // program glibc's single-thread paths. It is libprof.so itself, executed as a program (program_launch.h); it shares
 // no descriptor with the host, and reads the region by process_vm_readv.
 //
-// Signal-safe where not said otherwise. At most one for the odd and one for the even stretches at a time, one for a snapshot, and one for the end.
+// Signal-safe where not said otherwise. At most one for the odd and one for the even stretches at a time, one for a snapshot, one for the end, and one
+// for an exec.
 #pragma once
 
 #include <cstdint>
@@ -34,6 +35,11 @@ bool reporter_wait(uint32_t stretch, int64_t most_ns);
 // Starts the one that writes what the process leaves when it ends past its destructors, and waits for it: until the deadline
 // (CLOCK_MONOTONIC), when it gives up by itself, or until is_over() answers true, which leaves it at work.
 void reporter_finish(const ReportTask& task, const Output& output, int64_t deadline_ns, bool (*is_over)());
+
+// Starts the one that writes the profiles once this process has executed another program, and waits until it has read what it needs, for
+// the deadline at most. If the exec fails: nothing is written.
+void reporter_before_exec(const ReportTask& task, const Output& output, int64_t deadline_ns);
+void reporter_exec_failed();
 
 // In a child of fork: they are the parent's.
 void reporter_forget();

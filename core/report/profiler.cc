@@ -1,13 +1,17 @@
 #include "core/report/profiler.h"
 
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdlib>
+#include <cstring>
 #include <new>
 #include <string>
 
+#include "core/base/clocks.h"
 #include "core/base/raw_log.h"
 #include "core/record/cpu_buckets.h"
 #include "core/record/snapshot_numbers.h"
@@ -24,6 +28,45 @@
 
 namespace prof {
 namespace {
+
+// The programs that a process was before it became the present one, by exec, each have their own files: cpu.exec1.prof.
+std::string exec_path(const char* path, unsigned number) {
+  return insert_before_suffix(path, "exec" + std::to_string(number));
+}
+
+// CLOCK_REALTIME when a process was made, whatever it has executed since. The kernel counts in hundredths of a second.
+int64_t unix_ns_of_process_start(int pid) {
+  const std::string text = read_proc_file("/proc/" + std::to_string(pid) + "/stat");
+  size_t at = text.rfind(')');
+  constexpr int kFieldsBehindName = 20;
+  for (int i = 0; i < kFieldsBehindName && at != std::string::npos; ++i) at = text.find(' ', at + 1);
+  if (at == std::string::npos) return 0;
+  const int64_t after_boot_ns = strtoll(text.c_str() + at, nullptr, 10) * (1'000'000'000 / sysconf(_SC_CLK_TCK));
+  return clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_BOOTTIME) + after_boot_ns;
+}
+
+bool is_newer_than(const std::string& path, int64_t unix_ns) {
+  struct stat st;
+  return lstat(path.c_str(), &st) == 0 && int64_t{st.st_mtim.tv_sec} * 1'000'000'000 + st.st_mtim.tv_nsec >= unix_ns;
+}
+
+// The output of a program that another takes the place of. What older processes have left is replaced.
+Output output_before_exec(const Output& output, int64_t process_start_ns) {
+  constexpr unsigned kMost = 10'000;
+  Output moved = output;
+  moved.started_unix_ns = process_start_ns;
+  for (unsigned number = 1; number < kMost; ++number) {
+    bool is_free = true;
+    for (unsigned kind = 0; kind < kProfileKinds; ++kind) {
+      if (output.paths[kind][0] == '\0') continue;
+      const std::string path = exec_path(output.paths[kind], number);
+      is_free &= !is_newer_than(path, process_start_ns);
+      if (path.size() < sizeof(moved.paths[0])) memcpy(moved.paths[kind], path.c_str(), path.size() + 1);
+    }
+    if (is_free) break;
+  }
+  return moved;
+}
 
 std::string numbered_path(const char* path, uint32_t number) {
   return number == 0 ? std::string(path) : insert_before_suffix(path, std::to_string(number));
@@ -48,7 +91,7 @@ class Writer {
         modules_(ModuleMap::of_process(snapshot.pid)),
         symbolizer_(snapshot.pid) {}
 
-  // False: something is not written; one line has said what.
+  // False: something is not written; one line has said what. The process that it is of may have gone.
   bool write(const ReportTask& task) {
     const bool done = write_kinds(task);
     if (!failures_.empty()) say_failures();
@@ -185,6 +228,30 @@ void tell_owner(int pid, const RegionView& region, const ReportTask& task, bool 
   if (task.cumulative) write_back(pid, region, Root::snapshots, offsetof(SnapshotNumbers, done), task.snapshot);
 }
 
+// Waits until the exec has taken place. False: it failed.
+bool await_exec(int pid, uint64_t region_address, int64_t start_monotonic_ns, uint32_t number) {
+  for (;;) {
+    const RegionView region = RegionView::of_process(pid, region_address);
+    // Where addresses are not random, the next program's region may lie in the same place.
+    if (!region.valid() || region.header().start_monotonic_ns != start_monotonic_ns) return true;
+    const auto* numbers = region.root<SnapshotNumbers>(Root::snapshots);
+    if (numbers == nullptr || numbers->execs.load() != number) return false;
+    usleep(1000);
+  }
+}
+
+void write_after_exec(int pid, uint64_t region_address, const RegionView& region, const Snapshot& snapshot,
+                      const ReportTask& task, const Output& output) {
+  const auto* numbers = region.root<SnapshotNumbers>(Root::snapshots);
+  if (numbers == nullptr) return;
+  const uint32_t number = numbers->execs.load();
+  static Output moved;
+  moved = output_before_exec(output, unix_ns_of_process_start(pid));
+  Writer writer(snapshot, moved);
+  write_back(pid, region, Root::snapshots, offsetof(SnapshotNumbers, exec_read), number);
+  if (await_exec(pid, region_address, region.header().start_monotonic_ns, number)) writer.write(task);
+}
+
 }  // namespace
 
 bool write_own_profiles(const RegionHeader* region, const ReportTask& task, const Output& output,
@@ -208,6 +275,10 @@ bool write_profiles_of_process(int pid, uint64_t region_address, const ReportTas
     if (region.valid()) {
       Snapshot snapshot = snapshot_from_region(region, parts_of(task, output));
       snapshot.ending = ending_text(task.ending);
+      if (task.ending == Ending::exec) {
+        write_after_exec(pid, region_address, region, snapshot, task, output);
+        return true;
+      }
       tell_owner(pid, region, task, Writer(snapshot, output).write(task));
       return true;
     }
