@@ -39,11 +39,13 @@ $(RECORD) $(REPORT) $(SERVE) $(PRELOAD) $(PROF) $(PROTO).cc: | $(BUILD)/deps.sta
 
 $(BUILD)/libprof.so: $(RECORD) $(REPORT) $(SERVE) $(PRELOAD) preload/exports.map preload/wrapped.txt Makefile
 	@echo "  $@"; $(CXX) $(LINK) -o $@ $(RECORD) $(REPORT) $(SERVE) $(PRELOAD) $(ARCHIVES)
-$(BUILD)/prof: $(PROF) $(PROTO).o
-	@echo "  $@"; $(CXX) -o $@ $^ -lprotobuf -lz
+# Of the record side no more than what reads its values; and memcpy is the C library's.
+RECOVER := $(REPORT) $(filter-out %/bytes.o,$(RECORD))
+$(BUILD)/prof: $(PROF) $(RECOVER) $(PROTO).o
+	@echo "  $@"; $(CXX) -o $@ $^ $(ARCHIVES) -lprotobuf -lz
 $(BUILD)/profrun: tools/profrun
 	@install -D -m 755 $< $@
-$(RECORD) $(addprefix $(BUILD)/obj/preload/,cpu_sampling.o thread_clock.o trace_sampling.o api_labels.o): EXTRA = $(RECORD_FLAGS)
+$(RECORD) $(addprefix $(BUILD)/obj/preload/,cpu_sampling.o thread_clock.o trace_sampling.o api_labels.o spooled_code.o): EXTRA = $(RECORD_FLAGS)
 # The program's cancellation unwinds through these: they say nothing to it, not even that they do not throw.
 $(addprefix $(BUILD)/obj/preload/interpose_,mutex.o rwlock.o cond.o sem.o join.o spawn.o): EXTRA = $(RECORD_FLAGS)
 $(SERVE): EXTRA = $(SERVE_FLAGS)

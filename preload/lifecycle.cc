@@ -51,6 +51,7 @@
 #include "preload/recording.h"
 #include "preload/reporter.h"
 #include "preload/snapshot_signal.h"
+#include "preload/spool.h"
 #include "preload/start_environment.h"
 #include "preload/thread_look.h"
 #include "preload/threads.h"
@@ -282,6 +283,7 @@ bool begin(char** environment_of_main) {
   // Its children would say the same again.
   if (!g_output.is_child) output_check_folders(g_config, g_output);
   unwind_start({reinterpret_cast<uint64_t>(__ehdr_start), reinterpret_cast<uint64_t>(etext)}, chosen_unwinder());
+  spool_prepare(g_config, g_output);
   cpu_sampling_on_stretch_over(on_stretch_over);
   if (g_config.kinds.has(ProfileKind::cpu)) install_switch_signal();
   if (g_config.kinds.meets(kCumulativeKinds)) snapshot_signal_start(g_config.snapshot_signal, on_snapshot_wanted);
@@ -338,7 +340,7 @@ void write_at_exit(Ending ending) {
   if (was_on || (stretch != 0 && unwritten)) task = task_of_stretch(stretch);
   task.cumulative = g_config.kinds.meets(kCumulativeKinds);
   task.ending = ending;
-  if (!g_config.kinds.empty()) write_own_profiles(g_region, task, g_output, notes);
+  spool_finish(g_config.kinds.empty() || write_own_profiles(g_region, task, g_output, notes));
 }
 
 void write_once(Ending ending) {

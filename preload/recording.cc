@@ -19,6 +19,7 @@
 #include "preload/cpu_sampling.h"
 #include "preload/fork_flag.h"
 #include "preload/heap_sampling.h"
+#include "preload/spool.h"
 #include "preload/thread_look.h"
 #include "preload/threads.h"
 #include "preload/trace_sampling.h"
@@ -145,8 +146,9 @@ bool recording_start(const Config& config, uint64_t stack_low, uint64_t stack_hi
   const bool has_events = has_waits || wants(ProfileKind::threadcreate) || config.is_asked_later();
   const RecordedKinds recorded = {wants(kHeapKinds) ? config.heap_rate : 0, config.heap_peak, has_events,
                                   config.trace_buffer * 1024};
-  if (!fork_flag_set() || !region_create() || !record_create(recorded)) {
+  if (!fork_flag_set() || !(spool_create_region() || region_create()) || !record_create(recorded)) {
     LogLine(LogLevel::warn) << "no memory for recording: no profile";
+    spool_drop();
     region_abandon();
     return false;
   }
@@ -155,10 +157,12 @@ bool recording_start(const Config& config, uint64_t stack_low, uint64_t stack_hi
   } else {
     set_process_labels(config);
   }
+  spool_describe(parent);
   g_start_ns = clock_ns(CLOCK_REALTIME);
   const bool cpu = may_record(config, kTickedKinds) && prepare_cpu(config);
   const bool is_needed = (cpu && wants(ProfileKind::cpu)) || wants(kCumulativeKinds) || config.is_asked_later();
   if (!threads_start() || !is_needed) {
+    spool_drop();
     region_abandon();
     return false;
   }

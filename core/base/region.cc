@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include "core/base/clocks.h"
+#include "core/base/raw_log.h"
 #include "core/base/raw_syscall.h"
 
 namespace prof {
@@ -21,6 +22,8 @@ constexpr uint32_t kRetryEvery = 64;
 constinit std::atomic<uint32_t> g_mapped{0};
 constinit uint32_t g_mapped_of_forgotten = 0;
 
+bool is_error(long address) { return address < 0 && address > -4096; }
+
 // A mapped, zeroed segment, or null. Shared and anonymous, because the kernel sets memory aside for the whole of such a
 // mapping when it is made and takes pages when they are touched: a touch that found none left would kill the host by
 // SIGBUS, as it may in a memfd or a file of tmpfs, whose pages must all be taken first (0.3 ms a MiB; /proc/meminfo's
@@ -28,7 +31,39 @@ constinit uint32_t g_mapped_of_forgotten = 0;
 void* map_segment() {
   const long address =
       raw_syscall(SYS_mmap, nullptr, kSegmentBytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  return address < 0 && address > -4096 ? nullptr : reinterpret_cast<void*>(address);
+  return is_error(address) ? nullptr : reinterpret_cast<void*>(address);
+}
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+// Bytes of the region's file; 0: it has none. Of this process.
+constinit uint64_t g_file_bytes = 0;
+
+// Whether the file system gave every page of it. Where a touch would end in SIGBUS, for want of room, this ends in an error.
+bool take_pages(long segment) { return raw_syscall(SYS_madvise, segment, kSegmentBytes, MADV_POPULATE_WRITE) == 0; }
+
+// The file's segment behind the last one, or null. Without a descriptor, which the host may have closed long since: a second mapping of
+// what is mapped already may be longer than that.
+void* map_next_of_file(uint32_t before) {
+  if (g_region->file_segments.load(std::memory_order_relaxed) != before) return nullptr;
+  if (uint64_t{before + 1} << kSegmentShift > g_file_bytes) return nullptr;
+  const uint64_t last = g_region->segment_address[before - 1].load(std::memory_order_relaxed);
+  const long both = raw_syscall(SYS_mremap, last, 0, 2 * kSegmentBytes, MREMAP_MAYMOVE, 0);
+  if (is_error(both)) return nullptr;
+  const long next = both + static_cast<long>(kSegmentBytes);
+  raw_syscall(SYS_munmap, both, kSegmentBytes);
+  if (take_pages(next)) {
+    g_region->file_segments.store(before + 1, std::memory_order_relaxed);
+    return reinterpret_cast<void*>(next);
+  }
+  raw_syscall(SYS_munmap, next, kSegmentBytes);
+  // Once: from here on the file has fewer segments than there are.
+  LogLine(LogLevel::warn)
+      << "PROF_SPOOL: there is no more room in its file system: what is recorded from now on would be lost with "
+         "the process";
+  return nullptr;
 }
 
 bool has_room_behind(uint64_t used) {
@@ -50,7 +85,10 @@ bool grow(bool wait) {
     void* segment = nullptr;
     const uint32_t failures = g_region->grow_failures.load(std::memory_order_relaxed);
     // A refusal is likely to last: do not pay for the attempt at every sample.
-    if (failures % kRetryEvery == 0) segment = map_segment();
+    if (failures % kRetryEvery == 0) {
+      segment = map_next_of_file(before);
+      if (segment == nullptr) segment = map_segment();
+    }
     if (segment != nullptr) {
       g_region->segment_address[before].store(reinterpret_cast<uint64_t>(segment), std::memory_order_relaxed);
       g_mapped.store(before + 1, std::memory_order_release);
@@ -64,11 +102,8 @@ bool grow(bool wait) {
   return grown;
 }
 
-}  // namespace
-
-bool region_create() {
-  void* segment = map_segment();
-  if (segment == nullptr) return false;
+// The first segment becomes a region.
+void begin_region(void* segment, uint32_t in_file) {
   auto* header = static_cast<RegionHeader*>(segment);  // zeroed by the kernel: every counter starts at 0
   header->version = kRegionVersion;
   header->segment_bytes = kSegmentBytes;
@@ -76,11 +111,34 @@ bool region_create() {
   header->start_unix_ns = clock_ns(CLOCK_REALTIME);
   header->start_monotonic_ns = clock_ns(CLOCK_MONOTONIC);
   header->segment_address[0].store(reinterpret_cast<uint64_t>(segment), std::memory_order_relaxed);
+  header->file_segments.store(in_file, std::memory_order_relaxed);
   header->segments.store(1, std::memory_order_relaxed);
   header->used.store((sizeof(RegionHeader) + 63) & ~uint64_t{63}, std::memory_order_relaxed);
   header->magic.store(kRegionMagic, std::memory_order_release);
   g_mapped.store(1, std::memory_order_release);
   g_region = header;
+}
+
+}  // namespace
+
+bool region_create() {
+  void* segment = map_segment();
+  if (segment == nullptr) return false;
+  g_file_bytes = 0;
+  begin_region(segment, 0);
+  return true;
+}
+
+bool region_create_in(int descriptor, uint64_t bytes) {
+  if (bytes < kSegmentBytes || raw_syscall(SYS_ftruncate, descriptor, bytes) != 0) return false;
+  const long segment = raw_syscall(SYS_mmap, nullptr, kSegmentBytes, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
+  if (is_error(segment)) return false;
+  if (!take_pages(segment)) {
+    raw_syscall(SYS_munmap, segment, kSegmentBytes);
+    return false;
+  }
+  g_file_bytes = bytes;
+  begin_region(reinterpret_cast<void*>(segment), 1);
   return true;
 }
 

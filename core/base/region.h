@@ -1,7 +1,7 @@
 // The region of this process: where everything that is recorded lives. region_layout.h draws it.
 //
-// region_create() and region_abandon() are for normal code; everything else is signal-safe: atomics, and at a growth one
-// raw system call (mmap). No descriptor is used: the host may close or reuse any number it likes.
+// region_create*() and region_abandon() are for normal code; everything else is signal-safe: atomics, and at a growth a few raw system
+// calls. No descriptor is used but by region_create_in(): the host may close or reuse any number it likes.
 #pragma once
 
 #include "core/base/region_layout.h"
@@ -12,6 +12,10 @@ extern RegionHeader* g_region;  // null until region_create() succeeded
 
 // Makes the region of this process, with one segment. False: the kernel or a limit refused (nothing is left behind).
 bool region_create();
+// The same in an empty file, open for reading and writing, which is made `bytes` long (of a hole: what is used of it is taken step by
+// step) and need not stay open. Where it has no more room, growth goes on in anonymous memory. False: there is none in it from the
+// start, or the kernel knows no way to ask whether there is (before Linux 5.14).
+bool region_create_in(int descriptor, uint64_t bytes);
 
 // Forgets the region and unmaps it: in a child of fork, where it is still the parent's. No handler may be running.
 void region_abandon();

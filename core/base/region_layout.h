@@ -7,6 +7,9 @@
 //   └──────────────┴───────────────┴─────────────────┘  └─────────────────┘
 //   offset 0                                   1 << 20
 //
+// The segments lie in anonymous shared memory or, from the first one on, in a file that outlives the process (PROF_SPOOL): there one
+// behind the other, as in the drawing. Those that the file had no room for are anonymous.
+//
 // Position-independent: one thing names another by a Ref, its offset in the sequence of segments; no entry crosses a
 // segment's end. Where each segment is mapped in the owner is in the header, so that a reader of another process finds it.
 // Entries are published by a release store of their Ref and never move or shrink; a reader follows Refs only.
@@ -45,6 +48,7 @@ enum class Root : unsigned {
   waits,
   labels,
   trace,
+  owner,
   count
 };
 
@@ -53,10 +57,10 @@ struct RegionHeader {
   uint32_t version;
   uint32_t segment_bytes;
   int32_t pid;
-  uint32_t reserved;
-  int64_t start_unix_ns;       // CLOCK_REALTIME when recording began
-  int64_t start_monotonic_ns;  // CLOCK_MONOTONIC at the same moment
-  std::atomic<uint64_t> used;  // bytes given out; the next entry begins here or at the next segment
+  std::atomic<uint32_t> file_segments;  // of the segments, the first ones: they are in a file
+  int64_t start_unix_ns;                // CLOCK_REALTIME when recording began
+  int64_t start_monotonic_ns;           // CLOCK_MONOTONIC at the same moment
+  std::atomic<uint64_t> used;           // bytes given out; the next entry begins here or at the next segment
   std::atomic<uint32_t> segments;
   std::atomic<uint32_t> growing;        // 1 while some thread adds a segment
   std::atomic<uint32_t> grow_failures;  // segments that the kernel or a limit refused

@@ -5,6 +5,9 @@
 #include "core/record/loss_counters.h"
 
 namespace prof {
+
+constinit StackSeen g_stack_seen = nullptr;
+
 namespace {
 
 uint64_t hash_of(const uint64_t* frames, uint32_t count, uint32_t generation) {
@@ -53,6 +56,7 @@ Ref intern_stack(const uint64_t* frames, uint32_t count, uint32_t generation) {
     const auto* entry = region_at<StackEntry>(ref);
     if (entry->hash == hash && entry->count == count && entry->generation == generation &&
         memcmp(entry->frames, frames, count * sizeof(uint64_t)) == 0) {
+      if (g_stack_seen != nullptr) g_stack_seen(frames, count, /*is_new=*/false);
       return ref;
     }
     ref = entry->next;
@@ -68,6 +72,7 @@ Ref intern_stack(const uint64_t* frames, uint32_t count, uint32_t generation) {
   do {
     entry->next = first;
   } while (!head.compare_exchange_weak(first, ref, std::memory_order_release, std::memory_order_acquire));
+  if (g_stack_seen != nullptr) g_stack_seen(frames, count, /*is_new=*/true);
   return ref;
 }
 

@@ -32,6 +32,10 @@ struct StackEntry {
 // frames has room for two more.
 uint32_t end_stack(uint64_t* frames, uint32_t count, StackEnd end);
 
+// Who is told of each stack that is stored or found, in the same context; null: nobody. Set in normal code, before there is any.
+using StackSeen = void (*)(const uint64_t* frames, uint32_t count, bool is_new);
+extern __attribute__((visibility("hidden"))) StackSeen g_stack_seen;
+
 // The entry of these frames, new or old. 0: no room (the caller counts the loss). count: 1 to kMaxStackFrames.
 Ref intern_stack(const uint64_t* frames, uint32_t count, uint32_t generation);
 

@@ -239,6 +239,11 @@ constexpr Setting kSettings[] = {
        config->labels = value;
        return true;
      }},
+    {"PROF_SPOOL", "a folder's name, or 0 for none", kNone,
+     [](std::string_view value, Config* config) {
+       config->spool = value == "0" ? std::string_view() : value;
+       return !value.empty();
+     }},
     {"PROF_LOG", "error, warn, info or debug", kNone,
      [](std::string_view value, Config* config) {
        static constexpr std::string_view kLevels[] = {"error", "warn", "info", "debug"};

@@ -86,6 +86,7 @@ struct Config {
   std::string_view follow_names;
   int64_t exit_timeout_ns = 5'000'000'000;  // for what is written when the process ends
   std::string_view labels;                  // PROF_LABELS: key=value,…
+  std::string_view spool;                   // PROF_SPOOL: the folder of the region's file; empty: it has none
   LogLevel log_level = LogLevel::warn;
 
   KindSet usable;           // every setting of theirs can be used

@@ -1,6 +1,8 @@
 // Files that appear whole or not at all. Normal code.
 #pragma once
 
+#include <sys/stat.h>
+
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -22,6 +24,12 @@ struct WriteResult {
 
 // Takes away what this process has written of a file that is not whole. Signal-safe, for who ends amid the writing of one.
 void discard_unfinished_file();
+
+// A folder in which everybody may take away and put in what they like: neither what is written there nor what is found there can be
+// relied on. (With the sticky bit, as in /tmp, each only what is his own.)
+inline bool is_open_to_others(const struct stat& folder) {
+  return (folder.st_mode & S_IWOTH) != 0 && (folder.st_mode & S_ISVTX) == 0;
+}
 
 // What a file is called until it is whole, when this process writes it.
 std::string temporary_name(const std::string& path);

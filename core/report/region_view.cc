@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <cstring>
 #include <string>
@@ -42,6 +43,7 @@ RegionView RegionView::of_self(const RegionHeader* header) {
   for (uint32_t i = 0; i < header->segments.load(std::memory_order_acquire); ++i) {
     view.segments_.push_back(reinterpret_cast<const char*>(header->segment_address[i].load()));
   }
+  view.copied_ = UINT64_MAX;
   return view;
 }
 
@@ -88,6 +90,36 @@ RegionView RegionView::of_memory(int descriptor, uint64_t header_address) {
   });
 }
 
+RegionView RegionView::of_file(int descriptor) {
+  const auto copy = [descriptor](char* to, uint64_t bytes, uint64_t offset) {
+    while (bytes > 0) {
+      const ssize_t got = pread(descriptor, to, bytes, static_cast<off_t>(offset));
+      if (got < 0 && errno == EINTR) continue;
+      if (got <= 0) return false;
+      to += got;
+      offset += static_cast<uint64_t>(got);
+      bytes -= static_cast<uint64_t>(got);
+    }
+    return true;
+  };
+  auto header = std::make_unique<RegionHeader>();
+  if (!copy(reinterpret_cast<char*>(header.get()), sizeof(RegionHeader), 0) || !is_region(*header)) return {};
+  RegionView view;
+  // What grew beyond the file is not there; at() says so. No more than is in use: the rest of the file is a hole.
+  const uint64_t in_file = std::min(header->file_segments.load(), header->segments.load());
+  const uint64_t used = std::min(header->used.load(), in_file << kSegmentShift);
+  while (view.copied_ < used) {
+    const uint64_t bytes = std::min(kSegmentBytes, used - view.copied_);
+    view.copies_.push_back(std::make_unique<char[]>(kSegmentBytes));
+    view.segments_.push_back(view.copies_.back().get());
+    if (!copy(view.copies_.back().get(), bytes, view.copied_)) return {};
+    view.copied_ += bytes;
+  }
+  // The header was read twice: who looks at it now sees what was checked.
+  if (!view.segments_.empty()) memcpy(view.copies_[0].get(), header.get(), sizeof(RegionHeader));
+  return view;
+}
+
 uint64_t RegionView::word_now(const std::atomic<uint64_t>& word) const {
   if (!read_) return word.load(std::memory_order_acquire);
   const char* const at = reinterpret_cast<const char*>(&word);
@@ -130,7 +162,7 @@ const void* RegionView::at(Ref ref, uint64_t bytes) const {
   const uint64_t segment = offset >> kSegmentShift;
   const uint64_t within = offset & (kSegmentBytes - 1);
   if (ref == 0 || segment >= segments_.size() || bytes > kSegmentBytes - within) return nullptr;
-  if (read_ && offset + bytes > copied_) return nullptr;
+  if (offset + bytes > copied_) return nullptr;
   return segments_[segment] + within;
 }
 

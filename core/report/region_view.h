@@ -24,6 +24,8 @@ class RegionView {
   static RegionView of_process(int pid, uint64_t header_address);
   // The same, by a descriptor of its memory (/proc/PID/mem), which stays open as long as the view is used.
   static RegionView of_memory(int descriptor, uint64_t header_address);
+  // Of a region's file (PROF_SPOOL), a copy. Not valid() where it is not one. The file may be anything, and may change meanwhile.
+  static RegionView of_file(int descriptor);
   // The address of the header in a process, from its /proc/PID/maps; 0 where it has none.
   static uint64_t find_in_process(int pid);
 
@@ -49,7 +51,7 @@ class RegionView {
   static RegionView copied(uint64_t header_address, Read read);
 
   Read read_;            // none: this process
-  uint64_t copied_ = 0;  // bytes, from the region's begin
+  uint64_t copied_ = 0;  // bytes, from the region's begin; all, where it is this process's
   std::vector<const char*> segments_;
   std::vector<uint64_t> addresses_;  // of the copied segments, in their process
   std::vector<std::unique_ptr<char[]>> copies_;

@@ -1,0 +1,27 @@
+// The region in a file that outlives the process (PROF_SPOOL), from which `prof recover` writes the profiles of one that was killed.
+//
+// Normal code, at start, in a child of fork, and at exit. No descriptor of it stays open, and no file of it is ever touched where the file
+// system could refuse a page: see core/base/region.h. What is refused here costs a line and the recovery, no more: the region is
+// anonymous memory then.
+#pragma once
+
+#include "core/base/region_layout.h"
+#include "core/report/config.h"
+#include "core/report/output.h"
+
+namespace prof {
+
+// What the file is to say of the process. Once; the two stay where they are.
+void spool_prepare(const Config& config, const Output& output);
+
+// The region, in a new file. False: none is wanted, or it was refused, and that was said.
+bool spool_create_region();
+// Puts into it what it takes to write profiles of it. parent: in a child of fork, the region whose code is here too; else null.
+void spool_describe(const RegionHeader* parent);
+
+// At the end. What is written needs no recovery: the file goes.
+void spool_finish(bool is_written);
+// There will be no recording: the file goes.
+void spool_drop();
+
+}  // namespace prof
