@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/report/symbol_index.h"
@@ -24,6 +25,13 @@ class ElfSymbols {
   static ElfSymbols of_file(const std::string& path);
   // An image in memory (the vdso).
   static ElfSymbols of_memory(const void* image, uint64_t bytes);
+
+  // Of a file that is not to be had.
+  static ElfSymbols without_symbols(std::string build_id) {
+    ElfSymbols elf;
+    elf.build_id_ = std::move(build_id);
+    return elf;
+  }
 
   const std::string& build_id() const { return build_id_; }  // hexadecimal
   bool has_line_table() const { return has_line_table_; }

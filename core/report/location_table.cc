@@ -102,7 +102,8 @@ uint32_t LocationTable::find_frame(uint64_t frame, uint32_t generation) {
   const int index = modules_.find(frame);
   if (index < 0) {
     // A JIT compiler's code may be gone by now, and its names not.
-    return add(mapping_of(frame & ~uint64_t{4095}, (frame | 4095) + 1, 0, kUnmapped, ""), frame,
+    const std::string name = modules_.knows_all() ? kUnmapped : kAnonymous;
+    return add(mapping_of(frame & ~uint64_t{4095}, (frame | 4095) + 1, 0, name, ""), frame,
                symbolizer_->find_jit(frame), false);
   }
   const Module& module = modules_.modules()[static_cast<size_t>(index)];

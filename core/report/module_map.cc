@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <map>
 
 namespace prof {
 namespace {
@@ -87,7 +88,6 @@ ModuleMap ModuleMap::of_process(int pid) {
 }
 
 ModuleMap ModuleMap::of_text(std::string_view text, std::string_view executable) {
-  if (executable.ends_with(kDeleted)) executable.remove_suffix(kDeleted.size());
   ModuleMap map;
   while (!text.empty()) {
     const std::string_view line = text.substr(0, text.find('\n'));
@@ -96,12 +96,30 @@ ModuleMap ModuleMap::of_text(std::string_view text, std::string_view executable)
     bool is_executable = false;
     if (parse_line(line, &module, &is_executable) && is_executable) map.modules_.push_back(std::move(module));
   }
-  std::sort(map.modules_.begin(), map.modules_.end(),
-            [](const Module& a, const Module& b) { return a.start < b.start; });
-  for (size_t i = 0; i < map.modules_.size() && map.main_ < 0; ++i) {
-    if (map.modules_[i].from_file && map.modules_[i].path == executable) map.main_ = static_cast<int>(i);
-  }
+  map.put_in_order(executable);
   return map;
+}
+
+ModuleMap ModuleMap::of_noted(std::vector<Module> modules, std::string_view executable) {
+  ModuleMap map;
+  map.knows_all_ = false;
+  std::map<uint64_t, uint64_t> taken;  // by end: start
+  for (Module& module : modules) {
+    const auto next = taken.upper_bound(module.start);
+    if (module.end <= module.start || (next != taken.end() && next->second < module.end)) continue;
+    taken[module.end] = module.start;
+    map.modules_.push_back(std::move(module));
+  }
+  map.put_in_order(executable);
+  return map;
+}
+
+void ModuleMap::put_in_order(std::string_view executable) {
+  if (executable.ends_with(kDeleted)) executable.remove_suffix(kDeleted.size());
+  std::sort(modules_.begin(), modules_.end(), [](const Module& a, const Module& b) { return a.start < b.start; });
+  for (size_t i = 0; i < modules_.size() && main_ < 0; ++i) {
+    if (modules_[i].from_file && modules_[i].path == executable) main_ = static_cast<int>(i);
+  }
 }
 
 int ModuleMap::find(uint64_t address) const {

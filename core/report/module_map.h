@@ -21,6 +21,10 @@ class ModuleMap {
   // text: as /proc/PID/maps. executable: the main program's path.
   static ModuleMap of_text(std::string_view text, std::string_view executable);
 
+  // Of what a process that is gone had noted, the last noted first: there may have been other code, which nobody knows of.
+  static ModuleMap of_noted(std::vector<Module> modules, std::string_view executable);
+  bool knows_all() const { return knows_all_; }
+
   // By address. The main program's first executable mapping is main(), or -1.
   const std::vector<Module>& modules() const { return modules_; }
   int main() const { return main_; }
@@ -28,8 +32,11 @@ class ModuleMap {
   int find(uint64_t address) const;
 
  private:
+  void put_in_order(std::string_view executable);
+
   std::vector<Module> modules_;
   int main_ = -1;
+  bool knows_all_ = true;
 };
 
 // The folder of /proc that describes a process, with a / at its end. For the calling process it is that of the calling

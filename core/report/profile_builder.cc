@@ -22,6 +22,7 @@ namespace {
 void add_comments(const Snapshot& snapshot, ProfileKind kind, const std::vector<std::string>& first, Profile* profile) {
   profile->comments.push_back("program: " + snapshot.executable + ", pid " + std::to_string(snapshot.pid));
   if (!snapshot.ending.empty()) profile->comments.push_back(snapshot.ending);
+  for (const std::string& note : snapshot.notes) profile->comments.push_back(note);
   for (const std::string& comment : first) profile->comments.push_back(comment);
   for (const Loss& loss : snapshot.losses) {
     if (loss_concerns(loss.cause, kind)) {
@@ -30,6 +31,11 @@ void add_comments(const Snapshot& snapshot, ProfileKind kind, const std::vector<
   }
   if (kind != ProfileKind::cpu) return;
   for (const std::string& note : snapshot.cpu.notes) profile->comments.push_back(note);
+}
+
+// Of a state: now, or the process's last moment.
+int64_t time_of(const Snapshot& snapshot) {
+  return snapshot.end_unix_ns != 0 ? snapshot.end_unix_ns : clock_ns(CLOCK_REALTIME);
 }
 
 std::vector<uint32_t> frames_of(const StackSnapshot& stack, LocationTable* locations) {
@@ -146,8 +152,7 @@ Profile build_heap_profile(const Snapshot& snapshot, HeapView view, const Module
   profile.default_sample_type = view == HeapView::allocs ? "alloc_space" : "inuse_space";
   profile.period_type = {"space", "bytes"};
   profile.period = static_cast<int64_t>(heap.rate);
-  profile.time_unix_ns =
-      view == HeapView::peak && heap.peak_unix_ns != 0 ? heap.peak_unix_ns : clock_ns(CLOCK_REALTIME);
+  profile.time_unix_ns = view == HeapView::peak && heap.peak_unix_ns != 0 ? heap.peak_unix_ns : time_of(snapshot);
 
   LocationTable locations(snapshot, modules, symbolizer, &profile);
   struct Counts {
@@ -202,7 +207,7 @@ Profile build_event_profile(const Snapshot& snapshot, ProfileKind profile_kind, 
     profile.period_type = {"contentions", "count"};
   }
   profile.period = 1;
-  profile.time_unix_ns = clock_ns(CLOCK_REALTIME);
+  profile.time_unix_ns = time_of(snapshot);
 
   LocationTable locations(snapshot, modules, symbolizer, &profile);
   struct Sum {
@@ -255,7 +260,7 @@ Profile build_wall_profile(const Snapshot& snapshot, const ModuleMap& modules, S
   profile.period_type = {"wall", "nanoseconds"};
   profile.period = static_cast<int64_t>(snapshot.wall_period_ns);
   profile.duration_ns = static_cast<int64_t>(snapshot.wall_duration_ns);
-  profile.time_unix_ns = clock_ns(CLOCK_REALTIME) - profile.duration_ns;
+  profile.time_unix_ns = time_of(snapshot) - profile.duration_ns;
   LocationTable locations(snapshot, modules, symbolizer, &profile);
   struct Sum {
     double samples = 0;
@@ -291,7 +296,7 @@ Profile build_stacks_profile(const Snapshot& snapshot, const ModuleMap& modules,
   profile.default_sample_type = "goroutine";
   profile.period_type = {"goroutine", "count"};
   profile.period = 1;
-  profile.time_unix_ns = clock_ns(CLOCK_REALTIME);
+  profile.time_unix_ns = time_of(snapshot);
   LocationTable locations(snapshot, modules, symbolizer, &profile);
   const StackSnapshot none = {{static_cast<uint64_t>(StackEnd::lost)}, 0};
   for (const ThreadSample& thread : snapshot.threads) {

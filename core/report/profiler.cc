@@ -10,6 +10,8 @@
 #include <cstring>
 #include <new>
 #include <string>
+#include <unordered_map>
+#include <utility>
 
 #include "core/base/clocks.h"
 #include "core/base/raw_log.h"
@@ -86,10 +88,9 @@ bool has_items(const Snapshot::Trace& trace) {
 class Writer {
  public:
   Writer(const Snapshot& snapshot, const Output& output)
-      : snapshot_(snapshot),
-        output_(output),
-        modules_(ModuleMap::of_process(snapshot.pid)),
-        symbolizer_(snapshot.pid) {}
+      : Writer(snapshot, output, ModuleMap::of_process(snapshot.pid), Symbolizer(snapshot.pid)) {}
+  Writer(const Snapshot& snapshot, const Output& output, ModuleMap modules, Symbolizer symbolizer)
+      : snapshot_(snapshot), output_(output), modules_(std::move(modules)), symbolizer_(std::move(symbolizer)) {}
 
   // False: something is not written; one line has said what. The process that it is of may have gone.
   bool write(const ReportTask& task) {
@@ -97,6 +98,8 @@ class Writer {
     if (!failures_.empty()) say_failures();
     return done;
   }
+
+  const std::vector<std::string>& files() const { return files_; }
 
  private:
   struct Failure {
@@ -171,6 +174,7 @@ class Writer {
                  path);
   }
   bool check(const WriteResult& result, std::string_view title, const std::string& path) {
+    if (result.ok) files_.push_back(path);
     if (result.ok) return true;
     const std::string why = "': " + result.error_text();
     failures_.push_back(
@@ -198,6 +202,7 @@ class Writer {
   const ModuleMap modules_;
   Symbolizer symbolizer_;
   std::vector<Failure> failures_;
+  std::vector<std::string> files_;  // that are written
 };
 
 SnapshotParts parts_of(const ReportTask& task, const Output& output) {
@@ -266,6 +271,23 @@ bool write_own_profiles(const RegionHeader* region, const ReportTask& task, cons
     LogLine(LogLevel::error) << "there is no memory left to write a profile with";
     return false;
   }
+}
+
+bool write_profiles_of_region(const RegionView& region, const GoneProcess& process, const ReportTask& task,
+                              const Output& output, std::vector<std::string>* files) {
+  SnapshotParts parts = parts_of(task, output);
+  parts.ended_ns = process.ended_ns;
+  Snapshot snapshot = snapshot_from_region(region, parts);
+  snapshot.notes = process.notes;
+  std::unordered_map<std::string, std::string> build_ids;
+  for (const NotedModule& module : process.modules) build_ids.try_emplace(module.mapped.path, module.build_id);
+  std::vector<Module> modules;
+  for (const NotedModule& module : process.modules) modules.push_back(module.mapped);
+  Writer writer(snapshot, output, ModuleMap::of_noted(std::move(modules), snapshot.executable),
+                Symbolizer(snapshot.pid, std::move(build_ids)));
+  const bool done = writer.write(task);
+  files->insert(files->end(), writer.files().begin(), writer.files().end());
+  return done;
 }
 
 bool write_profiles_of_process(int pid, uint64_t region_address, const ReportTask& task, const Output& output) {

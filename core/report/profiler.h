@@ -7,7 +7,9 @@
 
 #include "core/base/region_layout.h"
 #include "core/report/ending.h"
+#include "core/report/module_map.h"
 #include "core/report/output.h"
+#include "core/report/region_view.h"
 
 namespace prof {
 
@@ -28,5 +30,19 @@ bool write_own_profiles(const RegionHeader* region, const ReportTask& task, cons
 // became of it (CpuStretch::reported, SnapshotNumbers::done). False: its region cannot be read, and nothing was said or
 // written. Of one that is about to exec (Ending::exec): under a name of its own, once it has.
 bool write_profiles_of_process(int pid, uint64_t region_address, const ReportTask& task, const Output& output);
+
+// A process that is there no more, as its region's file has it.
+struct NotedModule {
+  Module mapped;
+  std::string build_id;  // hexadecimal; empty: it had none
+};
+struct GoneProcess {
+  int64_t ended_ns = 0;              // CLOCK_MONOTONIC, when it was last seen to do something
+  std::vector<NotedModule> modules;  // the last noted first
+  std::vector<std::string> notes;    // for each profile's comments
+};
+// *files: those that were written are added. False: something is not written, and one line has said what.
+bool write_profiles_of_region(const RegionView& region, const GoneProcess& process, const ReportTask& task,
+                              const Output& output, std::vector<std::string>* files);
 
 }  // namespace prof

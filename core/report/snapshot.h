@@ -109,9 +109,11 @@ struct TracedThread {
 
 struct Snapshot {
   int pid = 0;
-  int64_t start_unix_ns = 0;  // when recording began, CLOCK_REALTIME
-  std::string executable;     // absolute path
-  std::string ending;         // how the process ended; empty: it lives, or has exited
+  int64_t start_unix_ns = 0;       // when recording began, CLOCK_REALTIME
+  int64_t end_unix_ns = 0;         // when it ended; 0: it lives
+  std::string executable;          // absolute path
+  std::string ending;              // how the process ended; empty: it lives, or has exited
+  std::vector<std::string> notes;  // further lines for each profile's comments
   std::vector<StackSnapshot> stacks;
   std::vector<Labels> label_sets;  // the first is what all have; the others have that in them too. No two are the same
   std::vector<UnloadedModule> unloaded;

@@ -21,10 +21,17 @@
 namespace prof {
 namespace {
 
+// The time that all is looked at: now, or the process's last moment.
+int64_t now_of(const SnapshotParts& parts) { return parts.ended_ns != 0 ? parts.ended_ns : clock_ns(CLOCK_MONOTONIC); }
+
+// Of any two numbers; not below 0.
+uint64_t nanoseconds_between(int64_t from, int64_t to) {
+  return to <= from ? 0 : std::min(static_cast<uint64_t>(to) - static_cast<uint64_t>(from), uint64_t{INT64_MAX});
+}
+
 void add_cpu_samples(const RegionView& region, const StackEntry& entry, Ref ref, uint32_t stretch, Stacks* stacks,
-                     LabelSets* labels, Snapshot* snapshot) {
-  unsigned chain = 0;
-  for (Ref at = entry.buckets.load(std::memory_order_acquire); at != 0 && ++chain < kMaxChain;) {
+                     LabelSets* labels, ChainBudget* budget, Snapshot* snapshot) {
+  for (Ref at = entry.buckets.load(std::memory_order_acquire); at != 0 && budget->take();) {
     const auto* bucket = region.at<CpuBucket>(at);
     if (bucket == nullptr) return;
     const uint64_t ticks = stretch == 0
@@ -43,7 +50,9 @@ void add_cpu_samples(const RegionView& region, const StackEntry& entry, Ref ref,
 }
 
 // stretch 0: all that was ever counted; the time that it is of is its reader's.
-void add_cpu(const RegionView& region, uint32_t stretch, Stacks* stacks, LabelSets* labels, Snapshot* snapshot) {
+void add_cpu(const RegionView& region, const SnapshotParts& parts, Stacks* stacks, LabelSets* labels,
+             Snapshot* snapshot) {
+  const uint32_t stretch = parts.stretch;
   const auto* cpu = region.root<CpuRecord>(Root::cpu);
   const auto* table = region.root<StackTable>(Root::stacks);
   if (cpu == nullptr || table == nullptr) return;
@@ -54,16 +63,17 @@ void add_cpu(const RegionView& region, uint32_t stretch, Stacks* stacks, LabelSe
     const CpuStretch& times = cpu->stretches[stretch & 1];
     snapshot->cpu.start_unix_ns = times.start_unix_ns;
     const int64_t ended = times.end_monotonic_ns.load(std::memory_order_acquire);
-    const int64_t end = ended != 0 ? ended : clock_ns(CLOCK_MONOTONIC);
-    snapshot->cpu.duration_ns = static_cast<uint64_t>(std::max<int64_t>(end - times.start_monotonic_ns, 0));
+    const int64_t end = ended != 0 ? ended : now_of(parts);
+    snapshot->cpu.duration_ns = nanoseconds_between(times.start_monotonic_ns, end);
   }
   if (table->is_used.load(std::memory_order_acquire) == 0) return;
+  ChainBudget entries(region, sizeof(StackEntry));
+  ChainBudget buckets(region, sizeof(CpuBucket));
   for (const auto& head : table->heads) {
-    unsigned chain = 0;
-    for (Ref ref = head.load(std::memory_order_acquire); ref != 0 && ++chain < kMaxChain;) {
+    for (Ref ref = head.load(std::memory_order_acquire); ref != 0 && entries.take();) {
       const auto* entry = region.at<StackEntry>(ref);
       if (entry == nullptr) break;
-      add_cpu_samples(region, *entry, ref, stretch, stacks, labels, snapshot);
+      add_cpu_samples(region, *entry, ref, stretch, stacks, labels, &buckets, snapshot);
       ref = entry->next;
     }
   }
@@ -97,9 +107,9 @@ void add_heap(const RegionView& region, Stacks* stacks, LabelSets* labels, Snaps
                                        strnlen(heap->foreign_malloc, sizeof(heap->foreign_malloc)));
   const uint64_t epoch = heap->epoch.load(std::memory_order_acquire);
   if (heap->is_used.load(std::memory_order_acquire) == 0) return;
+  ChainBudget budget(region, sizeof(HeapBucket));
   for (const auto& head : heap->heads) {
-    unsigned chain = 0;
-    for (Ref ref = head.load(std::memory_order_acquire); ref != 0 && ++chain < kMaxChain;) {
+    for (Ref ref = head.load(std::memory_order_acquire); ref != 0 && budget.take();) {
       const auto* bucket = region.at<HeapBucket>(ref);
       if (bucket == nullptr) break;
       const int64_t stack = stacks->index_of(bucket->stack);
@@ -112,16 +122,17 @@ void add_heap(const RegionView& region, Stacks* stacks, LabelSets* labels, Snaps
   }
 }
 
-void add_events(const RegionView& region, Stacks* stacks, LabelSets* labels, Snapshot* snapshot) {
+void add_events(const RegionView& region, const SnapshotParts& parts, Stacks* stacks, LabelSets* labels,
+                Snapshot* snapshot) {
   const auto* record = region.root<EventRecord>(Root::events);
   if (record == nullptr) return;
   snapshot->wall_period_ns = static_cast<uint64_t>(record->wall_period_ns);
-  snapshot->wall_duration_ns = static_cast<uint64_t>(clock_ns(CLOCK_MONOTONIC) - record->wall_start_ns);
+  snapshot->wall_duration_ns = nanoseconds_between(record->wall_start_ns, now_of(parts));
   snapshot->wall_most_threads = record->wall_most_threads.load(std::memory_order_relaxed);
   if (record->is_used.load(std::memory_order_acquire) == 0) return;
+  ChainBudget budget(region, sizeof(EventBucket));
   for (const auto& head : record->heads) {
-    unsigned chain = 0;
-    for (Ref ref = head.load(std::memory_order_acquire); ref != 0 && ++chain < kMaxChain;) {
+    for (Ref ref = head.load(std::memory_order_acquire); ref != 0 && budget.take();) {
       const auto* bucket = region.at<EventBucket>(ref);
       if (bucket == nullptr) break;
       const double events = bucket->events.load(std::memory_order_relaxed);
@@ -144,8 +155,8 @@ void add_events(const RegionView& region, Stacks* stacks, LabelSets* labels, Sna
 void add_threads(const RegionView& region, uint32_t number, Stacks* stacks, LabelSets* labels, Snapshot* snapshot) {
   const auto* table = region.root<ThreadTable>(Root::threads);
   if (table == nullptr || number == 0) return;
-  unsigned chain = 0;
-  for (Ref ref = table->all.load(std::memory_order_acquire); ref != 0 && ++chain < kMaxChain;) {
+  ChainBudget budget(region, sizeof(ThreadSlot));
+  for (Ref ref = table->all.load(std::memory_order_acquire); ref != 0 && budget.take();) {
     const auto* slot = region.at<ThreadSlot>(ref);
     if (slot == nullptr) break;
     if (slot->view_number.load(std::memory_order_acquire) == number) {
@@ -161,45 +172,23 @@ void add_threads(const RegionView& region, uint32_t number, Stacks* stacks, Labe
 
 // A thread may begin or end a wait while its note is read, here or by whoever copied the region: `kind` is written last at the
 // beginning and first at the end, and what is torn all the same is the time of a wait that begins just now.
-void add_waits_now(const RegionView& region, Snapshot* snapshot) {
+void add_waits_now(const RegionView& region, const SnapshotParts& parts, Snapshot* snapshot) {
   const auto* table = region.root<ThreadTable>(Root::threads);
   if (table == nullptr) return;
-  const int64_t now = clock_ns(CLOCK_MONOTONIC);
-  unsigned chain = 0;
-  for (Ref ref = table->all.load(std::memory_order_acquire); ref != 0 && ++chain < kMaxChain;) {
+  const int64_t now = now_of(parts);
+  ChainBudget budget(region, sizeof(ThreadSlot));
+  for (Ref ref = table->all.load(std::memory_order_acquire); ref != 0 && budget.take();) {
     const auto* slot = region.at<ThreadSlot>(ref);
     if (slot == nullptr) break;
     for (const WaitNote& note : slot->notes) {
       if (note.kind.load(std::memory_order_acquire) == WaitKind::none) continue;
-      const int64_t waited = now - note.since_ns;
+      const auto waited = static_cast<int64_t>(nanoseconds_between(note.since_ns, now));
       std::atomic_thread_fence(std::memory_order_acquire);
       if (note.kind.load(std::memory_order_relaxed) == WaitKind::none) continue;
       ++snapshot->waits_now;
       snapshot->longest_wait_now_ns = std::max(snapshot->longest_wait_now_ns, waited);
     }
     ref = slot->next;
-  }
-}
-
-void add_unloaded(const RegionView& region, Snapshot* snapshot) {
-  const auto* table = region.root<ModuleTable>(Root::modules);
-  unsigned chain = 0;
-  for (Ref ref = table == nullptr ? 0 : table->unloaded.load(std::memory_order_acquire);
-       ref != 0 && ++chain < kMaxChain;) {
-    const auto* entry = region.at<UnloadedModuleEntry>(ref);
-    if (entry == nullptr || region.at(ref, sizeof(*entry) + entry->path_bytes) == nullptr) break;
-    UnloadedModule module;
-    module.start = entry->start;
-    module.end = entry->end;
-    module.file_offset = entry->file_offset;
-    module.last_generation = entry->last_generation.load(std::memory_order_acquire);
-    module.path.assign(entry->path, entry->path_bytes);
-    for (uint32_t i = 0; i < std::min(entry->build_id_bytes, kMaxBuildIdBytes); ++i) {
-      module.build_id += "0123456789abcdef"[entry->build_id[i] >> 4];
-      module.build_id += "0123456789abcdef"[entry->build_id[i] & 15];
-    }
-    snapshot->unloaded.push_back(std::move(module));
-    ref = entry->next;
   }
 }
 
@@ -218,8 +207,8 @@ void add_region(const RegionView& region, Snapshot* snapshot) {
   snapshot->region_used = header.used.load(std::memory_order_relaxed);
   snapshot->region_refusals = header.grow_failures.load(std::memory_order_relaxed);
   const auto* table = region.root<ThreadTable>(Root::threads);
-  unsigned chain = 0;
-  for (Ref ref = table == nullptr ? 0 : table->all.load(std::memory_order_acquire); ref != 0 && ++chain < kMaxChain;) {
+  ChainBudget budget(region, sizeof(ThreadSlot));
+  for (Ref ref = table == nullptr ? 0 : table->all.load(std::memory_order_acquire); ref != 0 && budget.take();) {
     const auto* slot = region.at<ThreadSlot>(ref);
     if (slot == nullptr) break;
     const int tid = slot->tid.load(std::memory_order_relaxed);
@@ -236,24 +225,62 @@ std::string executable_of(int pid) {
 
 }  // namespace
 
+std::string build_id_text(const UnloadedModuleEntry& entry) {
+  std::string text;
+  for (uint32_t i = 0; i < std::min(entry.build_id_bytes, kMaxBuildIdBytes); ++i) {
+    text += "0123456789abcdef"[entry.build_id[i] >> 4];
+    text += "0123456789abcdef"[entry.build_id[i] & 15];
+  }
+  return text;
+}
+
+std::vector<UnloadedModule> unloaded_of(const RegionView& region) {
+  std::vector<UnloadedModule> modules;
+  const auto* table = region.root<ModuleTable>(Root::modules);
+  ChainBudget budget(region, sizeof(UnloadedModuleEntry));
+  for (Ref ref = table == nullptr ? 0 : table->unloaded.load(std::memory_order_acquire); ref != 0 && budget.take();) {
+    const auto* entry = region.at<UnloadedModuleEntry>(ref);
+    if (entry == nullptr || entry->path_bytes > kMostPathBytes ||
+        region.at(ref, sizeof(*entry) + entry->path_bytes) == nullptr) {
+      break;
+    }
+    UnloadedModule module;
+    module.start = entry->start;
+    module.end = entry->end;
+    module.file_offset = entry->file_offset;
+    module.last_generation = entry->last_generation.load(std::memory_order_acquire);
+    module.path.assign(entry->path, entry->path_bytes);
+    module.build_id = build_id_text(*entry);
+    modules.push_back(std::move(module));
+    ref = entry->next;
+  }
+  return modules;
+}
+
 Snapshot snapshot_from_region(const RegionView& region, const SnapshotParts& parts) {
   Snapshot snapshot;
   if (!region.valid()) return snapshot;
   const RegionHeader& header = region.header();
   snapshot.pid = header.pid;
   snapshot.start_unix_ns = header.start_unix_ns;
-  snapshot.executable = executable_of(header.pid);
+  if (parts.ended_ns == 0) {
+    snapshot.executable = executable_of(header.pid);
+  } else {
+    snapshot.executable = owner_text(region, owner_of(region) == nullptr ? 0 : owner_of(region)->executable);
+    snapshot.end_unix_ns =
+        header.start_unix_ns + static_cast<int64_t>(nanoseconds_between(header.start_monotonic_ns, parts.ended_ns));
+  }
   add_losses(region, &snapshot);
   add_region(region, &snapshot);
-  add_unloaded(region, &snapshot);
+  snapshot.unloaded = unloaded_of(region);
   Stacks stacks(region, &snapshot);
   LabelSets labels(region, &snapshot);
-  if (parts.stretch != 0 || parts.cpu_total) add_cpu(region, parts.stretch, &stacks, &labels, &snapshot);
+  if (parts.stretch != 0 || parts.cpu_total) add_cpu(region, parts, &stacks, &labels, &snapshot);
   if (parts.trace) add_trace(region, parts, &stacks, &labels, &snapshot);
   if (!parts.cumulative) return snapshot;
   add_heap(region, &stacks, &labels, &snapshot);
-  add_events(region, &stacks, &labels, &snapshot);
-  add_waits_now(region, &snapshot);
+  add_events(region, parts, &stacks, &labels, &snapshot);
+  add_waits_now(region, parts, &snapshot);
   add_threads(region, parts.views, &stacks, &labels, &snapshot);
   return snapshot;
 }

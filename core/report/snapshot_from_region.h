@@ -14,6 +14,7 @@ struct SnapshotParts {
   bool trace = false;         // what threads did, between these (CLOCK_MONOTONIC)
   int64_t trace_from_ns = 0;  // 0: all that is there
   int64_t trace_to_ns = 0;    // 0: now
+  int64_t ended_ns = 0;       // when the process ended, which is here no more (CLOCK_MONOTONIC); 0: it lives
 };
 
 // What the region holds of these parts. The view may be of a process that goes on recording: what comes while it is read may or

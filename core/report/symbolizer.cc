@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <utility>
 
 #include "core/report/module_map.h"
 
@@ -32,6 +33,8 @@ bool take_hexadecimal(std::string_view* text, uint64_t* number) {
 }  // namespace
 
 Symbolizer::Symbolizer(int pid) : pid_(pid) {}
+Symbolizer::Symbolizer(int pid, std::unordered_map<std::string, std::string> build_ids)
+    : pid_(pid), is_gone_(true), build_ids_(std::move(build_ids)) {}
 
 const ElfSymbols& Symbolizer::file(const std::string& path) {
   const auto [found, is_new] = files_.try_emplace(path);
@@ -46,7 +49,11 @@ const ElfSymbols& Symbolizer::file(const std::string& path) {
   } else if (path.starts_with('/')) {
     // As the process sees it: it may have another root or another mount namespace.
     const std::string seen = proc_folder(pid_) + "root" + path;
-    found->second = ElfSymbols::of_file(access(seen.c_str(), R_OK) == 0 ? seen : path);
+    found->second = ElfSymbols::of_file(!is_gone_ && access(seen.c_str(), R_OK) == 0 ? seen : path);
+  }
+  const auto expected = build_ids_.find(path);
+  if (expected != build_ids_.end() && expected->second != found->second.build_id()) {
+    found->second = ElfSymbols::without_symbols(expected->second);
   }
   return found->second;
 }

@@ -16,6 +16,9 @@ class Symbolizer {
  public:
   // pid: of the process whose code it is. Files are opened as that process sees them.
   explicit Symbolizer(int pid);
+  // The same where that process is gone: its number may be another's by now. build_ids: by path; a file that has another one by now is
+  // another file, and has no names for us.
+  Symbolizer(int pid, std::unordered_map<std::string, std::string> build_ids);
 
   // The symbols of a file (or "[vdso]"), read when first asked for.
   const ElfSymbols& file(const std::string& path);
@@ -36,6 +39,8 @@ class Symbolizer {
   void read_jit_map();
 
   const int pid_;
+  const bool is_gone_ = false;
+  const std::unordered_map<std::string, std::string> build_ids_;
   std::unordered_map<std::string, ElfSymbols> files_;
   bool jit_read_ = false;
   std::map<uint64_t, JitCode> jit_;  // by start

@@ -369,6 +369,7 @@ class Builder {
         {"begin", time_text(trace_.from_unix_ns)},
         {"waits", "of " + std::to_string(trace_.waits_from_ns / 1000) + " us and more (PROF_BLOCK_RATE)"},
     };
+    for (const std::string& note : snapshot_.notes) about.push_back({"note", note});
     if (trace_.period_ns != 0) {
       about.push_back({"CPU samples",
                        std::string("one each ") + period +

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <unordered_map>
 
 #include "core/base/clocks.h"
 #include "core/record/cpu_buckets.h"
@@ -31,7 +32,11 @@ std::string name_of_live_thread(int pid, int tid) {
 class Reader {
  public:
   Reader(const RegionView& region, Stacks* stacks, LabelSets* labels, Snapshot* snapshot)
-      : region_(region), stacks_(stacks), labels_(labels), trace_(snapshot->trace) {}
+      : region_(region),
+        stacks_(stacks),
+        labels_(labels),
+        trace_(snapshot->trace),
+        cells_left_(region, sizeof(TraceCell)) {}
 
   // ended: as the ring's seat has it.
   void read_ring(const TraceRing& ring, int64_t ended, uint32_t cells) {
@@ -45,6 +50,7 @@ class Reader {
     thread.end_ns = ended;
     if (thread.tid == 0 || first > next || ring.busy.load(std::memory_order_relaxed) != 0) return;
     if (ended != 0 && ended < trace_.from_ns) return;
+    if (!cells_left_.take(cells)) return;
     events_.clear();
     const uint64_t oldest = next - first > cells ? next - cells : first;
     for (uint64_t index = oldest; index < next; ++index) {
@@ -64,6 +70,7 @@ class Reader {
     }
     // What is lost of the time before the window is not missed.
     if (has_come_round && earliest_ns > trace_.from_ns) thread.overwritten = safe - first;
+    if (ended == 0) living_.try_emplace(thread.tid, trace_.threads.size());
     trace_.threads.push_back(std::move(thread));
   }
 
@@ -71,15 +78,14 @@ class Reader {
   void read_slot(const ThreadSlot& slot) {
     const int tid = slot.tid.load(std::memory_order_acquire);
     if (tid == 0) return;
-    const auto lives = [tid](const TracedThread& thread) { return thread.tid == tid && thread.end_ns == 0; };
-    auto found = std::find_if(trace_.threads.begin(), trace_.threads.end(), lives);
-    if (found == trace_.threads.end()) {
+    const auto [known, is_new] = living_.try_emplace(tid, trace_.threads.size());
+    if (is_new) {
       trace_.threads.push_back({});
-      found = trace_.threads.end() - 1;
-      found->tid = tid;
+      trace_.threads.back().tid = tid;
     }
+    TracedThread* const found = &trace_.threads[known->second];
     found->labels = labels_->index_of(slot.labels.load(std::memory_order_relaxed));
-    for (const WaitNote& note : slot.notes) add_wait_now(note, &*found);
+    for (const WaitNote& note : slot.notes) add_wait_now(note, found);
   }
 
  private:
@@ -124,6 +130,8 @@ class Reader {
   Stacks* const stacks_;
   LabelSets* const labels_;
   Snapshot::Trace& trace_;
+  ChainBudget cells_left_;
+  std::unordered_map<int, size_t> living_;  // threads in the trace, by their number
   std::vector<std::pair<uint64_t, TraceEvent>> events_;
 };
 
@@ -139,7 +147,9 @@ void add_trace(const RegionView& region, const SnapshotParts& parts, Stacks* sta
   const RegionHeader& header = region.header();
   trace.present = true;
   trace.from_ns = std::max(parts.trace_from_ns, header.start_monotonic_ns);
-  trace.to_ns = parts.trace_to_ns != 0 ? parts.trace_to_ns : clock_ns(CLOCK_MONOTONIC);
+  trace.to_ns = parts.trace_to_ns != 0 ? parts.trace_to_ns
+                : parts.ended_ns != 0  ? parts.ended_ns
+                                       : clock_ns(CLOCK_MONOTONIC);
   trace.base_ns = header.start_monotonic_ns;
   trace.from_unix_ns = header.start_unix_ns + trace.from_ns - header.start_monotonic_ns;
   trace.waits_from_ns = static_cast<int64_t>(record->waits_from_ns.load(std::memory_order_relaxed));
@@ -154,15 +164,15 @@ void add_trace(const RegionView& region, const SnapshotParts& parts, Stacks* sta
     if (ring == nullptr || region.at(ref, sizeof(TraceRing) + record->cells * sizeof(TraceCell)) == nullptr) continue;
     reader.read_ring(*ring, seat.ended_ns.load(std::memory_order_acquire), record->cells);
   }
-  unsigned chain = 0;
-  for (Ref ref = slots->all.load(std::memory_order_acquire); ref != 0 && ++chain < kMaxChain;) {
+  ChainBudget budget(region, sizeof(ThreadSlot));
+  for (Ref ref = slots->all.load(std::memory_order_acquire); ref != 0 && budget.take();) {
     const auto* slot = region.at<ThreadSlot>(ref);
     if (slot == nullptr) break;
     reader.read_slot(*slot);
     ref = slot->next;
   }
   for (TracedThread& thread : trace.threads) {
-    if (thread.end_ns != 0) continue;
+    if (thread.end_ns != 0 || parts.ended_ns != 0) continue;
     if (std::string name = name_of_live_thread(snapshot->pid, thread.tid); !name.empty()) thread.name = std::move(name);
   }
   // Those of before the trace first, in the order of their numbers.

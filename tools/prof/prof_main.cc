@@ -1,4 +1,4 @@
-// prof: shows what is in a profile, without Go. Commands: top, raw.
+// prof: shows what is in a profile, without Go, and writes those of processes that were killed. Commands: top, raw, recover.
 //
 // Exit status: 0, 1 when a file cannot be read or shown (one line on stderr says why), 2 for wrong usage.
 
@@ -16,6 +16,7 @@
 #include "tools/prof/profile_bytes.h"
 #include "tools/prof/profile_from_bytes.h"
 #include "tools/prof/raw_report.h"
+#include "tools/prof/recover_command.h"
 #include "tools/prof/top_report.h"
 
 namespace prof::reader {
@@ -62,6 +63,17 @@ int run(int argc, char** argv) {
   top->add_option("-n", options.max_rows, "show at most this many functions")->check(CLI::Range(1, 1'000'000'000));
   top->add_option("--sample-index", options.sample_index, "the sample type to show, by name or number");
 
+  RecoverCommand recover_command;
+  CLI::App* recover = app.add_subcommand(
+      "recover", "writes the profiles of processes that were killed, from what they left in PROF_SPOOL");
+  recover->add_option("FOLDER", recover_command.folder, "PROF_SPOOL's")->required();
+  recover->add_flag("--gone", recover_command.is_gone,
+                    "processes that cannot be seen from here, of other containers, have ended");
+  recover
+      ->add_option("--watch", recover_command.watched,
+                   "wait in the background for the end of this process; remove the folder")
+      ->check(CLI::Range(1, 1 << 22));
+
   CLI::App* raw = app.add_subcommand("raw", "all that is in the profile, as text");
   raw->add_option("FILE", files, "as for top")->required();
 
@@ -74,6 +86,7 @@ int run(int argc, char** argv) {
     return kWrongUsage;
   }
 
+  if (recover->parsed()) return run_recover(recover_command);
   std::string error;
   const std::optional<Profile> profile = profile_of(files, error);
   if (!profile) return failed(error);

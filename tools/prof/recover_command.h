@@ -1,0 +1,20 @@
+// prof recover: the profiles of processes that were killed. Normal code.
+#pragma once
+
+#include <string>
+
+namespace prof::reader {
+
+struct RecoverCommand {
+  std::string folder;
+  bool is_gone = false;
+  int watched = 0;  // the process whose end is waited for; 0: none, what is there now is recovered
+};
+
+// The exit status: 0, or 1 where something could not be recovered, and a line has said what.
+//
+// With `watched` it returns once a process of its own watches, which is nobody's child, holds nothing of the caller's but stderr, and that
+// no longer than the process lives; it ends, and takes the folder away, when the last process that has a file there has ended.
+int run_recover(const RecoverCommand& command);
+
+}  // namespace prof::reader
