@@ -50,14 +50,21 @@ bool is_newer(const struct stat& st, int64_t unix_ns) {
 
 // Gives the finished temporary its name.
 WriteResult publish(const std::string& temporary, const std::string& path, WriteMode mode, int64_t unix_ns) {
-  if (mode == WriteMode::replace_older) {
+  if (mode != WriteMode::replace) {
     // link() fails where the name exists: of two processes that find it free, one gets it.
     if (link(temporary.c_str(), path.c_str()) == 0) {
       unlink(temporary.c_str());
       return {true, false, "", 0};
     }
+    bool is_taken = errno == EEXIST;
+    // Some file systems have no links.
+    if (!is_taken && mode == WriteMode::create) {
+      if (renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, path.c_str(), RENAME_NOREPLACE) == 0)
+        return {true, false, "", 0};
+      is_taken = errno == EEXIST;
+    }
     struct stat st;
-    if (errno == EEXIST && lstat(path.c_str(), &st) == 0 && is_newer(st, unix_ns)) {
+    if (is_taken && (mode == WriteMode::create || (lstat(path.c_str(), &st) == 0 && is_newer(st, unix_ns)))) {
       unlink(temporary.c_str());
       return {false, true, "", 0};
     }
@@ -89,13 +96,19 @@ WriteResult write_file_whole(const std::string& path, std::string_view bytes, Wr
   struct rlimit limit;
   // Beyond it the kernel would not only fail but send SIGXFSZ, which kills.
   if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < bytes.size()) return failed("cannot write", EFBIG);
-  const std::string temporary = temporary_name(path);
-  note_unfinished(temporary);
+  // One that is there may be of an earlier process with this pid that died, or of one in another container that is at it now.
+  constexpr int kMostTemporaries = 100;
+  std::string temporary = temporary_name(path);
+  int fd = -1;
+  for (int number = 2; number <= kMostTemporaries; ++number) {
+    fd = open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd >= 0 || errno != EEXIST) break;
+    temporary = temporary_name(path) + "-" + std::to_string(number);
+  }
+  if (fd >= 0) note_unfinished(temporary);
   struct Finished {
     ~Finished() { g_unfinished[0] = '\0'; }
   } finished;
-  unlink(temporary.c_str());  // of an earlier process with this pid, that died
-  const int fd = open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
   if (fd < 0) return failed("cannot create", errno);
   int error = write_all(fd, bytes);
   const char* step = "cannot write";

@@ -12,11 +12,12 @@ namespace prof {
 enum class WriteMode {
   replace,        // whatever is there
   replace_older,  // what was there before a given time; a newer file is somebody else's
+  create,         // nothing: a file that is there is somebody else's
 };
 
 struct WriteResult {
   bool ok = false;
-  bool taken = false;     // replace_older: the name is a newer file's, and nothing was written
+  bool taken = false;     // replace_older, create: the name is somebody else's, and nothing was written
   const char* step = "";  // what failed: "cannot create", "cannot write", …
   int error = 0;          // errno of it
   std::string error_text() const;

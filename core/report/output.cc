@@ -73,9 +73,9 @@ void prepare_kind(const Config& config, ProfileKind kind, Output* output) {
     if (getcwd(directory, sizeof(directory)) != nullptr) path = std::string(directory) + "/" + path;
   }
   // With %p in it the name is the process's own as it is.
-  if (output->is_child && pattern.find("%p") == std::string::npos) {
-    path = insert_before_suffix(path, std::to_string(getpid()));
-  }
+  const bool has_pid = pattern.find("%p") != std::string::npos;
+  if (output->is_child && !has_pid) path = insert_before_suffix(path, std::to_string(getpid()));
+  output->has_pid[static_cast<unsigned>(kind)] = output->is_child || has_pid;
   for (unsigned other = 0; other < static_cast<unsigned>(kind); ++other) {
     if (path != output->paths[other]) continue;
     LogLine(LogLevel::error) << variable << ": '" << value << "' is the file of another kind already (no "
@@ -147,6 +147,7 @@ void output_for_child(Output* output) {
     const char* path = output->paths[kind];
     if (path[0] == '\0') continue;
     set_path(insert_before_suffix(path, std::to_string(getpid())), static_cast<ProfileKind>(kind), output);
+    output->has_pid[kind] = true;
   }
 }
 

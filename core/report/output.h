@@ -11,8 +11,9 @@ namespace prof {
 struct Output {
   // By ProfileKind: absolute; %-sequences expanded; .PID inserted where this process is a child. Empty: the kind is off.
   char paths[kProfileKinds][4096];
-  int64_t started_unix_ns;  // of this process: an older file of that name is a previous run's
-  bool is_child;            // its parent is (or was) profiled under the same setting
+  int64_t started_unix_ns;      // of this process: an older file of that name is a previous run's
+  bool is_child;                // its parent is (or was) profiled under the same setting
+  bool has_pid[kProfileKinds];  // this process's pid is in the name: a file that is there is another's that had it
 
   KindSet kinds() const {
     KindSet on;

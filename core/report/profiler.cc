@@ -70,6 +70,13 @@ Output output_before_exec(const Output& output, int64_t process_start_ns) {
   return moved;
 }
 
+// cpu.17.prof, 2 → cpu.17-2.prof
+std::string with_number(const std::string& path, int number) {
+  const std::string suffix = "-" + std::to_string(number);
+  std::string numbered = insert_before_suffix(path, suffix);
+  return numbered.erase(numbered.rfind("." + suffix), 1);
+}
+
 std::string numbered_path(const char* path, uint32_t number) {
   return number == 0 ? std::string(path) : insert_before_suffix(path, std::to_string(number));
 }
@@ -147,11 +154,20 @@ class Writer {
   }
   bool write_bytes(ProfileKind kind, const std::string& bytes, uint32_t number) {
     std::string path = numbered_path(output_.path_of(kind), number);
-    WriteResult result = write_file_whole(path, bytes, WriteMode::replace_older, output_.started_unix_ns);
-    if (result.taken) {
+    const bool has_pid = output_.has_pid[static_cast<unsigned>(kind)];
+    const WriteMode mode = has_pid ? WriteMode::create : WriteMode::replace_older;
+    WriteResult result = write_file_whole(path, bytes, mode, output_.started_unix_ns);
+    if (result.taken && !has_pid) {
       // Another process of this run was first, one that we are not a child of as far as can be seen.
       path = insert_before_suffix(path, std::to_string(snapshot_.pid));
-      result = write_file_whole(path, bytes, WriteMode::replace, 0);
+      result = write_file_whole(path, bytes, WriteMode::create, 0);
+    }
+    // Pids come again, and are the same in other containers that share the folder.
+    constexpr int kMostOfOnePid = 10'000;
+    const std::string first = path;
+    for (int other = 2; result.taken && other <= kMostOfOnePid; ++other) {
+      path = with_number(first, other);
+      result = write_file_whole(path, bytes, WriteMode::create, 0);
     }
     return check(result, title_of(kind), path);
   }

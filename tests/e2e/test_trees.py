@@ -147,3 +147,23 @@ def test_not_followed_is_not_to_be_seen(tmp_path):
         seen = output(tmp_path, ["/bin/bash", "-c", "env; :"], PROF_FOLLOW="0", LD_PRELOAD=preload)
         wanted = ":".join(str(path) for path in order if path != library)
         assert "PROF_" not in seen and f"LD_PRELOAD={wanted}\n" in seen
+
+
+def can_unshare():
+    return subprocess.run(["unshare", "-fp", "true"], capture_output=True).returncode == 0
+
+
+@pytest.mark.skipif(not can_unshare(), reason="no pid namespaces here")
+def test_the_same_pids_in_one_folder(tmp_path):
+    """Containers that share a folder, at the same time and one after the other: nothing is replaced by what has another's pid."""
+    steady = pprof.BUILD / "programs" / "steady"
+    script = f"{steady} .1 & {steady} .1 & wait; {steady} .1; :"
+    environment = environment_with(tmp_path, PROF_CPU=str(tmp_path / "cpu.%p.prof"), **FAST)
+    for _ in range(2):
+        containers = [subprocess.Popen(["unshare", "-fp", "/bin/bash", "-c", script], env=environment,
+                                       stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) for _ in range(2)]
+        for container in containers:
+            assert container.communicate()[1] == b"" and container.returncode == 0
+    burned = [pprof.read(path).count("steady_work") for path in tmp_path.glob("*.prof")]
+    assert sum(count > 50 for count in burned) == 12, sorted(path.name for path in tmp_path.glob("*"))
+    assert not list(tmp_path.glob("*.tmp.*"))

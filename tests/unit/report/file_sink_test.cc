@@ -69,6 +69,24 @@ Test(file_sink, a_newer_file_is_somebody_elses) {
   cr_assert_eq(files_in_folder(), 1);
 }
 
+Test(file_sink, a_name_with_a_pid_in_it_is_given_once) {
+  const std::string path = g_folder + "/p.17.prof";
+  cr_assert(write_file_whole(path, "first", WriteMode::create, 0).ok);
+  const WriteResult result = write_file_whole(path, "second", WriteMode::create, now());
+  cr_assert(!result.ok && result.taken);
+  cr_assert_eq(contents(path), "first");
+  cr_assert_eq(files_in_folder(), 1, "no temporary is left");
+}
+
+Test(file_sink, a_temporary_that_is_there_is_left_alone) {
+  const std::string path = g_folder + "/p.prof";
+  const std::string others = temporary_name(path);
+  cr_assert(write_file_whole(others, "half", WriteMode::create, 0).ok);
+  cr_assert(write_file_whole(path, "whole", WriteMode::replace, 0).ok);
+  cr_assert_eq(contents(path), "whole");
+  cr_assert_eq(contents(others), "half");
+}
+
 Test(file_sink, says_what_failed) {
   WriteResult result = write_file_whole(g_folder + "/missing/a.prof", "x", WriteMode::replace, 0);
   cr_assert(!result.ok && result.error == ENOENT);
