@@ -137,7 +137,7 @@ void on_sigprof(int, siginfo_t* info, void* context) {
   uint32_t stretch =
       g_in_stretch.load(std::memory_order_acquire) ? record()->stretch.load(std::memory_order_relaxed) : 0;
   if (stretch != 0 && (g_settings.delay_ns != 0 || g_settings.duration_ns != 0)) {
-    const int64_t now = clock_ns(CLOCK_MONOTONIC);
+    const int64_t now = clock_ns_by_kernel(CLOCK_MONOTONIC);
     const bool is_over = g_settings.duration_ns != 0 && now >= g_end_ns.load(std::memory_order_relaxed);
     if (is_over && stop_stretch(/*waits=*/false) && g_stretch_over != nullptr) g_stretch_over(stretch);
     if (is_over || now < g_begin_ns.load(std::memory_order_relaxed)) stretch = 0;

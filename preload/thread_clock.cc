@@ -171,11 +171,11 @@ int64_t most_open(const ThreadSlot& slot, const ClockSettings& settings) {
 }
 
 uint64_t take_perf_ticks(ThreadSlot* slot, const ClockSettings& settings, bool first) {
-  // A signal about a period after the last one stands for itself, and the system call that reads the CPU clock is spared
-  // (CLOCK_MONOTONIC is none). One that comes while another is pending is dropped by the kernel, so that now and then, and
+  // A signal about a period after the last one stands for itself, and the dearer call that reads the CPU clock is spared.
+  // One that comes while another is pending is dropped by the kernel, so that now and then, and
   // where the distance is another, the thread's CPU clock says how many have been due; what was given too much or too little
   // in between is made good there.
-  const int64_t wall = clock_ns(CLOCK_MONOTONIC);
+  const int64_t wall = clock_ns_by_kernel(CLOCK_MONOTONIC);
   const int64_t since_last = wall - slot->last_tick_ns;
   slot->last_tick_ns = wall;
   const bool is_regular = since_last > settings.period_ns / 2 && since_last < settings.period_ns * 3 / 2;

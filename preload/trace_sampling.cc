@@ -105,7 +105,7 @@ void trace_sample(ThreadSlot* slot, Ref name, Ref stack, uint64_t ticks) {
   TraceRing* ring = ring_of(slot);
   if (ring == nullptr) return;
   ring->name.store(name, std::memory_order_relaxed);
-  const int64_t now = now_ns();
+  const int64_t now = clock_ns_by_kernel(CLOCK_MONOTONIC);
   put_trace_event(ring, {.begin_ns = now,
                          .end_ns = now,
                          .object = 0,

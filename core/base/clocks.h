@@ -5,11 +5,21 @@
 
 #include <cstdint>
 
+#include "core/base/raw_syscall.h"
+
 namespace prof {
 
 inline int64_t clock_ns(clockid_t clock) {
   struct timespec now = {};
   clock_gettime(clock, &now);
+  return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
+}
+
+// The same by a system call. The C library reads the processor's counter, and a program may have forbidden that (PR_SET_TSC): in a handler
+// that interrupts the program anywhere it would be killed for it.
+inline int64_t clock_ns_by_kernel(clockid_t clock) {
+  struct timespec now = {};
+  raw_syscall(SYS_clock_gettime, clock, &now);
   return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
 }
 
