@@ -56,7 +56,10 @@ void on_deadly_signal(int number, siginfo_t* info, void*) {
   const ErrnoSaver errno_saver;
   const bool is_fault = (kFaults & bit(number)) != 0 && info->si_code > 0;
   // Whoever sends a second one does not want to wait. Threads that fault together do.
-  if (is_recording() && (is_fault || !g_is_dying.exchange(true))) end_at_once(ending_by_signal(number));
+  if (is_recording() && (is_fault || !g_is_dying.exchange(true))) {
+    if (!is_fault && ending_defers(number, *info)) return;
+    end_at_once(ending_by_signal(number));
+  }
   die_of(number, info);
 }
 
@@ -156,6 +159,12 @@ void deadly_signal_take(int number) {
   if (!is_managed(number)) return;
   const struct sigaction by_default = {};
   set_action(number, &by_default, nullptr);
+}
+
+void die_of_deferred() {
+  int number;
+  siginfo_t info;
+  if (ending_take_deferred(&number, &info)) die_of(number, &info);
 }
 
 uint64_t deadly_signals_now() { return g_ours.load(std::memory_order_relaxed); }

@@ -24,6 +24,9 @@ sighandler_t after_simple_set(int number, sighandler_t handler, sighandler_t bef
 bool deadly_signal_is_ours(int number);
 void deadly_signal_take(int number);
 
+// The end that came while the exit's writing went on, if any did.
+void die_of_deferred();
+
 // Those that would end the process now: bit N - 1 for signal N.
 uint64_t deadly_signals_now();
 

@@ -15,6 +15,9 @@ namespace {
 constexpr int kWritten = -1;
 constexpr int kBeforeExec = -2;
 
+volatile int g_deferred = 0;  // a signal's number
+siginfo_t g_deferred_info;
+
 int64_t g_most_ns = 0;
 EndingCalls g_calls{};
 std::atomic<int> g_writer{0};  // the thread that writes; kWritten; kBeforeExec; 0: nobody yet
@@ -42,6 +45,20 @@ bool ending_claim() {
 }
 
 void ending_is_written() { g_writer.store(kWritten, std::memory_order_release); }
+
+bool ending_defers(int number, const siginfo_t& info) {
+  if (g_writer.load(std::memory_order_acquire) != raw_gettid()) return false;
+  g_deferred_info = info;
+  std::atomic_signal_fence(std::memory_order_release);
+  g_deferred = number;
+  return true;
+}
+
+bool ending_take_deferred(int* number, siginfo_t* info) {
+  *number = g_deferred;
+  *info = g_deferred_info;
+  return *number != 0;
+}
 
 int64_t ending_deadline() { return clock_ns(CLOCK_MONOTONIC) + g_most_ns; }
 

@@ -4,6 +4,8 @@
 // Signal-safe where not said otherwise. In a child of vfork and its like, which shares its parent's memory, nothing happens.
 #pragma once
 
+#include <signal.h>
+
 #include <cstdint>
 
 #include "core/report/ending.h"
@@ -26,6 +28,9 @@ void endings_forget();
 // The writing is the caller's from here on. False: it is done, or somebody is at it, or there is nothing to be written here.
 bool ending_claim();
 void ending_is_written();
+// A signal ends the process that is writing at its exit: whether it is to wait until that is done; who claimed it asks then which it was.
+bool ending_defers(int number, const siginfo_t& info);
+bool ending_take_deferred(int* number, siginfo_t* info);
 // When what was claimed now has to be over (CLOCK_MONOTONIC).
 int64_t ending_deadline();
 

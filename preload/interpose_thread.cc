@@ -12,6 +12,7 @@
 #include <cstdarg>
 
 #include "core/record/thread_names.h"
+#include "preload/deadly_signals.h"
 #include "preload/real_symbols.h"
 #include "preload/threads.h"
 
@@ -67,6 +68,8 @@ extern "C" __attribute__((visibility("default"))) int prctl(int option, ...) noe
   const auto c = va_arg(list, unsigned long);
   const auto d = va_arg(list, unsigned long);
   va_end(list);
+  // What follows may end the process for the system calls that libprof's handlers make.
+  if (option == PR_SET_SECCOMP) prof::deadly_signals_leave();
   const int result = prof::real::prctl()(option, a, b, c, d);
   if (option == PR_SET_NAME) prof::thread_names_changed();
   return result;

@@ -27,6 +27,8 @@
 #include "core/record/scratch.h"
 #include "core/record/snapshot_numbers.h"
 #include "core/report/config.h"
+#include "core/report/file_sink.h"
+#include "core/report/module_map.h"
 #include "core/report/output.h"
 #include "core/report/profiler.h"
 #include "core/unwind/unwind.h"
@@ -50,6 +52,7 @@
 #include "preload/real_symbols.h"
 #include "preload/recording.h"
 #include "preload/reporter.h"
+#include "preload/side_process.h"
 #include "preload/snapshot_signal.h"
 #include "preload/spool.h"
 #include "preload/start_environment.h"
@@ -321,26 +324,63 @@ __attribute__((constructor)) void start(int, char**, char** environment_of_main)
   unhook_calls(/*allocation=*/!heap, /*waits=*/!waits, /*may_return=*/is_recorded && g_config.is_asked_later());
 }
 
+// What write_aside() works on: it runs in a process beside this one.
+ReportTask g_last_task;
+unsigned g_unsampled = 0;
+bool g_is_written = false;
+
+void write_now() {
+  std::vector<std::string> notes;
+  if (g_unsampled != 0)
+    notes.push_back("threads that were not sampled (made past libprof): " + std::to_string(g_unsampled));
+  g_is_written = write_own_profiles(g_region, g_last_task, g_output, notes);
+}
+
+void write_aside() {
+  proc_folder_is_own(g_region->pid);
+  write_now();
+}
+
+// Whether a profile goes to one of the program's own descriptors, such as /dev/stdout.
+bool writes_to_descriptors() {
+  return std::any_of(std::begin(g_output.paths), std::end(g_output.paths), [](const char* path) {
+    return strncmp(path, "/dev/", 5) == 0 || strncmp(path, "/proc/", 6) == 0;
+  });
+}
+
 // In normal code.
 void write_at_exit(Ending ending) {
   const ErrnoSaver errno_saver;
-  std::vector<std::string> notes;
-  const bool cpu = g_config.kinds.meets(kTickedKinds);
-  const unsigned unsampled = cpu ? count_unsampled_threads() : 0;
-  if (unsampled != 0)
-    notes.push_back("threads that were not sampled (made past libprof): " + std::to_string(unsampled));
+  const int64_t deadline = ending_deadline();
+  g_unsampled = g_config.kinds.meets(kTickedKinds) ? count_unsampled_threads() : 0;
   api_end();
   http_stop();
   const bool was_on = recording_stop();
+  if (g_config.kinds.empty()) return spool_finish(/*is_written=*/true);
   const uint32_t stretch = region_root<CpuRecord>(Root::cpu)->stretch.load();
-  const bool unwritten = reporter_wait(stretch, g_config.exit_timeout_ns);
-  ReportTask task;
+  const bool unwritten = reporter_wait(stretch, deadline - clock_ns(CLOCK_MONOTONIC));
   // A stretch that was switched off is its reporter's, unless that failed.
   // Where the program took SIGPROF over, the stretch ended without one.
-  if (was_on || (stretch != 0 && unwritten)) task = task_of_stretch(stretch);
-  task.cumulative = g_config.kinds.meets(kCumulativeKinds);
-  task.ending = ending;
-  spool_finish(g_config.kinds.empty() || write_own_profiles(g_region, task, g_output, notes));
+  if (was_on || (stretch != 0 && unwritten)) g_last_task = task_of_stretch(stretch);
+  g_last_task.cumulative = g_config.kinds.meets(kCumulativeKinds);
+  g_last_task.ending = ending;
+  switch (work_aside(write_aside, writes_to_descriptors(), deadline)) {
+    case SideWork::done:
+      break;
+    case SideWork::impossible:
+      write_now();
+      break;
+    case SideWork::failed:
+      LogLine(LogLevel::error) << "the writing of the profiles has failed: what is not written by now is lost";
+      break;
+    case SideWork::too_late:
+      discard_unfinished_file();
+      [[fallthrough]];
+    case SideWork::stuck:
+      LogLine(LogLevel::warn) << "PROF_EXIT_TIMEOUT is over: what is not written by now of the profiles is given up";
+      break;
+  }
+  spool_finish(g_is_written);
 }
 
 void write_once(Ending ending) {
@@ -348,6 +388,7 @@ void write_once(Ending ending) {
   if (g_config.kinds.empty() || ending_claim()) {
     write_at_exit(ending);
     ending_is_written();
+    die_of_deferred();
   }
   g_reporting.store(false);
 }

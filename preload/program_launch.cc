@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
-#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -12,6 +11,7 @@
 #include <cstring>
 
 #include "core/base/raw_syscall.h"
+#include "preload/side_process.h"
 
 extern "C" const char __ehdr_start[] __attribute__((visibility("hidden")));
 
@@ -20,35 +20,9 @@ namespace {
 
 char g_own_path[4096];  // of libprof.so; empty: not known, and nothing can be launched
 
-// clone with a stack of the child's own, the host's memory shared, and no exit signal: the child calls main(launch), which does
-// not return. cleared: a word that is 0 when the child has ended; null: none.
-long clone_with_memory(unsigned char* stack_top, void (*main)(ProgramLaunch*), ProgramLaunch* launch,
-                       std::atomic<uint32_t>* cleared) {
-  const long flags = CLONE_VM | (cleared != nullptr ? CLONE_CHILD_CLEARTID : 0);
-  long result;
-  register void* stack_argument asm("rsi") = stack_top;
-  register std::atomic<uint32_t>* child_tid asm("r10") = cleared;
-  asm volatile(
-      "mov %[launch], %%r12\n\t"
-      "xor %%edx, %%edx\n\t"
-      "xor %%r8d, %%r8d\n\t"
-      "syscall\n\t"
-      "test %%rax, %%rax\n\t"
-      "jnz 1f\n\t"
-      "xor %%ebp, %%ebp\n\t"
-      "mov %%r12, %%rdi\n\t"
-      "call *%[main]\n\t"
-      "hlt\n"
-      "1:"
-      : "=a"(result)
-      : "a"(static_cast<long>(SYS_clone)), "D"(flags), "r"(stack_argument),
-        "r"(child_tid), [launch] "r"(launch), [main] "r"(main)
-      : "rcx", "r11", "rdx", "r8", "r12", "memory");
-  return result;
-}
-
 // These two run in the children: raw system calls only, each on its own stack.
-void program_main(ProgramLaunch* launch) {
+void program_main(void* argument) {
+  auto* launch = static_cast<ProgramLaunch*>(argument);
   unsigned number = kLaunchedDescriptor;
   for (const int descriptor : launch->descriptors) {
     if (descriptor < 0 || raw_syscall(SYS_dup2, descriptor, number) < 0) raw_syscall(SYS_close, number);
@@ -65,7 +39,8 @@ void program_main(ProgramLaunch* launch) {
   raw_syscall(SYS_exit, 127);
 }
 
-void child_main(ProgramLaunch* launch) {
+void child_main(void* argument) {
+  auto* launch = static_cast<ProgramLaunch*>(argument);
   const long pid =
       clone_with_memory(launch->program_stack + sizeof(launch->program_stack), program_main, launch, nullptr);
   const bool is_keeper = launch->keeper != 0;

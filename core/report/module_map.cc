@@ -13,6 +13,8 @@ namespace {
 
 constexpr std::string_view kDeleted = " (deleted)";
 
+int g_own_pid = 0;
+
 // Takes a number off the front of text, and one character behind it.
 bool take_number(std::string_view* text, int base, uint64_t* number) {
   const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), *number, base);
@@ -55,8 +57,10 @@ bool parse_line(std::string_view line, Module* module, bool* executable) {
 
 }  // namespace
 
+void proc_folder_is_own(int pid) { g_own_pid = pid; }
+
 std::string proc_folder(int pid) {
-  return pid == getpid() ? "/proc/thread-self/" : "/proc/" + std::to_string(pid) + "/";
+  return pid == getpid() || pid == g_own_pid ? "/proc/thread-self/" : "/proc/" + std::to_string(pid) + "/";
 }
 
 std::string read_proc_file(const std::string& path) {

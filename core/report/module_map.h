@@ -42,6 +42,8 @@ class ModuleMap {
 // The folder of /proc that describes a process, with a / at its end. For the calling process it is that of the calling
 // thread: the main thread may have ended, and the process's own folder is empty then.
 std::string proc_folder(int pid);
+// This process stands for that one from here on, and shares its memory: its own folder says the same and is open to it.
+void proc_folder_is_own(int pid);
 
 // The whole of a file of /proc, or what can be read of it.
 std::string read_proc_file(const std::string& path);

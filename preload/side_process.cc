@@ -1,0 +1,124 @@
+#include "preload/side_process.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+
+#include "core/base/clocks.h"
+#include "core/base/raw_syscall.h"
+
+namespace prof {
+
+long clone_with_memory(void* stack_top, void (*main)(void*), void* argument, std::atomic<uint32_t>* cleared) {
+  const long flags = CLONE_VM | (cleared != nullptr ? CLONE_CHILD_CLEARTID : 0);
+  long result;
+  register void* stack asm("rsi") = stack_top;
+  register std::atomic<uint32_t>* child_tid asm("r10") = cleared;
+  asm volatile(
+      "mov %[argument], %%r12\n\t"
+      "xor %%edx, %%edx\n\t"
+      "xor %%r8d, %%r8d\n\t"
+      "syscall\n\t"
+      "test %%rax, %%rax\n\t"
+      "jnz 1f\n\t"
+      "xor %%ebp, %%ebp\n\t"
+      "mov %%r12, %%rdi\n\t"
+      "call *%[main]\n\t"
+      "hlt\n"
+      "1:"
+      : "=a"(result)
+      : "a"(static_cast<long>(SYS_clone)), "D"(flags), "r"(stack),
+        "r"(child_tid), [argument] "r"(argument), [main] "r"(main)
+      : "rcx", "r11", "rdx", "r8", "r12", "memory");
+  return result;
+}
+
+namespace {
+
+constexpr uint64_t kStackBytes = 8 << 20;  // as the main thread has; of which what is used takes memory
+constexpr int kFaults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT};
+
+std::atomic<uint32_t> g_is_there{0};
+void (*g_work)() = nullptr;
+bool g_keeps_descriptors = false;
+bool g_is_done = false;
+
+// Our own mistake is not to be the program's end: by default it would dump the memory, which is the program's.
+extern "C" void prof_side_process_fails() { raw_syscall(SYS_exit, 1); }
+
+void run(void*) {
+  struct KernelAction {
+    void (*handler)();
+    uint64_t flags;
+    uint64_t restorer;
+    uint64_t mask;
+  };
+  constexpr uint64_t kRestorer = 0x0400'0000;  // SA_RESTORER, which the kernel insists on; nothing returns
+  const KernelAction fails = {prof_side_process_fails, kRestorer, reinterpret_cast<uint64_t>(prof_side_process_fails),
+                              0};
+  uint64_t faults = 0;
+  for (const int number : kFaults) {
+    raw_syscall(SYS_rt_sigaction, number, &fails, nullptr, sizeof(uint64_t));
+    faults |= uint64_t{1} << (number - 1);
+  }
+  raw_syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, &faults, nullptr, sizeof(faults));
+  // Should this process be left behind, no pipe's other end is to wait for its end.
+  if (!g_keeps_descriptors) {
+    raw_syscall(SYS_close_range, 3u, ~0u, 0);
+    raw_syscall(SYS_close, 0);
+    raw_syscall(SYS_close, 1);
+  }
+  g_work();
+  g_is_done = true;
+  raw_syscall(SYS_exit, 0);
+}
+
+// True: it has ended.
+bool await_end(int64_t deadline_ns) {
+  while (g_is_there.load(std::memory_order_acquire) != 0) {
+    const int64_t left = deadline_ns - clock_ns(CLOCK_MONOTONIC);
+    if (left <= 0) return false;
+    const struct timespec most = timespec_of(left);
+    raw_syscall(SYS_futex, &g_is_there, FUTEX_WAIT, 1, &most);
+  }
+  return true;
+}
+
+}  // namespace
+
+SideWork work_aside(void (*work)(), bool keeps_descriptors, int64_t deadline_ns) {
+  constexpr int64_t kToEndNs = 50'000'000;
+  const long stack = raw_syscall(SYS_mmap, nullptr, kStackBytes, PROT_READ | PROT_WRITE,
+                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+  if (stack < 0 && stack > -4096) return SideWork::impossible;
+  g_work = work;
+  g_keeps_descriptors = keeps_descriptors;
+  g_is_done = false;
+  g_is_there.store(1, std::memory_order_relaxed);
+  // What is sent to the whole group, such as a ^C, is not meant for the child.
+  const uint64_t all = ~uint64_t{0};
+  uint64_t before = 0;
+  raw_syscall(SYS_rt_sigprocmask, SIG_BLOCK, &all, &before, sizeof(all));
+  const long child = clone_with_memory(reinterpret_cast<char*>(stack) + kStackBytes, run, nullptr, &g_is_there);
+  raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, nullptr, sizeof(before));
+  SideWork result = SideWork::impossible;
+  if (child > 0) {
+    result = SideWork::failed;
+    if (!await_end(deadline_ns)) {
+      raw_syscall(SYS_kill, child, SIGKILL);
+      result = await_end(clock_ns(CLOCK_MONOTONIC) + kToEndNs) ? SideWork::too_late : SideWork::stuck;
+    }
+    if (g_is_done) result = SideWork::done;
+    if (result != SideWork::stuck) {
+      while (raw_syscall(SYS_wait4, child, nullptr, __WCLONE, nullptr) == -EINTR) {
+      }
+    }
+  }
+  if (result == SideWork::done || result == SideWork::impossible) raw_syscall(SYS_munmap, stack, kStackBytes);
+  return result;
+}
+
+}  // namespace prof
