@@ -25,8 +25,9 @@ std::atomic<uint64_t> g_managed{0};  // where ours stands in for the default
 std::atomic<uint64_t> g_ours{0};     // of these, where it does now
 std::atomic<bool> g_is_dying{false};
 
-// What the program has set with the default: shown again.
+// What the program has set where ours is in place: the default, or a handler that is to be called once. Shown again.
 struct Shown {
+  std::atomic<uint64_t> once;  // 0: the default
   uint64_t mask;
   int flags;
 };
@@ -89,6 +90,33 @@ void note(int number, bool is_ours) {
   }
 }
 
+using Handler = void (*)(int, siginfo_t*, void*);
+
+// Stands before a handler of the program's that was set with SA_RESETHAND: the kernel would put the default in its place past our sight.
+// What it calls last is no call but a jump: no frame of ours is below the program's.
+void on_first_signal(int number, siginfo_t* info, void* context) {
+  Handler handler = on_deadly_signal;  // of a second thread, at the same time
+  {
+    const ErrnoSaver errno_saver;
+    Shown& shown = g_shown[number];
+    const bool shares_memory = g_region != nullptr && !is_recording();
+    const uint64_t once = shares_memory ? shown.once.load() : shown.once.exchange(0);
+    const struct sigaction ours = our_action();
+    real::sigaction()(number, &ours, nullptr);
+    if (!shares_memory) note(number, true);
+    if (once != 0) handler = reinterpret_cast<Handler>(once);
+  }
+  handler(number, info, context);
+}
+
+void show(int number, uint64_t once, uint64_t mask, int flags) {
+  g_shown[number].once.store(once);
+  g_shown[number].mask = mask;
+  g_shown[number].flags = flags;
+}
+
+bool is_ours(Handler handler) { return handler == on_deadly_signal || handler == on_first_signal; }
+
 }  // namespace
 
 void deadly_signals_start() {
@@ -107,7 +135,7 @@ void deadly_signals_start() {
       if (now.handler == reinterpret_cast<uint64_t>(SIG_IGN)) managed |= bit(number);
       continue;
     }
-    g_shown[number] = {now.mask, static_cast<int>(now.flags)};
+    show(number, 0, now.mask, static_cast<int>(now.flags));
     if (real::sigaction()(number, &ours, nullptr) != 0) continue;
     managed |= bit(number);
     note(number, true);
@@ -120,34 +148,50 @@ int set_action(int number, const struct sigaction* action, struct sigaction* bef
   if (!is_managed(number)) return real::sigaction()(number, action, before);
   // A child of vfork has handlers of its own, and its parent's memory.
   const bool shares_memory = g_region != nullptr && !is_recording();
-  const Shown shown = g_shown[number];
+  Shown& shown = g_shown[number];
+  const uint64_t once_before = shown.once.load();
+  const uint64_t mask_before = shown.mask;
+  const int flags_before = shown.flags;
+  struct sigaction replaced;
+  const struct sigaction* real_action = action;
   const bool to_default = action != nullptr && action->sa_handler == SIG_DFL;
-  struct sigaction ours;
-  if (to_default) {
-    ours = our_action();
-    if (!shares_memory) g_shown[number] = {first_word(action->sa_mask), action->sa_flags};
+  const bool is_once = action != nullptr && !to_default && action->sa_handler != SIG_IGN && !shares_memory &&
+                       (static_cast<unsigned>(action->sa_flags) & SA_RESETHAND) != 0;
+  if (to_default || is_once) {
+    const uint64_t once = is_once ? reinterpret_cast<uint64_t>(action->sa_sigaction) : 0;
+    if (!shares_memory) show(number, once, first_word(action->sa_mask), action->sa_flags);
+    replaced = our_action();
+    if (is_once) {
+      replaced = *action;
+      replaced.sa_sigaction = on_first_signal;
+      replaced.sa_flags = static_cast<int>((static_cast<unsigned>(action->sa_flags) & ~SA_RESETHAND) | SA_SIGINFO);
+    }
+    real_action = &replaced;
   }
-  const int result = real::sigaction()(number, to_default ? &ours : action, before);
+  const int result = real::sigaction()(number, real_action, before);
   if (result != 0) return result;
   if (action != nullptr && !shares_memory) note(number, to_default);
-  if (before != nullptr && before->sa_sigaction == on_deadly_signal) {
-    before->sa_handler = SIG_DFL;
-    before->sa_flags = shown.flags;
+  if (before != nullptr && is_ours(before->sa_sigaction)) {
+    before->sa_sigaction = before->sa_sigaction == on_first_signal ? reinterpret_cast<Handler>(once_before) : nullptr;
+    before->sa_flags = flags_before;
     sigemptyset(&before->sa_mask);
-    __builtin_memcpy(&before->sa_mask, &shown.mask, sizeof(shown.mask));
+    __builtin_memcpy(&before->sa_mask, &mask_before, sizeof(mask_before));
   }
   return result;
 }
 
 sighandler_t after_simple_set(int number, sighandler_t handler, sighandler_t before) {
   if (before == SIG_ERR || !is_managed(number)) return before;
+  const uint64_t once_before = g_shown[number].once.load();
   if (handler == SIG_DFL) {
     deadly_signal_take(number);
   } else if (g_region == nullptr || is_recording()) {
     struct sigaction now;
     if (real::sigaction()(number, nullptr, &now) == 0) note(number, now.sa_sigaction == on_deadly_signal);
   }
-  return reinterpret_cast<uintptr_t>(before) == reinterpret_cast<uintptr_t>(on_deadly_signal) ? SIG_DFL : before;
+  const auto handler_before = reinterpret_cast<uint64_t>(before);
+  if (handler_before == reinterpret_cast<uint64_t>(on_first_signal)) return reinterpret_cast<sighandler_t>(once_before);
+  return handler_before == reinterpret_cast<uint64_t>(on_deadly_signal) ? SIG_DFL : before;
 }
 
 bool deadly_signal_is_ours(int number) {

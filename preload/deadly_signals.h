@@ -13,7 +13,7 @@ namespace prof {
 // Normal code, once, when every other handler of libprof's is in place.
 void deadly_signals_start();
 
-// sigaction(), for any signal: to reset one of these puts ours back.
+// sigaction(), for any signal: to reset one of these puts ours back; a handler that is to be called once has ours before it.
 int set_action(int number, const struct sigaction* action, struct sigaction* before);
 
 // After one of the simpler calls (signal() and its kin) has set `handler` and answered `before`: ours in the place of the default. What

@@ -12,8 +12,6 @@
 
 namespace {
 
-constexpr int kOnce = static_cast<int>(SA_RESETHAND | SA_NODEFER);
-
 // The calls that take no more than a handler, with the flags that the C library gives it.
 sighandler_t set_simply(int number, sighandler_t handler, int flags, sighandler_t (*set)(int, sighandler_t)) {
   const bool is_sigprof = number == SIGPROF && prof::sigprof_is_ours();
@@ -26,6 +24,16 @@ sighandler_t set_simply(int number, sighandler_t handler, int flags, sighandler_
   action.sa_flags = flags;
   const auto set_view = is_sigprof ? prof::set_sigprof_view : prof::set_snapshot_signal_view;
   return set_view(&action, &before) == 0 ? before.sa_handler : SIG_ERR;
+}
+
+// As the C library does it, System V's way: the handler is called once, and other signals of its kind are not blocked meanwhile.
+sighandler_t set_once(int number, sighandler_t handler) {
+  if (handler == SIG_ERR) return prof::real::sysv_signal()(number, handler);
+  struct sigaction action = {};
+  struct sigaction before = {};
+  action.sa_handler = handler;
+  action.sa_flags = static_cast<int>(SA_RESETHAND | SA_NODEFER | SA_INTERRUPT);
+  return sigaction(number, &action, &before) == 0 ? before.sa_handler : SIG_ERR;
 }
 
 }  // namespace
@@ -50,13 +58,9 @@ EXPORTED sighandler_t ssignal(int number, sighandler_t handler) {
   return set_simply(number, handler, SA_RESTART, prof::real::ssignal());
 }
 
-EXPORTED sighandler_t sysv_signal(int number, sighandler_t handler) {
-  return set_simply(number, handler, kOnce, prof::real::sysv_signal());
-}
+EXPORTED sighandler_t sysv_signal(int number, sighandler_t handler) { return set_once(number, handler); }
 
-EXPORTED sighandler_t __sysv_signal(int number, sighandler_t handler) {
-  return set_simply(number, handler, kOnce, prof::real::__sysv_signal());
-}
+EXPORTED sighandler_t __sysv_signal(int number, sighandler_t handler) { return set_once(number, handler); }
 
 EXPORTED sighandler_t sigset(int number, sighandler_t handler) {
   return set_simply(number, handler, 0, prof::real::sigset());
