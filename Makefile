@@ -9,6 +9,8 @@ MAKEFLAGS += --no-print-directory $(if $(filter 0,$(MAKELEVEL)),-j$(JOBS))
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 
+KILLS ?= 1000
+
 comma := ,
 THIRD := $(BUILD)/third_party
 FLAGS := -std=c++20 $(CXXFLAGS) -Wall -Wextra -Werror -I. -I$(BUILD)/proto -isystem $(THIRD)/include -MMD -MP
@@ -75,6 +77,8 @@ programs: $(PROGRAMS) $(TOOLS) aarch64 ## what the end-to-end tests run
 aarch64: $(AARCH64_PROGRAMS) ## the unwinder for aarch64, in programs that try it
 fuzz: $(BUILD)/unwind_fuzz ## feeds core/unwind random tables and stacks for FUZZ_SECONDS (3600)
 	$(BUILD)/unwind_fuzz $(FUZZ_SECONDS)
+kill_at_random: all $(BUILD)/programs/counts_work ## kills a program KILLS (1000) times, and compares what is recovered with its own count
+	KILLS=$(KILLS) /usr/bin/python3 -m pytest -q -s -p no:cacheprovider tests/e2e/test_recover.py -k kill_at_random
 check: all ## layers, symbols, sizes, style
 	@tools/check $(BUILD)
 bench: all $(PROGRAMS) $(TOOLS) $(BENCHES) ## costs, beside other profilers
@@ -93,7 +97,7 @@ uninstall: ## removes what install put there
 clean: ## removes the build, but for what deps made
 	rm -rf $(filter-out $(THIRD) $(BUILD)/deps.stamp,$(wildcard $(BUILD)/*))
 help: ## this list
-	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z0-9_]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 14
 
-.PHONY: all deps test unit e2e matrix programs aarch64 check fuzz bench demo format install uninstall clean help
+.PHONY: all deps test unit e2e matrix programs aarch64 check fuzz bench demo format install uninstall clean help kill_at_random
 -include $(shell find $(BUILD)/obj $(BUILD)/unit $(BUILD)/fuzz $(BUILD)/aarch64 -name '*.d' 2>/dev/null)
