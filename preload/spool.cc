@@ -145,6 +145,7 @@ void spool_describe(const RegionHeader* parent) {
   self.boot_id.copy(owner->boot_id, sizeof(owner->boot_id) - 1);
   owner->started_unix_ns = g_output->started_unix_ns;
   owner->last_ns.store(clock_ns(CLOCK_MONOTONIC), std::memory_order_relaxed);
+  owner->file = put_text(g_file);
   char executable[4096];
   const ssize_t bytes = readlink("/proc/self/exe", executable, sizeof(executable));
   owner->executable = put_text({executable, bytes < 0 ? 0 : static_cast<size_t>(bytes)});

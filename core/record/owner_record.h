@@ -32,12 +32,13 @@ struct OwnerRecord {
   uint64_t pid_namespace;  // inode; 0: not known
   char boot_id[40];        // of the machine; empty: not known
   int64_t started_unix_ns;
-  Ref executable;                // an OwnerText, and those below; 0: none
+  Ref file;  // the region's own, an OwnerText, and those below; 0: none
+  Ref executable;
   Ref paths[kOwnerPaths];        // of profiles, by kind
   std::atomic<int64_t> last_ns;  // CLOCK_MONOTONIC: when something was recorded last, as far as it is known
-  std::atomic<Ref>
-      loaded;  // UnloadedModuleEntry: executable segments of what is loaded, the last noted first; last_generation is
-               // the one in which it was last seen
+  // UnloadedModuleEntry: executable segments of what is loaded, the last noted first; last_generation is the one in which it was last
+  // seen.
+  std::atomic<Ref> loaded;
 };
 
 // A text put into the region. 0: no room. Normal code.

@@ -3,9 +3,11 @@
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -35,13 +37,26 @@ int write_all(int fd, std::string_view bytes) {
   return 0;
 }
 
-WriteResult write_to_special(const std::string& path, std::string_view bytes) {
+WriteResult write_to_special(const std::string& path, bool follows, std::string_view bytes) {
   // Not blocking: a pipe that nobody reads must not hold the program.
-  const int fd = open(path.c_str(), O_WRONLY | O_CLOEXEC | O_NONBLOCK);
+  const int fd = open(path.c_str(), O_WRONLY | O_CLOEXEC | O_NONBLOCK | (follows ? 0 : O_NOFOLLOW));
   if (fd < 0) return failed("cannot open", errno);
   const int error = write_all(fd, bytes);
   close(fd);
   return error == 0 ? WriteResult{true, false, "", 0} : failed("cannot write", error);
+}
+
+bool stat_folder(const std::string& path, struct stat* st) {
+  return stat(path.substr(0, std::max<size_t>(path.rfind('/'), 1)).c_str(), st) == 0;
+}
+
+// What others can put nothing into: /dev/stderr is a link there, and so are all of /proc/self/fd.
+bool is_systems(const std::string& path, const struct stat& folder) {
+  constexpr decltype(statfs::f_type) kProc = 0x9fa0;
+  struct statfs system;
+  if (statfs(path.substr(0, std::max<size_t>(path.rfind('/'), 1)).c_str(), &system) == 0 && system.f_type == kProc)
+    return true;
+  return path.starts_with("/dev/") && folder.st_uid == 0 && (folder.st_mode & (S_IWGRP | S_IWOTH)) == 0;
 }
 
 bool is_newer(const struct stat& st, int64_t unix_ns) {
@@ -83,16 +98,22 @@ void discard_unfinished_file() {
 
 std::string temporary_name(const std::string& path) { return path + ".tmp." + std::to_string(getpid()); }
 
-std::string WriteResult::error_text() const {
+std::string error_text_of(int error) {
+  if (error == kFolderIsOpen) return "everybody may write to the folder (chmod o-w, or +t)";
   const char* description = strerrordesc_np(error);
   return description != nullptr ? description : "error " + std::to_string(error);
 }
 
 WriteResult write_file_whole(const std::string& path, std::string_view bytes, WriteMode mode, int64_t unix_ns) {
   struct stat st;
-  if (stat(path.c_str(), &st) == 0 && !S_ISREG(st.st_mode)) {
-    return S_ISDIR(st.st_mode) ? failed("cannot replace", EISDIR) : write_to_special(path, bytes);
+  struct stat folder;
+  const bool has_folder = stat_folder(path, &folder);
+  const bool follows = has_folder && is_systems(path, folder);
+  if ((follows ? stat(path.c_str(), &st) : lstat(path.c_str(), &st)) == 0 && !S_ISREG(st.st_mode) &&
+      !S_ISLNK(st.st_mode)) {
+    return S_ISDIR(st.st_mode) ? failed("cannot replace", EISDIR) : write_to_special(path, follows, bytes);
   }
+  if (has_folder && is_open_to_others(folder)) return failed("cannot create", kFolderIsOpen);
   struct rlimit limit;
   // Beyond it the kernel would not only fail but send SIGXFSZ, which kills.
   if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < bytes.size()) return failed("cannot write", EFBIG);

@@ -15,12 +15,16 @@ enum class WriteMode {
   create,         // nothing: a file that is there is somebody else's
 };
 
+// What stands for an errno where it is this that nothing is written for.
+inline constexpr int kFolderIsOpen = -1;
+std::string error_text_of(int error);
+
 struct WriteResult {
   bool ok = false;
   bool taken = false;     // replace_older, create: the name is somebody else's, and nothing was written
   const char* step = "";  // what failed: "cannot create", "cannot write", …
   int error = 0;          // errno of it
-  std::string error_text() const;
+  std::string error_text() const { return error_text_of(error); }
 };
 
 // Takes away what this process has written of a file that is not whole. Signal-safe, for who ends amid the writing of one.
@@ -35,8 +39,10 @@ inline bool is_open_to_others(const struct stat& folder) {
 // What a file is called until it is whole, when this process writes it.
 std::string temporary_name(const std::string& path);
 
-// Writes bytes to a temporary file beside path (mode 0600, created new, no link followed), syncs it, and renames it. path:
-// absolute. What is no regular file (a pipe, /dev/null) is written to as it is. unix_ns: for replace_older.
+// Writes bytes to a temporary file beside path (mode 0600, created new, no link followed), syncs it, and renames it, so that a link of that
+// name is replaced too. path: absolute; links among its folders are followed. Nothing is written to a folder that is open to others. What
+// is no regular file (a pipe, /dev/null) is written to as it is; a link to one is followed in /dev (its folders of root's alone) and in /proc.
+// unix_ns: for replace_older.
 WriteResult write_file_whole(const std::string& path, std::string_view bytes, WriteMode mode, int64_t unix_ns);
 
 }  // namespace prof

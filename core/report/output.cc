@@ -11,6 +11,7 @@
 #include "core/base/clocks.h"
 #include "core/base/raw_log.h"
 #include "core/report/file_name.h"
+#include "core/report/file_sink.h"
 #include "core/report/module_map.h"
 
 namespace prof {
@@ -94,8 +95,10 @@ std::string_view folder_of(const char* path) {
 
 // 0: a file may be made in this folder. Else why not.
 int error_of_folder(const std::string& folder, const char* path) {
-  if (access(folder.c_str(), W_OK | X_OK) == 0) return 0;
-  const int error = errno;
+  struct stat folder_st;
+  const bool is_open = stat(folder.c_str(), &folder_st) == 0 && is_open_to_others(folder_st);
+  if (!is_open && access(folder.c_str(), W_OK | X_OK) == 0) return 0;
+  const int error = is_open ? kFolderIsOpen : errno;
   // What is no file is written to as it is: /dev/null, /dev/stderr, a pipe.
   struct stat st;
   const bool is_special = stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
@@ -112,8 +115,7 @@ void say_folder(const Config& config, const Output& output, std::string_view fol
     line << (said.empty() ? "" : ", ") << variable;
     said = variable;
   }
-  const char* reason = strerrordesc_np(error);
-  line << ": nothing can be written to '" << folder << "' as it is now: " << (reason == nullptr ? "error" : reason);
+  line << ": nothing can be written to '" << folder << "' as it is now: " << error_text_of(error);
 }
 
 }  // namespace

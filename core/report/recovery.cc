@@ -87,7 +87,7 @@ bool output_of(const RegionView& region, const OwnerRecord& owner, Output* outpu
 
 std::string how_it_ended(OwnerFate fate, OwnerState state) {
   if (state == OwnerState::failed) return "could not write its profiles at its end";
-  return fate == OwnerFate::replaced ? "went on as another program (exec)" : "was killed";
+  return fate == OwnerFate::replaced ? "went on as another program (exec)" : "was killed (or ended past libprof)";
 }
 
 // All that is not written yet. False: something could not be.

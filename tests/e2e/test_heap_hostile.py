@@ -222,7 +222,7 @@ def test_a_program_that_gave_up_its_rights(runner, name):
     if os.geteuid() != 0:
         pytest.skip("only root has rights to give up")
     with tempfile.TemporaryDirectory(dir="/tmp") as shared:
-        os.chmod(shared, 0o777)
+        os.chmod(shared, 0o1777)
         settings = heap.settings(1, PROF_HEAP=f"{shared}/heap.prof")
         run = runner.run(["heap_odd_calls", "gives_up_rights", GIVES_UP[name]], settings, during=signals_twice)
         books = {"allocates_kept": run.result["books"]["allocates_kept"]}

@@ -187,7 +187,7 @@ NGINX_CPU = ["^ngx_process_events_and_timers$", "^ngx_http_core_run_phases$", "^
 def shelf():
     """A folder that the workers may enter and put their sockets in, whoever they are."""
     folder = pathlib.Path(tempfile.mkdtemp(prefix="nginx"))
-    folder.chmod(0o777)
+    folder.chmod(0o1777)
     yield folder
     shutil.rmtree(folder)
 

@@ -137,3 +137,281 @@ def test_kill_at_random(spooled):
         shutil.rmtree(one.folder)
     print(f"{KILLS} kills; at most {most[0]:.1f} ms of CPU time, {most[1]} blocks, {most[2]} waits and "
           f"{most[3]:.1f} ms of waiting from the program's own count")
+
+
+def test_nothing_is_left_of_one_that_ends(spooled):
+    one = spooled("/usr/bin/python3", "-c", "import sys; sys.exit(7)")
+    assert one.process.wait(60) == 7
+    assert one.regions() == [] and one.log == ""
+    assert recovered(one) == ""
+
+
+def test_one_that_lives_is_left_alone(spooled):
+    one = spooled().await_books()
+    assert len(one.regions()) == 1
+    assert one.regions()[0].stat().st_mode & 0o7777 == 0o600
+    answer = recover(one.spool)
+    assert (answer.returncode, answer.stdout, answer.stderr) == (0, "", "")
+    assert len(one.regions()) == 1 and not (one.folder / "cpu.prof").exists()
+    # Not even where it is stopped, or its main thread has gone.
+    one.process.send_signal(signal.SIGSTOP)
+    assert recover(one.spool).stdout == "" and len(one.regions()) == 1
+    one.kill()
+    assert "was killed" in recovered(one)
+
+
+def test_names_are_those_that_the_process_would_have_given(spooled):
+    one = spooled(settings={"PROF_CPU": "%e.%p.cpu.prof", "PROF_HEAP": None, "PROF_BLOCK": None, "PROF_DIR": "profiles",
+                            "PROF_TRACE": "trace.json.gz", "PROF_LABELS": "zone=a"} | {"PROF_HEAP": "x.prof", "PROF_BLOCK": "y.prof"})
+    (one.folder / "profiles").mkdir()
+    one.await_books()
+    time.sleep(0.3)
+    one.kill()
+    recovered(one)
+    name = f"counts_work.{one.process.pid}"
+    assert (one.folder / f"{name}.cpu.prof").exists() and (one.folder / "trace.json.gz").exists()
+    assert {path.name for path in (one.folder / "profiles").iterdir()} == {
+        f"{name}.{kind}.pb.gz" for kind in ("allocs", "mutex", "threadcreate")}
+    document = pprof.document(one.folder / f"{name}.cpu.prof")
+    assert all(sample["labels"]["zone"] == ["a"] for sample in document["samples"])
+    assert all(path.stat().st_mode & 0o7777 == 0o600 for path in one.folder.glob("*.prof"))
+    assert document["mappings"][0]["file"] == str(COUNTS) and document["mappings"][0]["build_id"]
+
+
+def test_a_stretch_has_its_number(spooled):
+    one = spooled(settings={"PROF_CPU_SIGNAL": "USR1"}).await_books()
+    one.process.send_signal(signal.SIGUSR1)
+    time.sleep(0.3)
+    one.kill()
+    recovered(one)
+    assert cpu_of(one.folder / "cpu.1.prof") > 0 and not (one.folder / "cpu.prof").exists()
+
+
+def test_a_tree(spooled):
+    """A child of fork, and one by exec: each has a file of its own, and a profile."""
+    one = spooled("/bin/sh", "-c", f"{COUNTS} books cpu & {COUNTS} books2 cpu & wait", start_new_session=True).await_books()
+    both = [one.books, one.folder / "books2"]
+    while not all(path.exists() and struct.unpack("<Q", path.read_bytes()[:8].ljust(8, b"\0"))[0] > 100e6 for path in both):
+        assert one.process.poll() is None
+        time.sleep(0.05)
+    os.killpg(one.process.pid, signal.SIGKILL)
+    one.process.wait(60)
+    for _ in range(500):
+        if recover(one.spool).returncode == 0 and not one.regions():
+            break
+        time.sleep(0.01)
+    profiles = {path.name: cpu_of(path) for path in one.folder.glob("cpu.*prof")}
+    assert sum(ns > 50e6 for ns in profiles.values()) == 2, profiles
+
+
+def test_killed_while_it_forks(spooled):
+    for number in range(4):
+        one = spooled(COUNTS, "books", "forks", "cpu", settings={"PROF_CPU_HZ": "1000"}).await_books()
+        time.sleep(0.05 + 0.037 * number)
+        one.kill()
+        for _ in range(500):  # a child may have been left behind, and live for a moment
+            recover(one.spool)
+            if not one.regions():
+                break
+            time.sleep(0.01)
+        assert one.regions() == []
+        assert abs(cpu_of(one.folder / "cpu.prof") - one.book(0)) <= 30e6 + 0.05 * one.book(0)
+
+
+def test_killed_while_it_grows(spooled):
+    for number in range(2):
+        one = spooled(COUNTS, "books", "grows", settings={"PROF_HEAP_RATE": "1"}).await_books()
+        time.sleep(0.05 + 0.1 * number)
+        one.kill()
+        recovered(one)
+        profile = heap.Profile(pprof.document(one.folder / "heap.prof"))
+        assert profile.of("grow_here")[0] > 1000
+        assert not [line for line in profile.comments if "was full" in line]
+
+
+def test_killed_while_a_snapshot_is_written(spooled):
+    for number in range(3):
+        one = spooled(COUNTS, "books", "cpu", "heap", settings={"PROF_HEAP_RATE": "1"}).await_books()
+        time.sleep(0.2)
+        one.process.send_signal(signal.SIGUSR2)
+        time.sleep(0.004 * number)
+        one.kill()
+        assert "heap.prof" in recovered(one)
+        blocks = one.book(1)
+        assert blocks <= heap.Profile(pprof.document(one.folder / "heap.prof")).of("allocate_booked")[0] <= blocks + 1
+
+
+def test_two_at_once_write_it_once(spooled):
+    one = spooled().await_books()
+    time.sleep(0.2)
+    one.kill()
+    both = [subprocess.Popen([PROF, "recover", one.spool], stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(4)]
+    said = [process.communicate(timeout=60) for process in both]
+    assert all(process.returncode == 0 for process in both) and [err for _, err in said] == [b""] * 4
+    assert sum(b"was killed" in out for out, _ in said) == 1, said
+    assert sorted(path.name for path in one.folder.glob("cpu*")) == ["cpu.prof"]
+
+
+def test_exec_replaces_the_owner(spooled):
+    """What the first program had recorded is not lost, though the process lives on."""
+    one = spooled("/bin/bash", "-c", f"i=0; while ((++i < 100000)); do :; done; PROF_SPOOL=0 exec {COUNTS} books cpu").await_books()
+    for region in one.regions():  # none where its profiles are written before the exec
+        assert "went on as another program" in recover(one.spool).stdout, region
+    assert one.regions() == []
+    one.kill()
+
+
+def test_written_later_where_there_was_no_folder(spooled):
+    one = spooled("/bin/true", settings={"PROF_CPU": None, "PROF_BLOCK": None, "PROF_HEAP": "missing/heap.prof"} |
+                  {"PROF_CPU": "missing/cpu.prof", "PROF_BLOCK": "missing/block.prof"})
+    assert one.process.wait(60) == 0
+    assert "missing" in one.log and len(one.regions()) == 1
+    failed = recover(one.spool)
+    assert failed.returncode == 1 and len(one.regions()) == 1 and "kept" in failed.stderr
+    (one.folder / "missing").mkdir()
+    assert "could not write its profiles" in recovered(one)
+    assert (one.folder / "missing" / "heap.prof").exists()
+
+
+# ---- no harm ----
+
+
+def check_unharmed(one, *words):
+    """One line, the program runs on, and its profile is written at its end."""
+    assert one.process.wait(60) == 0, one.log
+    assert one.log.count("PROF_SPOOL") == 1 and all(word in one.log for word in words), one.log
+    assert one.log.count("\n") == 1, one.log
+    assert one.regions() == [] and (one.folder / "cpu.prof").exists()
+
+
+BRIEF = ("/usr/bin/python3", "-c", "sum(range(3000000))")
+
+
+def test_no_file_may_be_so_long(spooled):
+    limit = 512 * 1024
+    check_unharmed(spooled(*BRIEF, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))), "ulimit -f")
+
+
+def test_a_folder_that_everybody_may_write_to(spooled, tmp_path):
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    check_unharmed(spooled(*BRIEF, settings={"PROF_SPOOL": str(tmp_path / "open")}), "everybody")
+    (tmp_path / "open").chmod(0o1777)
+    one = spooled(*BRIEF, settings={"PROF_SPOOL": str(tmp_path / "open")})
+    assert one.process.wait(60) == 0 and one.log == ""
+    assert list((tmp_path / "open").iterdir()) == []
+
+
+def test_no_such_folder(spooled):
+    check_unharmed(spooled(*BRIEF, settings={"PROF_SPOOL": "/nonexistent"}), "/nonexistent")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a file system")
+@pytest.mark.parametrize("size", ["64k", "2m"])
+def test_full_file_system(spooled, tmp_path, size):
+    """From the start, or while it grows: it records on in memory of its own."""
+    small = tmp_path / "small"
+    small.mkdir()
+    script = (f"mount -t tmpfs -o size={size},mode=700 none {small} && PROF_SPOOL={small} PROF_HEAP_RATE=1 timeout -s INT 2 {COUNTS} books grows; "
+              f"echo $? >status; ls {small} >left; {PROF} recover {small}")
+    one = spooled("unshare", "-m", "sh", "-c", script, settings={"PROF_SPOOL": "0", "PROF_LOG": "info"})
+    one.process.wait(60)
+    assert (one.folder / "status").read_text().strip() == "124", one.log
+    assert 1 <= one.log.count("PROF_SPOOL: ") <= 3, one.log  # timeout's own, and those of its child
+
+
+def test_descriptors_and_root_are_not_needed_to_grow(spooled):
+    program = "import os, resource\nos.closerange(0, 1000)\nos.chdir('/proc')\n" \
+              "resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))\nx = []\nf = open\n" \
+              "def grow(n, k):\n    return bytearray(k % 5000 + 600) if n == 0 else grow(n - 1, k)\n" \
+              "i = 0\nwhile True:\n    i += 1\n    x.append(grow(i % 200, i * 7919))\n    if len(x) > 9: x.clear()\n"
+    one = spooled("/usr/bin/python3", "-c", program, settings={"PROF_HEAP_RATE": "1"})
+    for _ in range(1000):
+        if one.regions() and one.regions()[0].stat().st_blocks * 512 >= 4 << 20:
+            break
+        time.sleep(0.01)
+    else:
+        raise AssertionError("it does not grow")
+    one.kill()
+    assert "was killed" in recovered(one)
+    heap.Profile(pprof.document(one.folder / "heap.prof"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="makes namespaces")
+def test_another_pid_namespace(spooled):
+    one = spooled("unshare", "-p", "-f", "--mount-proc", "--kill-child", str(COUNTS), "books", "cpu").await_books()
+    time.sleep(0.2)
+    inside = subprocess.run(["unshare", "-p", "-f", "--mount-proc", PROF, "recover", one.spool], capture_output=True, text=True)
+    assert inside.returncode == 1 and "another pid namespace" in inside.stderr, inside
+    assert len(one.regions()) >= 1
+    one.kill()
+    for _ in range(500):
+        answer = recover(one.spool, "--gone")
+        if not one.regions():
+            break
+        time.sleep(0.01)
+    assert one.regions() == [] and list(one.folder.glob("cpu*.prof")), answer
+
+
+# ---- what is found there may be anything ----
+
+
+def region_of(spooled):
+    one = spooled(COUNTS, "books", "cpu", "heap", "waits",
+                  settings={"PROF_CPU_HZ": "1000", "PROF_HEAP_RATE": "1", "PROF_TRACE": "trace.json.gz"}).await_books()
+    time.sleep(0.2)
+    one.kill()
+    return one, one.regions()[0]
+
+
+def test_hostile_files(spooled, tmp_path):
+    one, region = region_of(spooled)
+    hostile = tmp_path / "hostile"
+    hostile.mkdir(mode=0o700)
+    name = lambda n: hostile / f"libprof.{n}.1.region"
+    secret = tmp_path / "secret"
+    secret.write_bytes(region.read_bytes())
+    name(1).symlink_to(secret)
+    os.mkfifo(name(2))
+    name(3).mkdir()
+    shutil.copy(region, name(4)), name(4).chmod(0o620)
+    os.link(secret, name(5))
+    name(6).write_bytes(b"\0LPROF01" + b"\xff" * 5000)
+    name(7).write_bytes(os.urandom(100_000))
+    with open(name(8), "wb") as huge:
+        huge.truncate(1 << 43)
+    with open(name(9), "wb") as cut:
+        cut.write(region.read_bytes()[:70_000])
+    left = set(range(1, 10)) - {8}
+    if os.geteuid() == 0:
+        shutil.copy(region, name(10))
+        name(10).chmod(0o600)
+        os.chown(name(10), NOBODY, NOBODY)
+        left.add(10)
+    for path in hostile.iterdir():
+        if path.is_file() and not path.is_symlink():
+            os.utime(path, (1, 1))
+    before = time.monotonic()
+    answer = recover(hostile)
+    assert answer.returncode == 1 and answer.stdout == "", answer
+    assert time.monotonic() - before < 60
+    assert {int(path.name.split(".")[1]) for path in hostile.iterdir()} == left, answer
+    assert len(answer.stderr.splitlines()) == len(left), answer
+    assert not (one.folder / "cpu.prof").exists() and secret.exists()
+
+
+def test_wrong_bytes(spooled, tmp_path):
+    """A few of the fuzz target's kind (make fuzz_recover), by the real command."""
+    one, region = region_of(spooled)
+    good = bytearray(region.read_bytes()[:2 << 20])
+    draw = random.Random(1)
+    for number in range(12):
+        bad = bytearray(good)
+        for _ in range(draw.choice([3, 300, 30000])):
+            bad[draw.randrange(8, len(bad))] = draw.randrange(256)
+        region.write_bytes(bad)
+        answer = recover(one.spool)
+        assert answer.returncode in (0, 1), (number, answer)
+        assert "could not be read" not in answer.stderr, (number, answer)
+        if answer.returncode == 0:
+            region.touch(0o600)

@@ -114,3 +114,36 @@ Test(file_sink, writes_to_what_is_no_file_as_it_is) {
   const WriteResult full = write_file_whole("/dev/full", "x", WriteMode::replace, 0);
   cr_assert(!full.ok && full.error == ENOSPC);
 }
+
+Test(file_sink, a_link_is_replaced_and_not_followed) {
+  const std::string target = g_folder + "/target", link = g_folder + "/a.prof";
+  write_file_whole(target, "kept", WriteMode::replace, 0);
+  cr_assert_eq(symlink(target.c_str(), link.c_str()), 0);
+  cr_assert(write_file_whole(link, "mine", WriteMode::replace, 0).ok);
+  cr_assert_eq(contents(target), "kept");
+  cr_assert_eq(contents(link), "mine");
+  // Nor is one to a device, but in a folder of the system's.
+  unlink(link.c_str());
+  cr_assert_eq(symlink("/dev/full", link.c_str()), 0);
+  cr_assert(write_file_whole(link, "mine", WriteMode::replace, 0).ok);
+  cr_assert_eq(contents(link), "mine");
+  int pipe_ends[2];
+  cr_assert_eq(pipe(pipe_ends), 0);
+  const std::string end = "/dev/fd/" + std::to_string(pipe_ends[1]);
+  cr_assert(write_file_whole(end, "to the pipe", WriteMode::replace_older, 0).ok);
+  char bytes[20] = {};
+  cr_assert_eq(read(pipe_ends[0], bytes, sizeof(bytes) - 1), 11);
+}
+
+Test(file_sink, nothing_is_written_where_everybody_may_write) {
+  const std::string path = g_folder + "/a.prof";
+  chmod(g_folder.c_str(), 0777);
+  const WriteResult result = write_file_whole(path, "x", WriteMode::replace, 0);
+  cr_assert(!result.ok && result.error == kFolderIsOpen);
+  cr_assert_neq(result.error_text().find("chmod o-w"), std::string::npos);
+  cr_assert_eq(files_in_folder(), 0);
+  for (const mode_t mode : {01777, 0775, 0700}) {
+    chmod(g_folder.c_str(), mode);
+    cr_assert(write_file_whole(path, "x", WriteMode::replace, 0).ok, "%o", mode);
+  }
+}
