@@ -207,8 +207,7 @@ def test_many_functions_are_cut_off(schema, tmp_path):
     assert any(line.startswith("Dropped ") for line in printed(prof("top", path)))
 
 
-@pytest.mark.parametrize("seed", range(12))
-def test_random_profiles(schema, tmp_path, seed):
+def random_profile(schema, seed):
     chance = random.Random(seed)
     units = [("cpu", "nanoseconds"), ("space", "bytes"), ("odd", "things"), ("time", "milliseconds")]
     b = Builder(schema, [("samples", "count"), units[seed % len(units)]])
@@ -225,7 +224,62 @@ def test_random_profiles(schema, tmp_path, seed):
         value = int(chance.randint(smallest, 1000) * 10 ** chance.uniform(0, 6))
         labels = chance.choice([{}, {}, {"thread": "worker"}, {"bytes": 64}])
         b.sample(stack, [chance.randint(0, 3), value], **labels)
-    check_same(b.write(tmp_path / "p"))
+    return b
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_random_profiles(schema, tmp_path, seed):
+    check_same(random_profile(schema, seed).write(tmp_path / "p"))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_merged_files_are_what_go_makes_of_them(schema, tmp_path, seed):
+    """As many as are more than one batch, from a folder; byte for byte as Go's reader shows both."""
+    sources = tmp_path / "sources"
+    sources.mkdir()
+    paths = [random_profile(schema, seed + 4 * i).write(sources / f"{i:03}", packed=i % 2 == 0) for i in range(66)]
+    (sources / "070.tmp.1").write_bytes(b"half")
+    mine, theirs = tmp_path / "mine", tmp_path / "theirs"
+    assert printed(prof("merge", "-o", mine, sources)) == []
+    run("go", "tool", "pprof", "-symbolize=none", "-proto", f"-output={theirs}", *paths)
+    assert go_pprof("-raw", mine) == go_pprof("-raw", theirs) and mine.read_bytes()[:2] == b"\x1f\x8b"
+    assert mine.stat().st_mode & 0o777 == 0o600 and not list(tmp_path.glob("mine.*"))
+
+
+def test_merging_is_refused_as_adding_is(schema, tmp_path):
+    one, other = small(schema).write(tmp_path / "one"), Builder(schema, [("space", "bytes")]).write(tmp_path / "other")
+    out = tmp_path / "out"
+    check_refused(prof("merge", "-o", out, one, other), "cannot be added")
+    check_refused(prof("merge", "-o", out, one, tmp_path / "missing"), "missing")
+    (tmp_path / "empty").mkdir()
+    check_refused(prof("merge", "-o", out, tmp_path / "empty"), "no profile")
+    assert not out.exists()
+    check_refused(prof("merge", "-o", tmp_path / "no" / "out", one), "No such file")
+    check_refused(prof("merge", one), "output", code=2)
+
+
+def test_labels_of_processes(schema, tmp_path):
+    paths = []
+    for pid, program in ((17, "/bin/a"), (18, "/bin/b, pid 3"), (19, "/bin/a")):
+        b = small(schema)
+        for line in (f"program: {program}, pid {pid}", "clock: timer", "stacks cut: 2"):
+            b.message.comment.append(b.text(line))
+        paths.append(b.write(tmp_path / str(pid)))
+    out = tmp_path / "out"
+    assert printed(prof("merge", "--processes", "-o", out, *paths)) == []
+    text = printed(prof("raw", out))
+    assert "Comment: 3 profiles of processes: a (2), b, pid 3" in text
+    assert "Comment: stacks cut: 6" in text and text.count("Comment: clock: timer") == 1
+    assert sum("pid:[17]" in line for line in text) == sum("command:[b, pid 3]" in line for line in text) > 0
+    totals = [[sample[0] for sample in values_of(path)] for path in paths]
+    assert sorted(sum(totals, [])) == sorted(sample[0] for sample in values_of(out))
+
+
+def values_of(path):
+    """The numbers of each sample, by Go's reader."""
+    text = "\n".join(go_pprof("-raw", path)).split("Samples:\n")[1].split("\nLocations")[0]
+    numbers = [line.split(":")[0].split() for line in text.splitlines()[1:]]
+    return [[int(word) for word in words] for words in numbers if words and all(word.isdigit() for word in words)]
 
 
 def test_profiles_are_added(schema, tmp_path):

@@ -153,6 +153,8 @@ void combine_headers(const std::vector<Profile>& sources, Profile& made) {
   const Profile& first = sources.front();
   made.sample_types = first.sample_types;
   made.period_type = first.period_type;
+  made.drop_frames = first.drop_frames;
+  made.keep_frames = first.keep_frames;
   std::unordered_set<std::string> seen;
   for (const Profile& source : sources) {
     if (made.time_nanos == 0 || source.time_nanos < made.time_nanos) made.time_nanos = source.time_nanos;

@@ -1,4 +1,5 @@
-// prof: shows what is in a profile, without Go, and writes those of processes that were killed. Commands: top, raw, recover.
+// prof: shows what is in a profile, without Go, adds profiles up, and writes those of processes that were killed. Commands: top, raw,
+// merge, recover.
 //
 // Exit status: 0, 1 when a file cannot be read or shown (one line on stderr says why), 2 for wrong usage.
 
@@ -12,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "tools/prof/merge_command.h"
 #include "tools/prof/merged_profile.h"
 #include "tools/prof/profile_bytes.h"
 #include "tools/prof/profile_from_bytes.h"
@@ -77,6 +79,12 @@ int run(int argc, char** argv) {
   CLI::App* raw = app.add_subcommand("raw", "all that is in the profile, as text");
   raw->add_option("FILE", files, "as for top")->required();
 
+  MergeCommand merge_command;
+  CLI::App* merge = app.add_subcommand("merge", "several profiles of one kind as one file");
+  merge->add_option("FILE", merge_command.sources, "as for top; of a folder, all that are in it")->required();
+  merge->add_option("-o,--output", merge_command.output, "the file to write")->required();
+  merge->add_flag("--processes", merge_command.processes, "label each sample with its process: pid, command");
+
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& wanted) {
@@ -88,6 +96,11 @@ int run(int argc, char** argv) {
 
   if (recover->parsed()) return run_recover(recover_command);
   std::string error;
+  if (merge->parsed()) {
+    size_t count = 0;
+    if (!merge_files(merge_command, &count, &error)) return failed(error);
+    return count == 0 ? failed("there is no profile to merge") : 0;
+  }
   const std::optional<Profile> profile = profile_of(files, error);
   if (!profile) return failed(error);
   if (raw->parsed()) return print(raw_report(*profile));

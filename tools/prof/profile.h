@@ -63,6 +63,7 @@ struct Profile {
   ValueType period_type;
   int64_t period = 0, time_nanos = 0, duration_nanos = 0;
   std::string default_sample_type;
+  std::string drop_frames, keep_frames;
 };
 
 }  // namespace prof::reader

@@ -61,6 +61,8 @@ class Decoder {
     made_.time_nanos = source_.time_nanos();
     made_.duration_nanos = source_.duration_nanos();
     made_.default_sample_type = text(source_.default_sample_type());
+    made_.drop_frames = text(source_.drop_frames());
+    made_.keep_frames = text(source_.keep_frames());
   }
 
   void mappings() {
