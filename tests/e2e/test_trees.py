@@ -1,7 +1,10 @@
 """Trees of processes: which are followed, with the environments that programs hand on, and what each sees of it."""
 
+import json
 import os
+import signal
 import subprocess
+import time
 
 import pytest
 
@@ -167,3 +170,124 @@ def test_the_same_pids_in_one_folder(tmp_path):
     burned = [pprof.read(path).count("steady_work") for path in tmp_path.glob("*.prof")]
     assert sum(count > 50 for count in burned) == 12, sorted(path.name for path in tmp_path.glob("*"))
     assert not list(tmp_path.glob("*.tmp.*"))
+
+
+BOOKS = {"PROF_HEAP": "{folder}/heap.prof", "PROF_HEAP_RATE": "1"} | FAST
+
+
+def books_of(text):
+    return {book["pid"]: book for book in map(json.loads, text.splitlines())}
+
+
+def labelled(path):
+    """{pid: [Σ values of the samples that have this function]} of a merged profile, and the commands."""
+    document = pprof.document(path)
+    of_pid, commands = {}, set()
+    for raw in document["samples"]:
+        (pid,), (command,) = raw["num_labels"]["pid"], raw["labels"]["command"]
+        commands.add(command)
+        functions = pprof.Stack(document, raw).functions
+        sums = of_pid.setdefault(pid, {})
+        for name in ("books_allocate", "books_compute"):
+            if name in functions:
+                sums[name] = [a + b for a, b in zip(sums.get(name, [0] * 4), raw["values"])]
+    return of_pid, commands
+
+
+def test_each_process_has_its_own_profile(runner):
+    """A fork's child begins at zero: what is in a profile is in its process's books."""
+    run = runner.run(["trees_books", 2, 4], BOOKS)
+    assert run.returncode == 0 and run.log == [], run.stderr.decode()
+    books = books_of(run.stdout)
+    assert len(books) == 1 + 4 + 16 and {book["how"] for book in books.values()} == {"main", "fork", "vfork", "spawn", "daemon"}
+    for kind in ("cpu", "heap"):
+        found = {}
+        for path in run.folder.glob(f"{kind}*.prof"):
+            document = pprof.document(path)
+            (pid,) = [int(line.rsplit("pid ", 1)[1]) for line in document["comments"] if line.startswith("program: ")]
+            assert pid not in found, f"two of {pid}: {run.files()}"
+            found[pid] = document
+        # The daemons' first parents end by _exit, having done nothing.
+        assert set(books) <= set(found)
+        for pid, document in found.items():
+            stacks = [(pprof.Stack(document, raw), raw["values"]) for raw in document["samples"] or []]
+            if kind == "cpu":
+                ticks = sum(values[0] for stack, values in stacks if stack.has("books_compute"))
+                assert abs(ticks - books.get(pid, {"ns": 0})["ns"] / 1e6) <= 4, pid
+            elif pid in books:
+                of_books = [values for stack, values in stacks if stack.has("books_allocate")]
+                assert sum(values[0] for values in of_books) == books[pid]["blocks"]
+                assert sum(values[1] for values in of_books) == books[pid]["bytes"]
+
+
+def profrun(folder, *words, environment=None, **options):
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("PROF_", "LD_PRELOAD"))}
+    command = [str(word) for word in (pprof.BUILD / "profrun", "--merge", *words)]
+    return subprocess.run(command, capture_output=True, cwd=folder, timeout=120,
+                          env=clean | {"TMPDIR": str(folder)} | (environment or {}), **options)
+
+
+def test_merged_profiles_hold_the_whole_tree(tmp_path):
+    answer = profrun(tmp_path, "--cpuprofile", "cpu.prof", "--memprofile=heap.prof", "--memprofilerate", 1, "--cpuprofilerate",
+                     1000, "--", pprof.BUILD / "programs" / "trees_books", 2, 4)
+    assert answer.returncode == 0 and answer.stderr == b"", answer.stderr
+    books = books_of(answer.stdout.decode())
+    assert len(books) == 21 and sorted(path.name for path in tmp_path.iterdir()) == ["cpu.prof", "heap.prof"]
+    heap, commands = labelled(tmp_path / "heap.prof")
+    assert commands == {"trees_books"}
+    assert {pid: heap[pid]["books_allocate"][:2] for pid in books} == \
+        {pid: [book["blocks"], book["bytes"]] for pid, book in books.items()}
+    ticks, _ = labelled(tmp_path / "cpu.prof")
+    assert all(abs(ticks[pid]["books_compute"][0] - book["ns"] / 1e6) <= 4 for pid, book in books.items())
+    # As the client shows it.
+    text = pprof.client(tmp_path / "heap.prof", "-tags", "-sample_index=alloc_space", "-unit=B")
+    assert " command: Total" in text and " pid: Total" in text
+
+
+def test_merge_ends_as_the_program(tmp_path):
+    file = ("--cpuprofile", "c.prof", "--cpuprofilerate", 1000, "--")
+    assert profrun(tmp_path, *file, "bash", "-c", "exit 7").returncode == 7
+    script = tmp_path / "no_interpreter_line"
+    script.write_text("exit $1\n")
+    script.chmod(0o755)
+    assert profrun(tmp_path, *file, script, 9).returncode == 9
+    for number in (signal.SIGTERM, signal.SIGKILL, signal.SIGSEGV):
+        assert profrun(tmp_path, *file, "bash", "-c", f"kill -{int(number)} $$").returncode == -number
+    # What is sent to profrun comes to the program; its standard streams and arguments are the program's own.
+    code = "import os, signal, sys; signal.signal(signal.SIGUSR1, lambda *_: sys.exit(sys.argv[1] == 'a b' and len(input())));" \
+           "os.kill(os.getppid(), signal.SIGUSR1); signal.pause()"
+    assert profrun(tmp_path, *file, "/usr/bin/python3", "-c", code, "a b", input=b"xxx\n").returncode == 3
+    assert not list(tmp_path.glob("profrun.*"))
+
+
+def test_merge_says_what_it_cannot(tmp_path):
+    for words in (["--stacksprofile", "s"], ["--memprofile", "h", "--mempeak", "1"], ["--memprofile", "h.%p"],
+                  ["--memprofile", "h", "--snapshotsignal", "USR1"], ["--trace", "t.json.gz"]):
+        answer = profrun(tmp_path, *words, "--", "true")
+        assert answer.returncode == 2 and answer.stderr.startswith(b"profrun: --merge: "), answer
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_merge_of_a_folder(tmp_path):
+    answer = profrun(tmp_path, "--", "bash", "-c", f"{pprof.BUILD}/programs/trees_books 1 2 5 >/dev/null; :",
+                     environment={"PROF_DIR": str(tmp_path), "PROF_HEAP_RATE": "1"} | FAST)
+    assert answer.returncode == 0, answer
+    kinds = {path.name: path for path in tmp_path.iterdir()}
+    assert sorted(kinds) == [f"bash.{kind}" for kind in sorted(pprof.FOLDER_KINDS)]
+    assert labelled(kinds["bash.heap.pb.gz"])[1] == {"bash", "trees_books"}
+
+
+def test_merge_leaves_who_goes_on(tmp_path):
+    """A daemon's profile is not lost: it is said where it will be."""
+    answer = profrun(tmp_path, "--cpuprofile", "c.prof", "--", "bash", "-c",
+                     f"setsid bash -c 'sleep 4; {pprof.BUILD}/programs/steady .3; :' >/dev/null 2>&1 & echo $!")
+    assert answer.returncode == 0 and b"go on: their profiles" in answer.stderr, answer
+    (folder,) = tmp_path.glob("profrun.*")
+    waits_for_end(int(answer.stdout))
+    assert any(pprof.read(path).count("steady_work") > 20 for path in folder.glob("PROF_CPU/*"))
+
+
+def waits_for_end(pid):
+    deadline = time.monotonic() + 60
+    while os.path.exists(f"/proc/{pid}") and time.monotonic() < deadline:
+        time.sleep(0.05)

@@ -1,5 +1,5 @@
 // prof: shows what is in a profile, without Go, adds profiles up, and writes those of processes that were killed. Commands: top, raw,
-// merge, recover.
+// merge, recover; and tree, for profrun.
 //
 // Exit status: 0, 1 when a file cannot be read or shown (one line on stderr says why), 2 for wrong usage.
 
@@ -20,6 +20,7 @@
 #include "tools/prof/raw_report.h"
 #include "tools/prof/recover_command.h"
 #include "tools/prof/top_report.h"
+#include "tools/prof/tree_command.h"
 
 namespace prof::reader {
 namespace {
@@ -85,6 +86,12 @@ int run(int argc, char** argv) {
   merge->add_option("-o,--output", merge_command.output, "the file to write")->required();
   merge->add_flag("--processes", merge_command.processes, "label each sample with its process: pid, command");
 
+  TreeCommand tree_command;
+  CLI::App* tree = app.add_subcommand("tree", "what profrun --merge does")->group("");
+  tree->add_option("--preload", tree_command.preload)->required();
+  tree->add_option("--wanted", tree_command.wanted)->required();
+  tree->prefix_command();
+
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& wanted) {
@@ -96,6 +103,13 @@ int run(int argc, char** argv) {
 
   if (recover->parsed()) return run_recover(recover_command);
   std::string error;
+  if (tree->parsed()) {
+    tree_command.program = tree->remaining();
+    if (!tree_command.program.empty() && tree_command.program.front() == "--") {
+      tree_command.program.erase(tree_command.program.begin());
+    }
+    return tree_command.program.empty() ? kWrongUsage : run_tree(tree_command);
+  }
   if (merge->parsed()) {
     size_t count = 0;
     if (!merge_files(merge_command, &count, &error)) return failed(error);

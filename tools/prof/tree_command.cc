@@ -1,0 +1,187 @@
+#include "tools/prof/tree_command.h"
+
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+#include "tools/prof/merge_command.h"
+
+namespace prof::reader {
+namespace {
+
+constexpr int kFailed = 1;
+constexpr int kCannotRun = 126;
+constexpr int kNotFound = 127;
+
+int failed(const std::string& reason) {
+  std::fprintf(stderr, "profrun: %s\n", reason.c_str());
+  return kFailed;
+}
+
+struct Wanted {
+  std::string variable;
+  std::string file;    // absolute
+  std::string folder;  // of the processes' own
+};
+
+std::string absolute(const std::string& path) { return std::filesystem::absolute(path).string(); }
+
+// For the processes of the tree only; where root starts it, for those that give root up, too.
+bool make_folder(const std::string& path, bool exists) {
+  if (!exists && mkdir(path.c_str(), 0700) != 0) return false;
+  constexpr mode_t kAllMayPutIn = 01733;
+  return geteuid() != 0 || chmod(path.c_str(), kAllMayPutIn) == 0;
+}
+
+std::string make_temporary_folder() {
+  const char* where = std::getenv("TMPDIR");
+  std::string path = absolute(std::string(where == nullptr || *where == '\0' ? "/tmp" : where) + "/profrun.XXXXXX");
+  return mkdtemp(path.data()) != nullptr && make_folder(path, /*exists=*/true) ? path : std::string();
+}
+
+volatile sig_atomic_t g_program = 0;
+
+// What the terminal sends, it sends to the program too.
+void pass_on(int number, siginfo_t* info, void*) {
+  const int error = errno;
+  if (info->si_code <= 0 && g_program != 0) kill(static_cast<pid_t>(g_program), number);
+  errno = error;
+}
+
+void pass_signals_on() {
+  struct sigaction action = {};
+  action.sa_sigaction = pass_on;
+  action.sa_flags = SA_SIGINFO | SA_RESTART;
+  sigfillset(&action.sa_mask);
+  for (int number = 1; number <= SIGRTMAX; ++number) {
+    bool is_left = false;
+    for (const int left : {SIGKILL, SIGSTOP, SIGCHLD, SIGCONT, SIGTSTP, SIGTTIN, SIGTTOU, SIGSEGV, SIGBUS, SIGFPE,
+                           SIGILL, SIGTRAP, SIGABRT, SIGSYS, SIGWINCH, SIGPIPE, SIGURG}) {
+      is_left |= number == left;
+    }
+    struct sigaction before = {};
+    if (is_left || sigaction(number, nullptr, &before) != 0 || before.sa_handler == SIG_IGN) continue;
+    sigaction(number, &action, nullptr);
+  }
+}
+
+// The program's wait status; -1: it could not be started.
+int run(const TreeCommand& command) {
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  sigprocmask(SIG_BLOCK, &all, &before);
+  pass_signals_on();
+  const pid_t child = fork();
+  if (child == 0) {
+    std::vector<char*> arguments;
+    for (const std::string& word : command.program) arguments.push_back(const_cast<char*>(word.c_str()));
+    arguments.push_back(nullptr);
+    setenv("LD_PRELOAD", command.preload.c_str(), 1);
+    // The handlers go with the exec; what came meanwhile, goes to the program by the parent's.
+    sigprocmask(SIG_SETMASK, &before, nullptr);
+    execvp(arguments[0], arguments.data());
+    const int error = errno;
+    std::fprintf(stderr, "profrun: %s: %s\n", arguments[0], std::strerror(error));
+    _exit(error == ENOENT ? kNotFound : kCannotRun);
+  }
+  g_program = child;
+  sigprocmask(SIG_SETMASK, &before, nullptr);
+  int status = -1;
+  while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  g_program = 0;
+  return status;
+}
+
+// How many processes were started with these settings and live.
+size_t count_left(const std::string& folder) {
+  size_t count = 0;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc", error)) {
+    const std::string name = entry.path().filename();
+    if (name.find_first_not_of("0123456789") != std::string::npos || name == std::to_string(getpid())) continue;
+    std::ifstream file(entry.path() / "environ", std::ios::binary);
+    const std::string environment{std::istreambuf_iterator<char>(file), {}};
+    if (environment.find(folder + "/") != std::string::npos) ++count;
+  }
+  return count;
+}
+
+// Those of the tree that end with the program, or right after it, are waited for.
+size_t await_others(const std::string& folder) {
+  constexpr int kMostMilliseconds = 2000;
+  constexpr int kEvery = 20;
+  size_t left = count_left(folder);
+  for (int waited = 0; left != 0 && waited < kMostMilliseconds; waited += kEvery) {
+    usleep(kEvery * 1000);
+    left = count_left(folder);
+  }
+  return left;
+}
+
+int exit_as(int status) {
+  if (status < 0) return failed(std::string("cannot start a process: ") + std::strerror(errno));
+  if (!WIFSIGNALED(status)) return WEXITSTATUS(status);
+  // The core, where one is made, is the program's.
+  const struct rlimit no_core = {0, 0};
+  setrlimit(RLIMIT_CORE, &no_core);
+  signal(WTERMSIG(status), SIG_DFL);
+  sigset_t ending;
+  sigemptyset(&ending);
+  sigaddset(&ending, WTERMSIG(status));
+  raise(WTERMSIG(status));
+  sigprocmask(SIG_UNBLOCK, &ending, nullptr);
+  constexpr int kBySignal = 128;  // as a shell says it
+  return kBySignal + WTERMSIG(status);
+}
+
+}  // namespace
+
+int run_tree(const TreeCommand& command) {
+  const std::string folder = make_temporary_folder();
+  if (folder.empty()) return failed(std::string("cannot make a folder for profiles: ") + std::strerror(errno));
+  std::vector<Wanted> wanted;
+  for (const std::string& each : command.wanted) {
+    const size_t equals = std::min(each.find('='), each.size() - 1);
+    const std::string variable = each.substr(0, equals);
+    wanted.push_back({variable, absolute(each.substr(equals + 1)), folder + "/" + variable});
+    if (!make_folder(wanted.back().folder, /*exists=*/false)) return failed("cannot make " + wanted.back().folder);
+    setenv(variable.c_str(), (wanted.back().folder + "/p").c_str(), 1);
+  }
+  const int status = run(command);
+  const size_t left = status < 0 ? 0 : await_others(folder);
+  for (const Wanted& each : wanted) {
+    MergeCommand merge;
+    merge.output = each.file;
+    merge.sources = {each.folder};
+    merge.processes = true;
+    size_t count = 0;
+    std::string error;
+    if (!merge_files(merge, &count, &error)) {
+      failed("the profiles are not merged: " + error + "; they are in " + folder);
+      return exit_as(status);
+    }
+    if (count == 0 && status >= 0) failed(each.file + ": not written, as no process has left such a profile");
+  }
+  if (left != 0) {
+    failed(std::to_string(left) + (left == 1 ? " process goes" : " processes go") +
+           " on: their profiles will not be in the merged ones, but in " + folder);
+    return exit_as(status);
+  }
+  std::error_code ignored;
+  std::filesystem::remove_all(folder, ignored);
+  return exit_as(status);
+}
+
+}  // namespace prof::reader
