@@ -13,10 +13,12 @@
 #include "core/record/thread_names.h"
 #include "core/record/unloaded_modules.h"
 #include "core/unwind/unwind.h"
+#include "preload/alternate_stack.h"
 #include "preload/helper_thread.h"
 #include "preload/normal_mutex.h"
 #include "preload/pause.h"
 #include "preload/real_symbols.h"
+#include "preload/sigprof_view.h"
 #include "preload/tasks.h"
 #include "preload/thread_look.h"
 #include "preload/trace_sampling.h"
@@ -127,7 +129,7 @@ bool stop_stretch(bool waits) {
   return was_on;
 }
 
-void on_sigprof(int, siginfo_t* info, void* context) {
+void on_tick(siginfo_t* info, void* context) {
   const ErrnoSaver errno_saver;
   if (g_region == nullptr) return;
   if (answer_look(*info, *static_cast<const ucontext_t*>(context))) return;
@@ -150,25 +152,45 @@ void on_sigprof(int, siginfo_t* info, void* context) {
   give_back_scratch(scratch);
 }
 
-}  // namespace
+void on_sigprof(int number, siginfo_t* info, void* context) {
+  if (is_from_libprof(*info)) return on_tick(info, context);
+  give_sigprof_to_program(number, info, context);
+}
 
-bool sigprof_take() {
+std::atomic<int> g_handling_pid{0};  // the process whose handler is ours; 0: none
+
+void install() {
   struct sigaction action = {};
-  struct sigaction before = {};
-  action.sa_sigaction = on_sigprof;
-  // On the alternate stack where the host has one: it has one because its stacks are small.
-  action.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
+  action.sa_flags = SA_SIGINFO | SA_RESTART | on_alternate_stack();
   // None of the program's handlers runs on our scratch memory.
   sigfillset(&action.sa_mask);
+  sigprof_handle_as(action);
+}
+
+}  // namespace
+
+void sigprof_handle_as(const struct sigaction& action) {
+  struct sigaction ours = action;
+  ours.sa_sigaction = on_sigprof;
+  ours.sa_flags |= SA_SIGINFO;
+  real::sigaction()(SIGPROF, &ours, nullptr);
+}
+
+bool sigprof_take() {
+  struct sigaction before = {};
   real::sigaction()(SIGPROF, nullptr, &before);
+  const bool is_ours_already = before.sa_sigaction == on_sigprof;
   const bool is_taken =
-      before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN && before.sa_sigaction != on_sigprof;
+      is_ours_already ? program_handles_sigprof() : before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN;
   if (is_taken) {
-    LogLine(LogLevel::warn) << "another library handles SIGPROF already: no CPU profile";
+    // Of a parent's it has been said there.
+    if (!is_ours_already) LogLine(LogLevel::warn) << "another library handles SIGPROF already: no CPU profile";
     count_loss(LossCause::sigprof_taken);
     return false;
   }
-  real::sigaction()(SIGPROF, &action, nullptr);
+  if (!is_ours_already) sigprof_view_begins(before);
+  install();
+  g_handling_pid.store(raw_getpid());
   g_has_sigprof.store(true);
   return true;
 }
@@ -255,12 +277,10 @@ void cpu_sampling_thread_ends(ThreadSlot* slot) {
 
 void cpu_sampling_pause_thread(ThreadSlot* slot) {
   // Who has no descriptor of its perf event any more cannot stop what copies of that keep ticking.
-  if (slot->perf_page != 0 && slot->perf_fd < 0) helpers_await_beginning();
+  if (slot->perf_page != 0 && slot->perf_fd < 0) helpers_await_closing();
   stop_thread_clock(slot);
   // One that the thread blocks is still pending. (The kernel drops a POSIX timer's at exec, a perf event's it does not.)
-  const uint64_t profiling = uint64_t{1} << (SIGPROF - 1);
-  const struct timespec at_once = {0, 0};
-  raw_syscall(SYS_rt_sigtimedwait, &profiling, nullptr, &at_once, sizeof(profiling));
+  drop_pending_ticks();
 }
 
 void cpu_sampling_resume_thread(ThreadSlot* slot) { start_clock_if_on(slot, raw_gettid()); }
@@ -276,14 +296,46 @@ unsigned count_unsampled_threads() {
 
 bool cpu_sampling_has_sigprof() { return g_has_sigprof.load(std::memory_order_relaxed); }
 
-void cpu_sampling_give_up() {
-  if (g_has_sigprof.exchange(false)) count_loss(LossCause::sigprof_taken);
+bool cpu_sampling_give_up() {
+  if (!g_has_sigprof.exchange(false)) return false;
+  count_loss(LossCause::sigprof_taken);
   cpu_sampling_stop();
-  cpu_counting_stop();
+  cpu_counting_stop(CountingFor::all);
+  looks_give_up();
+  helpers_await_closing();
+  drop_pending_ticks();
+  return true;
+}
+
+void sigprof_handle_again() {
+  if (sigprof_is_handled() && !program_handles_sigprof()) install();
+}
+
+bool sigprof_is_handled() { return g_handling_pid.load(std::memory_order_relaxed) == raw_getpid(); }
+
+void drop_pending_ticks() {
+  const uint64_t profiling = uint64_t{1} << (SIGPROF - 1);
+  const struct timespec at_once = {0, 0};
+  siginfo_t info;
+  if (raw_syscall(SYS_rt_sigtimedwait, &profiling, &info, &at_once, sizeof(profiling)) != SIGPROF) return;
+  if (is_from_libprof(info)) return;
+  // The program's own stays pending, though not with all that it says where this is not the main thread.
+  if (raw_getpid() != raw_gettid() && info.si_code >= 0) info.si_code = SI_QUEUE;
+  if (info.si_code == SI_TKILL) {
+    raw_syscall(SYS_rt_tgsigqueueinfo, raw_getpid(), raw_gettid(), SIGPROF, &info);
+  } else {
+    raw_syscall(SYS_rt_sigqueueinfo, raw_getpid(), SIGPROF, &info);
+  }
+}
+
+void cpu_sampling_forked() {
+  if (g_handling_pid.load() != 0) g_handling_pid.store(raw_getpid());
 }
 
 void cpu_sampling_leave() {
-  if (!g_has_sigprof.exchange(false)) return;
+  g_has_sigprof.store(false);
+  if (!sigprof_is_handled() || program_handles_sigprof()) return;
+  g_handling_pid.store(0);
   struct sigaction ignore = {};
   ignore.sa_handler = SIG_IGN;
   real::sigaction()(SIGPROF, &ignore, nullptr);

@@ -58,12 +58,24 @@ void cpu_sampling_resume_thread(ThreadSlot* slot);
 // losses. Reads /proc/self/task.
 unsigned count_unsampled_threads();
 
-// Whether SIGPROF's handler is ours now.
+// Whether SIGPROF is used to sample.
 bool cpu_sampling_has_sigprof();
-// The program takes SIGPROF over: sampling stops and does not start again.
-void cpu_sampling_give_up();
+// The program takes SIGPROF over: sampling stops and does not start again. False: it has already.
+bool cpu_sampling_give_up();
 
-// After the last stop: SIGPROF is ignored, if it is still ours. Never default: a late signal would kill the host.
+// Whether SIGPROF's handler is ours in this process, be it only that the program's own one does not see a late tick.
+bool sigprof_is_handled();
+// Sets this handler again, with the flags and the mask of the program's.
+void sigprof_handle_as(const struct sigaction& action);
+// Sets it as ever, where the program has none: something it depends on has changed.
+void sigprof_handle_again();
+// Drops what libprof's clocks have left pending in the calling thread.
+void drop_pending_ticks();
+
+// In a child of fork: the handler is still in place.
+void cpu_sampling_forked();
+
+// After the last stop: SIGPROF is ignored, unless the program handles it. Never default: a late signal would kill the host.
 void cpu_sampling_leave();
 
 }  // namespace prof

@@ -28,6 +28,8 @@ int exit_code_of_main() {
   return status >> 8 & 0xff;
 }
 
+std::atomic<int> g_holding{0};  // helpers that have not let go of what they copied
+
 void run(HelperThread* helper) {
   // Descriptors of its own, since the program's are the program's: it may close any, and count on the lowest free number. What it has
   // copied is let go of, or a pipe's other end would not see it close; stderr is kept where a reporter is to have it.
@@ -36,7 +38,7 @@ void run(HelperThread* helper) {
     raw_syscall(SYS_close, 0);
     raw_syscall(SYS_close, 1);
   }
-  helper->has_begun.store(1, std::memory_order_release);
+  g_holding.fetch_sub(1, std::memory_order_release);
   helper->main();
   raw_syscall(SYS_exit, exit_code_of_main());
 }
@@ -53,6 +55,19 @@ void enlist(HelperThread* helper) {
 
 }  // namespace
 
+void helpers_await_closing() {
+  constexpr int kMostMilliseconds = 100;
+  for (int i = 0; i < kMostMilliseconds && g_holding.load(std::memory_order_acquire) > 0; ++i) {
+    const struct timespec pause = timespec_of(1'000'000);
+    raw_syscall(SYS_nanosleep, &pause, nullptr);
+  }
+}
+
+void helper_forget(HelperThread* helper) {
+  helper->tid.store(0, std::memory_order_relaxed);
+  g_holding.store(0, std::memory_order_relaxed);
+}
+
 bool is_helper(int tid) {
   for (const auto& entry : g_helpers) {
     const HelperThread* helper = entry.load(std::memory_order_acquire);
@@ -61,26 +76,14 @@ bool is_helper(int tid) {
   return false;
 }
 
-void helpers_await_beginning() {
-  constexpr int kMostMilliseconds = 100;
-  for (const auto& entry : g_helpers) {
-    const HelperThread* helper = entry.load(std::memory_order_acquire);
-    for (int i = 0; i < kMostMilliseconds && helper != nullptr && helper_is_at_work(*helper); ++i) {
-      if (helper->has_begun.load(std::memory_order_acquire) != 0) break;
-      const struct timespec pause = timespec_of(1'000'000);
-      raw_syscall(SYS_nanosleep, &pause, nullptr);
-    }
-  }
-}
-
 bool helper_start(HelperThread* helper, void (*main)(), bool keeps_stderr) {
   int none = 0;
   constexpr int kStarting = -1;
   if (!helper->tid.compare_exchange_strong(none, kStarting, std::memory_order_acquire)) return false;
   helper->main = main;
   helper->keeps_stderr = keeps_stderr;
-  helper->has_begun.store(0, std::memory_order_relaxed);
   enlist(helper);
+  g_holding.fetch_add(1, std::memory_order_relaxed);
   auto* const thread_pointer = helper->tls + HelperThread::kTlsBytes / 2;
   *reinterpret_cast<void**>(thread_pointer) = thread_pointer;  // what the ABI keeps there
   constexpr long kFlags = CLONE_VM | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | CLONE_SETTLS | CLONE_PARENT_SETTID |
@@ -108,7 +111,10 @@ bool helper_start(HelperThread* helper, void (*main)(), bool keeps_stderr) {
         "r"(tls), [helper] "r"(helper), [run] "r"(run)
       : "rcx", "r11", "r12", "memory");
   raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, nullptr, sizeof(before));
-  if (result < 0) helper->tid.store(0, std::memory_order_release);
+  if (result < 0) {
+    g_holding.fetch_sub(1, std::memory_order_relaxed);
+    helper->tid.store(0, std::memory_order_release);
+  }
   return result > 0;
 }
 

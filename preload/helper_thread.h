@@ -12,8 +12,7 @@ namespace prof {
 struct HelperThread {
   static constexpr unsigned kStackBytes = 64 * 1024;
   static constexpr unsigned kTlsBytes = 8 * 1024;
-  std::atomic<int> tid;             // 0: none, or it has ended (the kernel clears it)
-  std::atomic<uint32_t> has_begun;  // 1: it has let go of the descriptors that were copied for it
+  std::atomic<int> tid;  // 0: none, or it has ended (the kernel clears it)
   void (*main)();
   bool keeps_stderr;
   alignas(64) unsigned char tls[kTlsBytes];  // the thread pointer is in the middle
@@ -24,11 +23,12 @@ struct HelperThread {
 // and a working folder of its own. False: it is at work already, or the kernel refused.
 bool helper_start(HelperThread* helper, void (*main)(), bool keeps_stderr);
 inline bool helper_is_at_work(const HelperThread& helper) { return helper.tid.load(std::memory_order_acquire) != 0; }
-// Until those that were started have let go of their copies of the process's descriptors; 0.1 s at most.
-void helpers_await_beginning();
 // Whether a thread of this process is one of these.
 bool is_helper(int tid);
 // In a child of fork: it is the parent's.
-inline void helper_forget(HelperThread* helper) { helper->tid.store(0, std::memory_order_relaxed); }
+void helper_forget(HelperThread* helper);
+
+// Waits, not for long, until no helper holds copies of the program's descriptors: a perf event lives as long as one of it.
+void helpers_await_closing();
 
 }  // namespace prof

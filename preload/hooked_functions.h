@@ -3,12 +3,15 @@
 // dlopen is not here: its caller's RPATH decides where it searches, and the caller would be libprof.
 #pragma once
 
+#include <poll.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/select.h>
 #include <threads.h>
 #include <time.h>
 
@@ -78,6 +81,7 @@
   HOOK(void, abort, ())                                                                                                \
   /* signals: what libprof handles itself is not seen by the program */                                                \
   HOOK(int, sigaction, (int, const struct sigaction*, struct sigaction*))                                              \
+  HOOK(int, sigaltstack, (const stack_t*, stack_t*))                                                                   \
   HOOK(sighandler_t, signal, (int, sighandler_t))                                                                      \
   HOOK(sighandler_t, sysv_signal, (int, sighandler_t))                                                                 \
   HOOK(sighandler_t, __sysv_signal, (int, sighandler_t))                                                               \
@@ -89,4 +93,11 @@
   HOOK(int, sigtimedwait, (const sigset_t*, siginfo_t*, const struct timespec*))                                       \
   HOOK(int, signalfd, (int, const sigset_t*, int))                                                                     \
   HOOK(int, sigpending, (sigset_t*))                                                                                   \
+  /* waits with a mask of their own: a tick is kept out of them */                                                     \
+  HOOK(int, sigsuspend, (const sigset_t*))                                                                             \
+  HOOK(int, ppoll, (struct pollfd*, nfds_t, const struct timespec*, const sigset_t*))                                  \
+  HOOK(int, __ppoll_chk, (struct pollfd*, nfds_t, const struct timespec*, const sigset_t*, size_t))                    \
+  HOOK(int, pselect, (int, fd_set*, fd_set*, fd_set*, const struct timespec*, const sigset_t*))                        \
+  HOOK(int, epoll_pwait, (int, struct epoll_event*, int, int, const sigset_t*))                                        \
+  HOOK(int, epoll_pwait2, (int, struct epoll_event*, int, const struct timespec*, const sigset_t*))                    \
   PROF_WAITING_FUNCTIONS(HOOK)

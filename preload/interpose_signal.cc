@@ -1,8 +1,14 @@
 // Signal calls of the program, as far as they concern SIGPROF, PROF_SIGNAL and those that end it while libprof handles them:
 // preload/sigprof_view.h, snapshot_signal.h and deadly_signals.h say what the program is shown. Everything else goes straight to the real function.
 
+#include <errno.h>
 #include <signal.h>
 
+#include <algorithm>
+
+#include "core/base/clocks.h"
+#include "preload/alternate_stack.h"
+#include "preload/cpu_sampling.h"
 #include "preload/deadly_signals.h"
 #include "preload/real_symbols.h"
 #include "preload/sigprof_view.h"
@@ -36,6 +42,29 @@ sighandler_t set_once(int number, sighandler_t handler) {
   return sigaction(number, &action, &before) == 0 ? before.sa_handler : SIG_ERR;
 }
 
+bool waits_for_sigprof(const sigset_t* set) {
+  return set != nullptr && sigismember(set, SIGPROF) == 1 && prof::sigprof_is_ours();
+}
+
+// Until a signal of the set comes that is none of libprof's ticks.
+int wait_for(const sigset_t* set, siginfo_t* info, const struct timespec* timeout) {
+  siginfo_t own;
+  // One that is wrong is for the kernel to refuse, and decades are as good as none.
+  constexpr int64_t kDecades = 1'000'000'000;
+  const bool has_limit = timeout != nullptr && timeout->tv_sec >= 0 && timeout->tv_sec < kDecades;
+  const int64_t until =
+      has_limit ? prof::clock_ns(CLOCK_MONOTONIC) + int64_t{timeout->tv_sec} * 1'000'000'000 + timeout->tv_nsec : 0;
+  struct timespec rest;
+  for (;;) {
+    siginfo_t* const to = info == nullptr ? &own : info;
+    const int number = prof::real::sigtimedwait()(set, to, timeout);
+    if (number != SIGPROF || !prof::is_from_libprof(*to)) return number;
+    if (!has_limit) continue;
+    rest = prof::timespec_of(std::max<int64_t>(until - prof::clock_ns(CLOCK_MONOTONIC), 0));
+    timeout = &rest;
+  }
+}
+
 }  // namespace
 
 extern "C" {
@@ -66,34 +95,53 @@ EXPORTED sighandler_t sigset(int number, sighandler_t handler) {
   return set_simply(number, handler, 0, prof::real::sigset());
 }
 
+EXPORTED int sigaltstack(const stack_t* stack, stack_t* before) {
+  // Before it is in use: a tick may come at once.
+  const bool is_set = stack != nullptr && (stack->ss_flags & SS_DISABLE) == 0;
+  if (is_set && !prof::alternate_stack_is_usable(stack->ss_size)) {
+    prof::sigprof_handle_again();
+    prof::snapshot_signal_handle_again();
+  }
+  return prof::real::sigaltstack()(stack, before);
+}
+
 EXPORTED int sigwait(const sigset_t* set, int* number) {
   prof::program_waits_for(set);
-  const prof::SetWithoutSigprof without(set);
-  return prof::real::sigwait()(without.set(), number);
+  if (!waits_for_sigprof(set)) return prof::real::sigwait()(set, number);
+  for (;;) {
+    siginfo_t info;
+    const int result = wait_for(set, &info, nullptr);
+    if (result < 0 && errno != EINTR) return errno;
+    if (result < 0) continue;
+    *number = result;
+    return 0;
+  }
 }
 
 EXPORTED int sigwaitinfo(const sigset_t* set, siginfo_t* info) {
   prof::program_waits_for(set);
-  const prof::SetWithoutSigprof without(set);
-  return prof::real::sigwaitinfo()(without.set(), info);
+  if (!waits_for_sigprof(set)) return prof::real::sigwaitinfo()(set, info);
+  return wait_for(set, info, nullptr);
 }
 
 EXPORTED int sigtimedwait(const sigset_t* set, siginfo_t* info, const struct timespec* timeout) {
   prof::program_waits_for(set);
-  const prof::SetWithoutSigprof without(set);
-  return prof::real::sigtimedwait()(without.set(), info, timeout);
+  if (!waits_for_sigprof(set)) return prof::real::sigtimedwait()(set, info, timeout);
+  return wait_for(set, info, timeout);
 }
 
 EXPORTED int signalfd(int fd, const sigset_t* set, int flags) {
   prof::program_waits_for(set);
+  prof::program_reads_from_descriptor(set);
   const prof::SetWithoutSigprof without(set);
   return prof::real::signalfd()(fd, without.set(), flags);
 }
 
 EXPORTED int sigpending(sigset_t* set) {
   const int result = prof::real::sigpending()(set);
-  if (result == 0 && prof::sigprof_is_ours()) sigdelset(set, SIGPROF);
-  return result;
+  if (result != 0 || sigismember(set, SIGPROF) != 1 || !prof::sigprof_is_ours()) return result;
+  prof::drop_pending_ticks();
+  return prof::real::sigpending()(set);
 }
 
 }  // extern "C"

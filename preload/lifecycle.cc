@@ -212,6 +212,7 @@ void after_fork_in_child() {
       labels = slot->labels.load();
       inherits = slot->inherits.load();
     }
+    cpu_sampling_forked();
     http_forget();
     const bool was_writing = api_forget();
     views_forget();

@@ -1,32 +1,108 @@
 #include "preload/sigprof_view.h"
 
+#include <atomic>
+
 #include "core/base/raw_log.h"
 #include "core/base/raw_syscall.h"
-#include "core/base/region.h"
 #include "preload/cpu_sampling.h"
+#include "preload/threads.h"
 
 namespace prof {
 namespace {
 
-struct sigaction g_view;  // all zero: the default action
+// Two, so that a handler finds one whole while the other is written. All zero: the default action.
+struct sigaction g_views[2];
+std::atomic<unsigned> g_view{0};
+
+const struct sigaction& view() { return g_views[g_view.load(std::memory_order_acquire)]; }
+
+void set_view(const struct sigaction& action) {
+  const unsigned next = g_view.load(std::memory_order_relaxed) ^ 1;
+  g_views[next] = action;
+  g_view.store(next, std::memory_order_release);
+}
+
+bool is_handler(const struct sigaction& action) { return action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN; }
+
+// The same flags and mask; SA_RESETHAND is seen to by give_sigprof_to_program, or a late tick would reset it.
+void handle_as(const struct sigaction& action) {
+  struct sigaction changed = action;
+  changed.sa_flags &= ~static_cast<int>(SA_RESETHAND);
+  sigprof_handle_as(changed);
+}
+
+// All signals are blocked here, as the view has no handler.
+void end_by_sigprof() {
+  struct sigaction by_default = {};
+  real::sigaction()(SIGPROF, &by_default, nullptr);
+  raw_syscall(SYS_tgkill, raw_getpid(), raw_gettid(), SIGPROF);
+  const uint64_t profiling = uint64_t{1} << (SIGPROF - 1);
+  raw_syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, &profiling, nullptr, sizeof(profiling));
+}
 
 }  // namespace
 
-bool sigprof_is_ours() { return g_region != nullptr && g_region->pid == raw_getpid() && cpu_sampling_has_sigprof(); }
+bool sigprof_is_ours() { return sigprof_is_handled(); }
+
+void sigprof_view_begins(const struct sigaction& action) { set_view(action); }
+
+bool program_handles_sigprof() { return is_handler(view()); }
 
 int set_sigprof_view(const struct sigaction* action, struct sigaction* before) {
-  const struct sigaction last = g_view;
+  const struct sigaction last = view();
   if (action != nullptr) {
-    g_view = *action;
-    const bool is_handler = action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN;
-    if (is_handler) {
-      cpu_sampling_give_up();
-      LogLine(LogLevel::warn) << "the program handles SIGPROF itself: CPU sampling ends here";
-      if (real::sigaction()(SIGPROF, action, nullptr) != 0) return -1;
+    if (is_handler(*action)) {
+      if (cpu_sampling_give_up())
+        LogLine(LogLevel::warn) << "the program handles SIGPROF itself: CPU sampling ends here";
+      set_view(*action);
+      handle_as(*action);
+    } else {
+      set_view(*action);
     }
   }
   if (before != nullptr) *before = last;
   return 0;
+}
+
+void give_sigprof_to_program(int number, siginfo_t* info, void* context) {
+  const struct sigaction action = view();
+  if (action.sa_handler == SIG_IGN) return;
+  if (action.sa_handler == SIG_DFL) {
+    if (!keep_for_who_waits(info, context)) end_by_sigprof();
+    return;
+  }
+  if ((action.sa_flags & static_cast<int>(SA_RESETHAND)) != 0) {
+    struct sigaction once = action;
+    once.sa_handler = SIG_DFL;
+    set_view(once);
+  }
+  // Called last: it leaves no frame of ours in stacks, and nothing is undone behind a handler that jumps.
+  if ((action.sa_flags & SA_SIGINFO) != 0) return action.sa_sigaction(number, info, context);
+  action.sa_handler(number);
+}
+
+void program_reads_from_descriptor(const sigset_t* set) {
+  if (set == nullptr || sigismember(set, SIGPROF) != 1 || !sigprof_is_ours()) return;
+  constexpr int kLastStandard = 31;
+  bool is_every = true;
+  for (int number = 1; number <= kLastStandard; ++number)
+    is_every = is_every && (sigismember(set, number) == 1 || number == SIGKILL || number == SIGSTOP);
+  if (!is_every && cpu_sampling_give_up())
+    LogLine(LogLevel::warn) << "the program reads SIGPROF itself: CPU sampling ends here";
+}
+
+SetWithoutSigprof::SetWithoutSigprof(const sigset_t* set) : set_(set) {
+  if (set == nullptr || sigismember(set, SIGPROF) != 1 || !sigprof_is_ours() || !cpu_sampling_has_sigprof()) return;
+  copy_ = *set;
+  sigdelset(&copy_, SIGPROF);
+  set_ = &copy_;
+}
+
+MaskWithSigprof::MaskWithSigprof(const sigset_t* mask) : mask_(mask) {
+  if (mask == nullptr || !sigprof_is_ours() || !cpu_sampling_has_sigprof()) return;
+  copy_ = *mask;
+  sigaddset(&copy_, SIGPROF);
+  mask_ = &copy_;
 }
 
 }  // namespace prof

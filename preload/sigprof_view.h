@@ -1,7 +1,10 @@
 // What the program sees of SIGPROF while libprof uses it. Signal-safe, as the calls are that it stands for.
 //
-// To ignore it or to reset it to its default (daemons reset every signal) is remembered and shown, and changes nothing: a late
-// tick must not kill. To handle it is the program's right: sampling ends, once for all, with one warning.
+// libprof's handler stays in place whatever the program sets, since a late tick must neither kill it nor come to a handler of its own.
+// What is not libprof's (by kill, setitimer, a timer of the program's) is given to the program as it has set it: to its handler, to
+// nobody, or it ends the program. To ignore the signal or to reset it to its default (daemons reset every signal) does not end sampling.
+// To handle it is the program's right: sampling ends, once for all, with one warning, and the handler runs with the flags and the mask
+// that it was given.
 #pragma once
 
 #include <signal.h>
@@ -16,19 +19,36 @@ bool sigprof_is_ours();
 // sigaction(SIGPROF, action, before), as the program sees it.
 int set_sigprof_view(const struct sigaction* action, struct sigaction* before);
 
-// A set to wait for, without SIGPROF: a tick of libprof's is not what the program waits for.
+// What was set when libprof took the signal.
+void sigprof_view_begins(const struct sigaction& action);
+bool program_handles_sigprof();
+
+// In libprof's handler, last: a SIGPROF that is the program's. Does not return where it ends the program.
+void give_sigprof_to_program(int number, siginfo_t* info, void* context);
+
+// The program is about to read the signals of this set from a descriptor. One that names SIGPROF, and not just every signal, means that
+// the program has a use for it: sampling ends.
+void program_reads_from_descriptor(const sigset_t* set);
+
+// A set to read from a descriptor, without SIGPROF where that is used to sample: a tick is not what the program waits for.
 class SetWithoutSigprof {
  public:
-  explicit SetWithoutSigprof(const sigset_t* set) : set_(set) {
-    if (set == nullptr || sigismember(set, SIGPROF) != 1 || !sigprof_is_ours()) return;
-    copy_ = *set;
-    sigdelset(&copy_, SIGPROF);
-    set_ = &copy_;
-  }
+  explicit SetWithoutSigprof(const sigset_t* set);
   const sigset_t* set() const { return set_; }
 
  private:
   const sigset_t* set_;
+  sigset_t copy_;
+};
+
+// A mask to wait with, with SIGPROF where that is used to sample: a tick, pending or to come, is not what the program waits for.
+class MaskWithSigprof {
+ public:
+  explicit MaskWithSigprof(const sigset_t* mask);
+  const sigset_t* mask() const { return mask_; }
+
+ private:
+  const sigset_t* mask_;
   sigset_t copy_;
 };
 

@@ -6,6 +6,7 @@
 #include "core/base/errno_saver.h"
 #include "core/base/raw_log.h"
 #include "core/base/raw_syscall.h"
+#include "preload/alternate_stack.h"
 #include "preload/real_symbols.h"
 
 namespace prof {
@@ -26,7 +27,7 @@ void on_signal(int, siginfo_t*, void*) {
 void install(int number) {
   struct sigaction action = {};
   action.sa_sigaction = on_signal;
-  action.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
+  action.sa_flags = SA_SIGINFO | SA_RESTART | on_alternate_stack();
   sigfillset(&action.sa_mask);
   real::sigaction()(number, &action, nullptr);
 }
@@ -86,6 +87,11 @@ void snapshot_signal_before_exec() {
 void snapshot_signal_after_exec() {
   const int number = g_number.load(std::memory_order_relaxed);
   if (number != 0 && g_view.sa_handler == SIG_IGN) install(number);
+}
+
+void snapshot_signal_handle_again() {
+  const int number = g_number.load(std::memory_order_relaxed);
+  if (number != 0) install(number);
 }
 
 void poll_snapshot_signal() {

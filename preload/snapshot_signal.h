@@ -22,6 +22,9 @@ void program_waits_for(const sigset_t* set);
 void snapshot_signal_before_exec();
 void snapshot_signal_after_exec();  // it failed
 
+// Sets the handler as ever: something it depends on has changed (preload/alternate_stack.h).
+void snapshot_signal_handle_again();
+
 // Takes the signal if it has been pending for a while, because every thread blocks it. Two system calls at most. Signal-safe.
 void poll_snapshot_signal();
 

@@ -257,6 +257,12 @@ ThreadSlot* slot_of_signal(const siginfo_t& info) {
   return is_perf && t_slot != nullptr && t_slot->perf_page != 0 ? t_slot : nullptr;
 }
 
+bool is_from_libprof(const siginfo_t& info) {
+  if (info.si_code == SI_TIMER) return is_signal_value(reinterpret_cast<uint64_t>(info.si_value.sival_ptr));
+  if (info.si_code == SI_USER) return info.si_pid == 0;
+  return info.si_code > 0 && info.si_code != SI_KERNEL;  // POLL_IN and its kin
+}
+
 void this_thread_is(ThreadSlot* slot) {
   if (slot != nullptr) slot->registered = 1;
   t_slot = slot;

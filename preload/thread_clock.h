@@ -46,6 +46,10 @@ uint64_t take_due_ticks(ThreadSlot* slot, const siginfo_t& info, const ucontext_
 // The slot that a signal is for; null: the signal is not of a clock of ours.
 ThreadSlot* slot_of_signal(const siginfo_t& info);
 
+// Whether a SIGPROF is of a clock or a look of ours, now or earlier, and not the program's: by kill, setitimer or a timer of its own. One
+// of which the kernel had to drop what it carries is taken for ours. Signal-safe.
+bool is_from_libprof(const siginfo_t& info);
+
 // The calling thread is the slot's; null: it ends. Before its clock is started.
 void this_thread_is(ThreadSlot* slot);
 

@@ -142,9 +142,10 @@ Looked look_from_outside(int tid, const ThreadSlot* slot, unsigned depth, LookRo
 
 ThreadLook* look_of(ThreadSlot* slot, const LookRoom& room) { return &slot->looks[room.looker]; }
 
+// By the looker, or by the thread that gives SIGPROF up: one of them deletes it.
 void stop_timer(ThreadLook* look) {
-  if (look->has_timer != 0) raw_syscall(SYS_timer_delete, look->timer);
-  look->has_timer = 0;
+  const int32_t timer = look->timer;
+  if (look->has_timer.exchange(0, std::memory_order_acq_rel) != 0) raw_syscall(SYS_timer_delete, timer);
 }
 
 bool ask(int tid, ThreadSlot* slot, const LookRoom& room) {
@@ -160,10 +161,13 @@ bool ask(int tid, ThreadSlot* slot, const LookRoom& room) {
   int timer = -1;
   if (raw_syscall(SYS_timer_create, thread_cpu_clock(tid), &event, &timer) < 0) return false;
   look->timer = timer;
-  look->has_timer = 1;
+  look->has_timer.store(1, std::memory_order_release);
   const struct itimerspec at_once = {{0, 0}, {0, 1}};
   raw_syscall(SYS_timer_settime, timer, 0, &at_once, nullptr);
-  return true;
+  // A giving up that passed this slot before has not stopped it.
+  if (cpu_sampling_has_sigprof()) return true;
+  stop_timer(look);
+  return false;
 }
 
 struct Answer {
@@ -188,7 +192,7 @@ void walk_own(void* argument) {
 Looked look_at(int tid, ThreadSlot* slot, unsigned depth, LookRoom* room, ThreadView* seen) {
   const Looked result = look_from_outside(tid, slot, depth, room, seen);
   if (result != Looked::asked) return result;
-  const bool is_asked_already = slot != nullptr && look_of(slot, *room)->has_timer != 0;
+  const bool is_asked_already = slot != nullptr && look_of(slot, *room)->has_timer.load(std::memory_order_relaxed) != 0;
   if (is_asked_already) return Looked::asked;
   if (slot == nullptr || !ask(tid, slot, *room)) return has_ended(tid) ? Looked::gone : Looked::unreachable;
   return Looked::asked;
@@ -211,6 +215,12 @@ Looked look_again(int tid, ThreadSlot* slot, unsigned depth, LookRoom* room, Thr
   const Looked result = look_from_outside(tid, slot, depth, room, seen);
   if (result != Looked::asked) look_is_over(slot, *room);
   return result;
+}
+
+void looks_give_up() {
+  for_each_thread_slot([](ThreadSlot* slot) {
+    for (ThreadLook& look : slot->looks) stop_timer(&look);
+  });
 }
 
 void look_is_over(ThreadSlot* slot, const LookRoom& room) {

@@ -43,6 +43,9 @@ void look_keeps_main_thread(int descriptor);
 // The name of a thread, by the kernel. 0: it is gone, or there is no room.
 Ref name_of_thread(int tid);
 
+// SIGPROF is the program's from here on: no question comes to a thread any more. Signal-safe.
+void looks_give_up();
+
 // In the SIGPROF handler: whether this signal asks for a look at its thread; then it is answered.
 bool answer_look(const siginfo_t& info, const ucontext_t& context);
 

@@ -80,13 +80,26 @@ uint64_t stack_bytes(const pthread_attr_t* attributes) {
 
 // Libraries block every signal around pthread_create so that their workers inherit it (liblzma, GLib, systemd do); their
 // work would go unseen. Ours restarts what it interrupts. What a thread blocks itself, later, stays blocked.
-void unblock_sigprof() {
+void unblock_sigprof(ThreadSlot* slot) {
   if (!cpu_sampling_has_sigprof()) return;
   const uint64_t profiling = uint64_t{1} << (SIGPROF - 1);
-  raw_syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, &profiling, nullptr, sizeof(profiling));
+  uint64_t before = 0;
+  raw_syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, &profiling, &before, sizeof(profiling));
+  slot->unblocked = (before & profiling) != 0 ? 1 : 0;
 }
 
 }  // namespace
+
+bool keep_for_who_waits(siginfo_t* info, void* context) {
+  ThreadSlot* slot = slot_of_this_thread();
+  if (slot == nullptr || slot->unblocked == 0 || info->si_code == SI_TKILL) return false;
+  slot->unblocked = 0;
+  sigaddset(&static_cast<ucontext_t*>(context)->uc_sigmask, SIGPROF);
+  // No other thread than the main one may send what looks like a kill or a timer of the kernel's.
+  if (raw_getpid() != raw_gettid() && info->si_code >= 0) info->si_code = SI_QUEUE;
+  raw_syscall(SYS_rt_sigqueueinfo, raw_getpid(), SIGPROF, info);
+  return true;
+}
 
 bool threads_start() {
   if (!g_key_made) g_key_made = make_key();
@@ -154,7 +167,7 @@ void thread_begins(ThreadSlot* slot) {
   pthread_setspecific(g_key, slot);
   cpu_sampling_thread_begins(slot);
   trace_thread_begins(slot);
-  unblock_sigprof();
+  unblock_sigprof(slot);
 }
 
 }  // namespace

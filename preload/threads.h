@@ -2,6 +2,7 @@
 #pragma once
 
 #include <pthread.h>
+#include <signal.h>
 
 #include "core/record/thread_table.h"
 
@@ -30,5 +31,9 @@ void default_stack_changed();
 // The start routine that stands before the program's own; argument: the slot.
 void* start_thread(void* slot);
 int start_c11_thread(void* slot);
+
+// A SIGPROF of the program's, sent to the process, which has come to the calling thread although this one was made with it blocked, and
+// libprof unblocked it: it is sent again, for who waits for it, and blocked here when the handler returns. False: it is for this thread.
+bool keep_for_who_waits(siginfo_t* info, void* context);
 
 }  // namespace prof

@@ -5,6 +5,12 @@ namespace {
 
 constexpr uint64_t kRefMask = 0xffff'ffff;
 
+// A signal's value: tag << 48 | the slot's use << 32 | its reference. No pointer and no small number of the program's has such a tag.
+constexpr uint64_t kTag = 0x5f50;
+constexpr unsigned kTagShift = 48;
+constexpr unsigned kUseShift = 32;
+constexpr uint64_t kUseMask = 0xffff;
+
 Ref ref_of(const ThreadSlot& slot) {
   // A slot knows its segment only by its address; segments are few, and the search is rare (a thread's start).
   const auto address = reinterpret_cast<uint64_t>(&slot);
@@ -50,6 +56,7 @@ ThreadSlot* take_thread_slot() {
   slot->labels.store(0, std::memory_order_relaxed);
   slot->inherits.store(0, std::memory_order_relaxed);
   slot->trace.store(0, std::memory_order_relaxed);
+  slot->unblocked = 0;
   slot->stack_low = slot->stack_high = 0;
   return slot;
 }
@@ -76,18 +83,21 @@ void give_back_thread_slot(ThreadSlot* slot) {
 }
 
 uint64_t signal_value_of(const ThreadSlot& slot) {
-  return uint64_t{slot.sequence.load(std::memory_order_relaxed)} << 32 | ref_of(slot);
+  const uint64_t use = slot.sequence.load(std::memory_order_relaxed) & kUseMask;
+  return kTag << kTagShift | use << kUseShift | ref_of(slot);
 }
+
+bool is_signal_value(uint64_t value) { return value >> kTagShift == kTag; }
 
 ThreadSlot* slot_of_signal_value(uint64_t value) {
   const auto wanted = static_cast<Ref>(value & kRefMask);
   // Compared with what exists, not followed: the host's own timers carry values of their own.
-  if (wanted == 0 ||
+  if (!is_signal_value(value) || wanted == 0 ||
       (uint64_t{wanted} << kRefShift) + sizeof(ThreadSlot) > g_region->used.load(std::memory_order_acquire)) {
     return nullptr;
   }
   auto* slot = region_at<ThreadSlot>(wanted);
-  return slot->sequence.load(std::memory_order_acquire) == value >> 32 ? slot : nullptr;
+  return ((slot->sequence.load(std::memory_order_acquire) ^ value >> kUseShift) & kUseMask) == 0 ? slot : nullptr;
 }
 
 }  // namespace prof

@@ -40,7 +40,7 @@ struct ThreadView {
 // A question to a thread that runs, by one of those that look: it is asked while `answered` is behind `asked`.
 struct ThreadLook {
   int32_t timer;  // that asks; valid while has_timer
-  uint32_t has_timer;
+  std::atomic<uint32_t> has_timer;
   std::atomic<uint32_t> asked;
   std::atomic<uint32_t> answered;
   Ref stack;  // the answer
@@ -78,6 +78,7 @@ struct ThreadSlot {
   std::atomic<Ref> trace;          // its ring (trace_rings.h); 0: none yet
   std::atomic<LabelId> labels;     // at present; set by the thread itself, or by its creator before it begins
   std::atomic<uint32_t> inherits;  // 1: threads that it creates begin with its labels
+  uint32_t unblocked;              // 1: it was made with SIGPROF blocked, and libprof has unblocked it
   ThreadLook looks[kLookers];
   Ref view_name;  // of the last snapshot of all stacks that this thread is in:
   int32_t view_tid;
@@ -105,8 +106,10 @@ void drop_adopted(const ThreadSlot* own, int tid, Drop drop);
 // The thread has ended; its clock is stopped.
 void give_back_thread_slot(ThreadSlot* slot);
 
-// What a signal carries to find the slot again, and the slot it means; null: of an earlier use, or not ours.
+// What a signal carries to find the slot again, whether a signal's value is one of these, and the slot it means; null: of an earlier
+// use, or not ours.
 uint64_t signal_value_of(const ThreadSlot& slot);
+bool is_signal_value(uint64_t value);
 ThreadSlot* slot_of_signal_value(uint64_t value);
 
 // In a child of fork, of its parent's table: as far as that is mapped here.

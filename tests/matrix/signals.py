@@ -2,9 +2,44 @@
 
 from case import Case
 
+TAKEN = ("handles SIGPROF itself", "reads SIGPROF itself")
+WAITS = ("sigwait", "sigwaitinfo", "sigtimedwait", "sigwait_all", "signalfd", "sigsuspend", "ppoll", "pselect", "epoll_pwait", "pause")
+NEVER = ("sigtimedwait", "signalfd", "ppoll", "pselect", "epoll_pwait")
+SNAPSHOTS = ("PROF_SIGNAL: the program (handles|waits for) signal",)
+
+
+def waits():
+    for call in WAITS:
+        for when in ("before", "during"):
+            # Of the process, which is about to be given it. Blocked in every thread, as a rule: those that libprof unblocks keep it.
+            yield Case(f"sigprof_{call}_{when}", ("signals_waits", "27", call, when), log=TAKEN + SNAPSHOTS, profiles="any")
+            yield Case(f"usr2_{call}_{when}", ("signals_waits", "12", call, when), log=SNAPSHOTS, expects=("workers_work",))
+    for call in NEVER:
+        yield Case(f"sigprof_{call}_never", ("signals_waits", "27", call, "never"), log=TAKEN, profiles="any")
+    for call in ("sigwait", "sigsuspend"):
+        yield Case(f"sigprof_{call}_itimer", ("signals_waits", "27", call, "itimer"), log=TAKEN, profiles="any")
+
+
 CASES = [
     Case("sigprof_unused", ("signals_own_sigprof",), expects=("works_before", "works_meanwhile")),
     Case("sigprof_blocked", ("signals_own_sigprof", "blocks"), expects=("works_before",)),
-    Case("sigprof_ignored", ("signals_own_sigprof", "ignores"), expects=("works_before",)),
+    Case("sigprof_ignored", ("signals_own_sigprof", "ignores"), expects=("works_before", "works_meanwhile")),
+    Case("sigprof_handled", ("signals_own_sigprof", "handles"), expects=("works_before",), log=TAKEN),
     Case("by_profrun", ("signals_own_sigprof",), profrun=True, expects=("works_before",)),
+    *waits(),
+    *[Case(f"timer_{how}", ("signals_timers", how), expects=("timed_work",), log=TAKEN if "prof" in how else ())
+      for how in ("prof", "virtual", "real", "signal", "thread", "cpu", "sigprof", "ignored", "reset")],
+    *[Case(f"timer_{how}", ("signals_timers", how), profiles="any") for how in ("limit", "killed")],
+    *[Case(f"timer_{how}", ("signals_timers", how), profiles="any", prof={"PROF_CPU_CLOCK": clock} if clock else {})
+      for how in ("exec", "exec_in_child") for clock in (None,)],
+    Case("timer_exec_posix", ("signals_timers", "exec"), prof={"PROF_CPU_CLOCK": "timer"}),
+    *[Case(f"handlers_{how}", ("signals_handlers", how), expects=("plain_work",))
+      for how in ("jump", "allocate", "storm", "queue", "stacks_change", "contexts")],
+    Case("handlers_nest", ("signals_handlers", "nest"), expects=("handlers_work",)),
+    Case("handlers_once", ("signals_handlers", "once"), profiles="any"),
+    Case("handlers_sigprof_once", ("signals_handlers", "sigprof_once"), profiles="any", log=TAKEN),
+    Case("handlers_queue_none", ("signals_handlers", "queue", "none"), expects=("plain_work",)),
+    Case("handlers_queue_none_posix", ("signals_handlers", "queue", "none"), expects=("plain_work",), prof={"PROF_CPU_CLOCK": "timer"}),
+    *[Case(f"stack_{bytes}", ("signals_handlers", "stack", str(bytes)), expects=("plain_work",)) for bytes in (2048, 3072, 4096)],
+    *[Case(f"stack_{bytes}_used", ("signals_handlers", "stack", str(bytes), "used"), expects=("plain_work",)) for bytes in (8192, 16384)],
 ]

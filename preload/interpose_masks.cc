@@ -1,0 +1,49 @@
+// Calls that wait with a signal mask of their own: the real ones, with libprof's ticks kept out of the wait (preload/sigprof_view.h). What a
+// program that blocks every signal lets in there is what it waits for, and ends the call.
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/select.h>
+
+#include "preload/real_symbols.h"
+#include "preload/sigprof_view.h"
+
+#define EXPORTED __attribute__((visibility("default")))
+
+extern "C" {
+
+EXPORTED int sigsuspend(const sigset_t* mask) {
+  const prof::MaskWithSigprof with(mask);
+  return prof::real::sigsuspend()(with.mask());
+}
+
+EXPORTED int ppoll(struct pollfd* polled, nfds_t count, const struct timespec* timeout, const sigset_t* mask) {
+  const prof::MaskWithSigprof with(mask);
+  return prof::real::ppoll()(polled, count, timeout, with.mask());
+}
+
+EXPORTED int __ppoll_chk(struct pollfd* polled, nfds_t count, const struct timespec* timeout, const sigset_t* mask,
+                         size_t bytes) {
+  const prof::MaskWithSigprof with(mask);
+  return prof::real::__ppoll_chk()(polled, count, timeout, with.mask(), bytes);
+}
+
+EXPORTED int pselect(int count, fd_set* read, fd_set* written, fd_set* excepted, const struct timespec* timeout,
+                     const sigset_t* mask) {
+  const prof::MaskWithSigprof with(mask);
+  return prof::real::pselect()(count, read, written, excepted, timeout, with.mask());
+}
+
+EXPORTED int epoll_pwait(int epoll, struct epoll_event* events, int count, int timeout, const sigset_t* mask) {
+  const prof::MaskWithSigprof with(mask);
+  return prof::real::epoll_pwait()(epoll, events, count, timeout, with.mask());
+}
+
+EXPORTED int epoll_pwait2(int epoll, struct epoll_event* events, int count, const struct timespec* timeout,
+                          const sigset_t* mask) {
+  const prof::MaskWithSigprof with(mask);
+  return prof::real::epoll_pwait2()(epoll, events, count, timeout, with.mask());
+}
+
+}  // extern "C"
