@@ -316,15 +316,24 @@ bool sigprof_is_handled() { return g_handling_pid.load(std::memory_order_relaxed
 void drop_pending_ticks() {
   const uint64_t profiling = uint64_t{1} << (SIGPROF - 1);
   const struct timespec at_once = {0, 0};
-  siginfo_t info;
-  if (raw_syscall(SYS_rt_sigtimedwait, &profiling, &info, &at_once, sizeof(profiling)) != SIGPROF) return;
-  if (is_from_libprof(info)) return;
-  // The program's own stays pending, though not with all that it says where this is not the main thread.
-  if (raw_getpid() != raw_gettid() && info.si_code >= 0) info.si_code = SI_QUEUE;
-  if (info.si_code == SI_TKILL) {
-    raw_syscall(SYS_rt_tgsigqueueinfo, raw_getpid(), raw_gettid(), SIGPROF, &info);
+  constexpr int kMost = 8;  // a perf event's, one of each timer, and the program's
+  siginfo_t programs;
+  bool is_programs = false;
+  for (int i = 0; i < kMost; ++i) {
+    siginfo_t info;
+    if (raw_syscall(SYS_rt_sigtimedwait, &profiling, &info, &at_once, sizeof(profiling)) != SIGPROF) break;
+    if (is_from_libprof(info)) continue;
+    programs = info;
+    is_programs = true;
+  }
+  if (!is_programs) return;
+  // It stays pending, though not with all that it says where this is not the main thread.
+  const bool is_of_thread = programs.si_code == SI_TKILL;
+  if (raw_getpid() != raw_gettid() && programs.si_code >= 0) programs.si_code = SI_QUEUE;
+  if (is_of_thread) {
+    raw_syscall(SYS_rt_tgsigqueueinfo, raw_getpid(), raw_gettid(), SIGPROF, &programs);
   } else {
-    raw_syscall(SYS_rt_sigqueueinfo, raw_getpid(), SIGPROF, &info);
+    raw_syscall(SYS_rt_sigqueueinfo, raw_getpid(), SIGPROF, &programs);
   }
 }
 
