@@ -63,7 +63,7 @@ $(PROTO).cc: proto/profile.proto
 $(PROTO).o: $(PROTO).cc
 	@$(CXX) $(FLAGS) -c -o $@ $<
 
-include tests/rules.mk
+include tests/rules.mk tests/long_runs.mk
 
 test: all $(UNIT) programs ## everything that is tested: check, unit and e2e, one after the other
 	@$(MAKE) check && $(MAKE) unit && $(MAKE) e2e
@@ -97,7 +97,7 @@ uninstall: ## removes what install put there
 clean: ## removes the build, but for what deps made
 	rm -rf $(filter-out $(THIRD) $(BUILD)/deps.stamp,$(wildcard $(BUILD)/*))
 help: ## this list
-	@sed -n 's/^\([a-z0-9_]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z0-9_]*\):.*## \(.*\)/  \1\t\2/p' Makefile tests/*.mk | expand -t 16
 
 .PHONY: all deps test unit e2e matrix programs aarch64 check fuzz bench demo format install uninstall clean help kill_at_random
 -include $(shell find $(BUILD)/obj $(BUILD)/unit $(BUILD)/fuzz $(BUILD)/aarch64 -name '*.d' 2>/dev/null)
