@@ -1,11 +1,13 @@
 // libprof.so as a program: the reporter (reporter.h) and the server (http_helper.h). Executed by a human it says what it is. Normal code.
 //
-//   libprof-reporter PID REGION STRETCH NUMBERED CUMULATIVE SNAPSHOT STARTED CHILD ENDING DEADLINE PATH…
-//                     numbers in decimal; the deadline by CLOCK_MONOTONIC, 0: none; a path for each kind, empty where that is off
+//   libprof-reporter PID REGION STRETCH NUMBERED CUMULATIVE SNAPSHOT STARTED CHILD ENDING DEADLINE HAS_PID PATH… FILE
+//                     numbers in decimal; the deadline by CLOCK_MONOTONIC, 0: none; a path for each kind, empty where that is off; the region's
+//                     file, which is not needed any more once they are written, or nothing
 //   libprof-server NUMBER… TEXT…      core/serve/server.h; kLaunchedDescriptor is its end of the pair
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -72,9 +74,16 @@ int report(char** arguments) {
   output.started_unix_ns = static_cast<int64_t>(numbers[6]);
   output.is_child = numbers[7] != 0;
   for (unsigned kind = 0; kind < kProfileKinds; ++kind) {
+    output.has_pid[kind] = (numbers[10] >> kind & 1) != 0;
     strncpy(output.paths[kind], arguments[1 + kReporterNumbers + kind], sizeof(output.paths[kind]) - 1);
   }
-  const bool done = write_profiles_of_process(static_cast<int>(numbers[0]), numbers[1], task, output);
+  const char* spool_file = arguments[1 + kReporterNumbers + kProfileKinds];
+  const int spooled = *spool_file == '\0' ? -1 : open(spool_file, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+  // As who recovers it does: only one of the two writes.
+  if (spooled >= 0) flock(spooled, LOCK_EX | LOCK_NB);
+  bool is_written = false;
+  const bool done = write_profiles_of_process(static_cast<int>(numbers[0]), numbers[1], task, output, &is_written);
+  if (spooled >= 0 && is_written) unlink(spool_file);
   if (!done) {
     LogLine(LogLevel::error) << "process " << numbers[0]
                              << " may not be read (it gave up its rights, or seccomp): no profile"
@@ -119,7 +128,7 @@ extern "C" __attribute__((visibility("hidden"), used)) void prof_program_main(lo
   const long count = stack[0];
   char** arguments = reinterpret_cast<char**>(stack + 1);
   prof::log_start(prof::LogLevel::warn);
-  constexpr long kReporterWords = 1 + prof::kReporterNumbers + prof::kProfileKinds;
+  constexpr long kReporterWords = 1 + prof::kReporterNumbers + prof::kProfileKinds + 1;
   constexpr long kServerWords = 1 + prof::kServerNumbers + prof::kServerTexts;
   if (count == kReporterWords && strcmp(arguments[0], "libprof-reporter") == 0) _exit(prof::report(arguments));
   if (count == kServerWords && strcmp(arguments[0], "libprof-server") == 0) _exit(prof::serve_program(arguments));

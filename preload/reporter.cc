@@ -29,7 +29,7 @@ struct Launch {
   ReportTask task;
   char numbers[kReporterNumbers][24];
   char paths[kProfileKinds][sizeof(Output::paths[0])];
-  char* list[1 + kReporterNumbers + kProfileKinds + 1];
+  char* list[1 + kReporterNumbers + kProfileKinds + 2];
 };
 constexpr unsigned kSnapshotLaunch = 2;
 constexpr unsigned kLastLaunch = 3;
@@ -65,6 +65,15 @@ bool is_running(int pid) {
   return false;
 }
 
+char g_none[] = "";
+char* g_spool_file = g_none;
+
+uint64_t bits_of(const bool (&flags)[kProfileKinds]) {
+  uint64_t bits = 0;
+  for (unsigned i = 0; i < kProfileKinds; ++i) bits |= uint64_t{flags[i]} << i;
+  return bits;
+}
+
 bool is_at_work(const Launch& launch) {
   const int pid = launch.program.pid.load(std::memory_order_acquire);
   return pid != 0 && !is_dealt_with(launch.task) && is_running(pid);
@@ -83,7 +92,8 @@ bool start(Launch* launch, const ReportTask& task, const Output& output, int64_t
                                               static_cast<uint64_t>(output.started_unix_ns),
                                               output.is_child ? 1u : 0u,
                                               static_cast<uint64_t>(task.ending),
-                                              static_cast<uint64_t>(deadline_ns)};
+                                              static_cast<uint64_t>(deadline_ns),
+                                              bits_of(output.has_pid)};
   static char name[] = "libprof-reporter";
   char** list = launch->list;
   *list++ = name;
@@ -92,6 +102,7 @@ bool start(Launch* launch, const ReportTask& task, const Output& output, int64_t
     *list++ = launch->numbers[i];
   }
   for (auto& path : launch->paths) *list++ = path;
+  *list++ = task.ending == Ending::by_exit ? g_none : g_spool_file;
   *list = nullptr;
   launch->program.arguments = launch->list;
   for (int& descriptor : launch->program.descriptors) descriptor = -1;
@@ -101,6 +112,8 @@ bool start(Launch* launch, const ReportTask& task, const Output& output, int64_t
 }  // namespace
 
 bool reporter_is_this_process() { return getauxval(AT_ENTRY) == reinterpret_cast<unsigned long>(prof_program_entry); }
+
+void reporter_removes(const char* spool_file) { g_spool_file = const_cast<char*>(spool_file); }
 
 void reporter_launch(const ReportTask& task, const Output& output) {
   start(&g_launches[task.cumulative ? kSnapshotLaunch : task.stretch & 1], task, output, 0);

@@ -15,10 +15,13 @@
 namespace prof {
 
 // Of its arguments (libprof_program.cc).
-inline constexpr unsigned kReporterNumbers = 10;
+inline constexpr unsigned kReporterNumbers = 11;
 
 // Whether this process was started as a reporter, or otherwise as libprof.so itself: nothing is to be profiled in it.
 bool reporter_is_this_process();
+
+// The file that the region lies in, which the last reporter removes when it has written the profiles; empty: none. It stays where it is.
+void reporter_removes(const char* spool_file);
 
 // Starts one for a stretch that has ended, or for a snapshot. What fails of a stretch is made good at exit.
 void reporter_launch(const ReportTask& task, const Output& output);

@@ -23,6 +23,7 @@
 #include "core/report/file_sink.h"
 #include "core/report/module_map.h"
 #include "core/report/region_owner.h"
+#include "preload/reporter.h"
 #include "preload/spooled_code.h"
 
 namespace prof {
@@ -104,6 +105,7 @@ void spool_prepare(const Config& config, const Output& output) {
   g_config = &config;
   g_output = &output;
   if (config.spool.empty() || config.kinds.empty()) return;
+  reporter_removes(g_file);
   std::string folder(config.spool);
   char here[4096];
   if (folder.front() != '/' && getcwd(here, sizeof(here)) != nullptr) folder = std::string(here) + "/" + folder;
@@ -150,7 +152,10 @@ void spool_describe(const RegionHeader* parent) {
   const ssize_t bytes = readlink("/proc/self/exe", executable, sizeof(executable));
   owner->executable = put_text({executable, bytes < 0 ? 0 : static_cast<size_t>(bytes)});
   static_assert(kProfileKinds <= kOwnerPaths);
-  for (unsigned kind = 0; kind < kProfileKinds; ++kind) owner->paths[kind] = put_text(g_output->paths[kind]);
+  for (unsigned kind = 0; kind < kProfileKinds; ++kind) {
+    owner->paths[kind] = put_text(g_output->paths[kind]);
+    if (g_output->has_pid[kind]) owner->has_pid |= 1u << kind;
+  }
   spooled_code_start(owner, parent);
   // From here on it can be recovered.
   std::atomic_thread_fence(std::memory_order_release);

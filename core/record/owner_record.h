@@ -25,9 +25,9 @@ inline constexpr unsigned kOwnerPaths = 16;  // at least as many as there are ki
 // Root::owner
 struct OwnerRecord {
   std::atomic<OwnerState> state;
-  uint32_t is_child;  // as in Output (core/report/output.h), and so are `started_unix_ns` and `paths`
-  uint32_t numbered;  // stretches of the CPU profile have numbers
-  uint32_t reserved;
+  uint32_t is_child;       // as in Output (core/report/output.h), and so are `started_unix_ns` and `paths`
+  uint32_t numbered;       // stretches of the CPU profile have numbers
+  uint32_t has_pid;        // by kind, a bit each
   uint64_t start_ticks;    // of the process: /proc/PID/stat's 22nd field; 0: not known
   uint64_t pid_namespace;  // inode; 0: not known
   char boot_id[40];        // of the machine; empty: not known

@@ -261,16 +261,16 @@ bool await_exec(int pid, uint64_t region_address, int64_t start_monotonic_ns, ui
   }
 }
 
-void write_after_exec(int pid, uint64_t region_address, const RegionView& region, const Snapshot& snapshot,
+bool write_after_exec(int pid, uint64_t region_address, const RegionView& region, const Snapshot& snapshot,
                       const ReportTask& task, const Output& output) {
   const auto* numbers = region.root<SnapshotNumbers>(Root::snapshots);
-  if (numbers == nullptr) return;
+  if (numbers == nullptr) return false;
   const uint32_t number = numbers->execs.load();
   static Output moved;
   moved = output_before_exec(output, unix_ns_of_process_start(pid));
   Writer writer(snapshot, moved);
   write_back(pid, region, Root::snapshots, offsetof(SnapshotNumbers, exec_read), number);
-  if (await_exec(pid, region_address, region.header().start_monotonic_ns, number)) writer.write(task);
+  return await_exec(pid, region_address, region.header().start_monotonic_ns, number) && writer.write(task);
 }
 
 }  // namespace
@@ -306,7 +306,8 @@ bool write_profiles_of_region(const RegionView& region, const GoneProcess& proce
   return done;
 }
 
-bool write_profiles_of_process(int pid, uint64_t region_address, const ReportTask& task, const Output& output) {
+bool write_profiles_of_process(int pid, uint64_t region_address, const ReportTask& task, const Output& output,
+                               bool* is_written) {
   // Where Yama asks for it, the other side names us as its reader right after it started us.
   for (int attempt = 0; attempt < 100; ++attempt) {
     const RegionView region = RegionView::of_process(pid, region_address);
@@ -314,10 +315,11 @@ bool write_profiles_of_process(int pid, uint64_t region_address, const ReportTas
       Snapshot snapshot = snapshot_from_region(region, parts_of(task, output));
       snapshot.ending = ending_text(task.ending);
       if (task.ending == Ending::exec) {
-        write_after_exec(pid, region_address, region, snapshot, task, output);
+        *is_written = write_after_exec(pid, region_address, region, snapshot, task, output);
         return true;
       }
-      tell_owner(pid, region, task, Writer(snapshot, output).write(task));
+      *is_written = Writer(snapshot, output).write(task);
+      tell_owner(pid, region, task, *is_written);
       return true;
     }
     usleep(1000);

@@ -29,7 +29,9 @@ bool write_own_profiles(const RegionHeader* region, const ReportTask& task, cons
 // The same of another process that lives, whose region's header is mapped at an address there; and writes into that region what
 // became of it (CpuStretch::reported, SnapshotNumbers::done). False: its region cannot be read, and nothing was said or
 // written. Of one that is about to exec (Ending::exec): under a name of its own, once it has.
-bool write_profiles_of_process(int pid, uint64_t region_address, const ReportTask& task, const Output& output);
+// is_written: whether all of them are.
+bool write_profiles_of_process(int pid, uint64_t region_address, const ReportTask& task, const Output& output,
+                               bool* is_written);
 
 // A process that is there no more, as its region's file has it.
 struct NotedModule {

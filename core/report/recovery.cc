@@ -81,6 +81,7 @@ bool output_of(const RegionView& region, const OwnerRecord& owner, Output* outpu
     const std::string path = owner_text(region, owner.paths[kind]);
     if (path.size() >= sizeof(output->paths[kind]) || (!path.empty() && path.front() != '/')) return false;
     memcpy(output->paths[kind], path.c_str(), path.size() + 1);
+    output->has_pid[kind] = (owner.has_pid >> kind & 1) != 0;
   }
   return true;
 }

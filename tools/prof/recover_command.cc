@@ -169,6 +169,13 @@ int start_watching(const RecoverCommand& command) {
 
 }  // namespace
 
+bool recover_ended(const std::string& folder) {
+  log_start(LogLevel::warn);
+  RecoveryOptions options;
+  options.just_ended = true;
+  return !recover_all(folder, options, stderr, "profrun").any_failed;
+}
+
 int run_recover(const RecoverCommand& command) {
   log_start(LogLevel::warn);
   if (command.watched != 0) return start_watching(command);

@@ -15,6 +15,7 @@
 #include <iterator>
 
 #include "tools/prof/merge_command.h"
+#include "tools/prof/recover_command.h"
 
 namespace prof::reader {
 namespace {
@@ -159,8 +160,16 @@ int run_tree(const TreeCommand& command) {
     if (!make_folder(wanted.back().folder, /*exists=*/false)) return failed("cannot make " + wanted.back().folder);
     setenv(variable.c_str(), (wanted.back().folder + "/p").c_str(), 1);
   }
+  // Of those that are killed.
+  const std::string spool = folder + "/spool";
+  const bool spools = std::getenv("PROF_SPOOL") == nullptr && make_folder(spool, /*exists=*/false);
+  if (spools) setenv("PROF_SPOOL", spool.c_str(), 1);
   const int status = run(command);
   const size_t left = status < 0 ? 0 : await_others(folder);
+  if (spools && !recover_ended(spool)) {
+    failed("not all that killed processes had recorded could be recovered: it is in " + spool);
+    return exit_as(status);
+  }
   for (const Wanted& each : wanted) {
     MergeCommand merge;
     merge.output = each.file;
