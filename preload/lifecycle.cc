@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/auxv.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -127,6 +128,40 @@ void on_snapshot_wanted() {
   g_launching.store(false, std::memory_order_release);
 }
 
+// What write_aside() works on: it runs in a process beside this one.
+ReportTask g_last_task;
+unsigned g_unsampled = 0;
+bool g_is_written = false;
+
+void write_now() {
+  std::vector<std::string> notes;
+  if (g_unsampled != 0)
+    notes.push_back("threads that were not sampled (made past libprof): " + std::to_string(g_unsampled));
+  g_is_written = write_own_profiles(g_region, g_last_task, g_output, notes);
+}
+
+void write_aside() {
+  proc_folder_is_own(g_region->pid);
+  write_now();
+}
+
+// Whether a profile goes to one of the program's own descriptors, such as /dev/stdout.
+bool writes_to_descriptors() {
+  return std::any_of(std::begin(g_output.paths), std::end(g_output.paths), [](const char* path) {
+    return strncmp(path, "/dev/", 5) == 0 || strncmp(path, "/proc/", 6) == 0;
+  });
+}
+
+void say_what_is_missing(SideWork result) {
+  if (result == SideWork::failed) {
+    LogLine(LogLevel::error) << "the writing of the profiles has failed: what is not written by now is lost";
+  } else if (result == SideWork::too_late || result == SideWork::stuck) {
+    // Where the disk does not answer, nothing can be taken away there.
+    if (result == SideWork::too_late) discard_unfinished_file();
+    LogLine(LogLevel::warn) << "PROF_EXIT_TIMEOUT is over: what is not written by now of the profiles is given up";
+  }
+}
+
 // Signal-safe: whoever calls _exit, or was hit by a signal, may be anywhere.
 void write_last(Ending ending, int64_t deadline_ns) {
   if (g_config.kinds.empty()) return;
@@ -139,7 +174,18 @@ void write_last(Ending ending, int64_t deadline_ns) {
   if (was_on || (stretch != 0 && unwritten)) task = task_of_stretch(stretch);
   task.cumulative = g_config.kinds.meets(kCumulativeKinds);
   task.ending = ending;
-  if (task.stretch != 0 || task.cumulative) reporter_finish(task, g_output, deadline_ns, ending_is_urgent);
+  if (task.stretch == 0 && !task.cumulative) return;
+  // What a signal has hit may be in any state, and another process reads it. Where that one may not read, and for who has chosen to end
+  // here, a process is enough that shares the memory: a fifth of the time.
+  int is_dumpable = 1;
+  if (ending != Ending::immediate) is_dumpable = static_cast<int>(raw_syscall(SYS_prctl, PR_GET_DUMPABLE, 0, 0, 0, 0));
+  if (ending == Ending::immediate || is_dumpable != 1) {
+    g_last_task = task;
+    const SideWork result = work_aside(write_aside, writes_to_descriptors(), deadline_ns);
+    say_what_is_missing(result);
+    if (result != SideWork::impossible) return spool_finish(g_is_written);
+  }
+  reporter_finish(task, g_output, deadline_ns, ending_is_urgent);
 }
 
 // Signal-safe. A child of fork that goes on to another program at once has done nothing but to launch it.
@@ -325,30 +371,6 @@ __attribute__((constructor)) void start(int, char**, char** environment_of_main)
   unhook_calls(/*allocation=*/!heap, /*waits=*/!waits, /*may_return=*/is_recorded && g_config.is_asked_later());
 }
 
-// What write_aside() works on: it runs in a process beside this one.
-ReportTask g_last_task;
-unsigned g_unsampled = 0;
-bool g_is_written = false;
-
-void write_now() {
-  std::vector<std::string> notes;
-  if (g_unsampled != 0)
-    notes.push_back("threads that were not sampled (made past libprof): " + std::to_string(g_unsampled));
-  g_is_written = write_own_profiles(g_region, g_last_task, g_output, notes);
-}
-
-void write_aside() {
-  proc_folder_is_own(g_region->pid);
-  write_now();
-}
-
-// Whether a profile goes to one of the program's own descriptors, such as /dev/stdout.
-bool writes_to_descriptors() {
-  return std::any_of(std::begin(g_output.paths), std::end(g_output.paths), [](const char* path) {
-    return strncmp(path, "/dev/", 5) == 0 || strncmp(path, "/proc/", 6) == 0;
-  });
-}
-
 // In normal code.
 void write_at_exit(Ending ending) {
   const ErrnoSaver errno_saver;
@@ -365,22 +387,9 @@ void write_at_exit(Ending ending) {
   if (was_on || (stretch != 0 && unwritten)) g_last_task = task_of_stretch(stretch);
   g_last_task.cumulative = g_config.kinds.meets(kCumulativeKinds);
   g_last_task.ending = ending;
-  switch (work_aside(write_aside, writes_to_descriptors(), deadline)) {
-    case SideWork::done:
-      break;
-    case SideWork::impossible:
-      write_now();
-      break;
-    case SideWork::failed:
-      LogLine(LogLevel::error) << "the writing of the profiles has failed: what is not written by now is lost";
-      break;
-    case SideWork::too_late:
-      discard_unfinished_file();
-      [[fallthrough]];
-    case SideWork::stuck:
-      LogLine(LogLevel::warn) << "PROF_EXIT_TIMEOUT is over: what is not written by now of the profiles is given up";
-      break;
-  }
+  const SideWork result = work_aside(write_aside, writes_to_descriptors(), deadline);
+  say_what_is_missing(result);
+  if (result == SideWork::impossible) write_now();
   spool_finish(g_is_written);
 }
 
