@@ -192,7 +192,7 @@ void write_last(Ending ending, int64_t deadline_ns) {
 bool read_before_exec(int64_t deadline_ns) {
   constexpr int64_t kBriefNs = 10'000'000;
   if (g_config.kinds.empty() || !recording_has_any()) return false;
-  if (g_is_forked && clock_ns(CLOCK_MONOTONIC) - g_region->start_monotonic_ns < kBriefNs) return false;
+  if (g_is_forked && clock_ns(CLOCK_PROCESS_CPUTIME_ID) < kBriefNs) return false;
   ReportTask task;
   const uint32_t stretch = region_root<CpuRecord>(Root::cpu)->stretch.load();
   if (stretch != 0 && g_config.kinds.has(ProfileKind::cpu)) task = task_of_stretch(stretch);

@@ -19,6 +19,18 @@ static bool usable(const char* setting) {
   return config_of({"PROF_CPU=cpu.prof", setting}).kinds.has(ProfileKind::cpu);
 }
 
+Test(config, exit_timeout_is_in_seconds_and_never_none) {
+  const char* const environment[] = {"PROF_CPU=a", "PROF_EXIT_TIMEOUT=0.25", nullptr};
+  cr_assert_eq(prof::config_from_environment(environment).exit_timeout_ns, 250'000'000);
+  for (const char* const wrong :
+       {"PROF_EXIT_TIMEOUT=0", "PROF_EXIT_TIMEOUT=-1", "PROF_EXIT_TIMEOUT=5s", "PROF_EXIT_TIMEOUT="}) {
+    const char* const bad[] = {"PROF_CPU=a", wrong, nullptr};
+    const prof::Config config = prof::config_from_environment(bad);
+    cr_assert_eq(config.exit_timeout_ns, 5'000'000'000, "%s", wrong);
+    cr_assert(config.kinds.has(prof::ProfileKind::cpu));
+  }
+}
+
 Test(config, nothing_is_on_by_itself) {
   cr_assert_not(config_of({"HOME=/root", "PATH=/bin"}).kinds.has(ProfileKind::cpu));
   cr_assert_not(config_of({"PROF_CPU_HZ=100"}).kinds.has(ProfileKind::cpu));
