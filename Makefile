@@ -79,6 +79,8 @@ fuzz: $(BUILD)/unwind_fuzz ## feeds core/unwind random tables and stacks for FUZ
 	$(BUILD)/unwind_fuzz $(FUZZ_SECONDS)
 kill_at_random: all $(BUILD)/programs/counts_work ## kills a program KILLS (1000) times, and compares what is recovered with its own count
 	KILLS=$(KILLS) /usr/bin/python3 -m pytest -q -s -p no:cacheprovider tests/e2e/test_recover.py -k kill_at_random
+fuzz_recover: all $(BUILD)/recover_fuzz $(BUILD)/programs/counts_work ## feeds prof recover wrong region files for FUZZ_SECONDS
+	$(BUILD)/recover_fuzz $(FUZZ_SECONDS) $(BUILD)
 check: all ## layers, symbols, sizes, style
 	@tools/check $(BUILD)
 bench: all $(PROGRAMS) $(TOOLS) $(BENCHES) ## costs, beside other profilers
@@ -99,5 +101,5 @@ clean: ## removes the build, but for what deps made
 help: ## this list
 	@sed -n 's/^\([a-z0-9_]*\):.*## \(.*\)/  \1\t\2/p' Makefile tests/*.mk | expand -t 16
 
-.PHONY: all deps test unit e2e matrix programs aarch64 check fuzz bench demo format install uninstall clean help kill_at_random
+.PHONY: all deps test unit e2e matrix programs aarch64 check fuzz bench demo format install uninstall clean help kill_at_random fuzz_recover
 -include $(shell find $(BUILD)/obj $(BUILD)/unit $(BUILD)/fuzz $(BUILD)/aarch64 -name '*.d' 2>/dev/null)

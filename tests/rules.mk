@@ -2,7 +2,7 @@
 UNIT := $(patsubst tests/unit/%_test.cc,$(BUILD)/unit/%_test,$(wildcard tests/unit/*/*_test.cc))
 PROGRAMS := $(addprefix $(BUILD)/programs/,$(basename $(notdir $(wildcard tests/programs/*.c tests/programs/*.cc tests/programs/*.rs))))
 ORACLE := $(call objects,tests/oracle/*.cc)
-TOOLS := $(BUILD)/table_rules $(BUILD)/unwind_agreement.so $(BUILD)/unwind_fuzz
+TOOLS := $(BUILD)/table_rules $(BUILD)/unwind_agreement.so $(BUILD)/unwind_fuzz $(BUILD)/recover_fuzz
 BENCHES := $(addprefix $(BUILD)/bench_,unwind tick heap snapshot waits latency) $(BUILD)/pass_through.so
 
 # What they test is optimized. They themselves need not be, and are linked without debug information: it takes less than half the time.
@@ -41,6 +41,12 @@ $(BUILD)/fuzz/%.o: %.cc | $(BUILD)/deps.stamp
 	@echo "  $< (fuzz)"; $(CXX) $(FLAGS) -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all -c -o $@ $<
 $(BUILD)/unwind_fuzz: $(FUZZ)
 	@echo "  $@"; $(CXX) -fsanitize=address,undefined -o $@ $(FUZZ) $(THIRD)/lib/libunwind-x86_64.a
+
+# The same of what recovers profiles; the target itself writes no files.
+FUZZ_RECOVER := $(patsubst %.cc,$(BUILD)/fuzz/%.o,tests/fuzz/recover/recover_fuzz.cc $(filter-out core/report/file_sink.cc,$(wildcard core/report/*.cc)) \
+  $(wildcard core/record/*.cc) $(filter-out core/base/bytes.cc,$(wildcard core/base/*.cc)))
+$(BUILD)/recover_fuzz: $(FUZZ_RECOVER)
+	@echo "  $@"; $(CXX) -fsanitize=address,undefined -o $@ $(FUZZ_RECOVER) $(ARCHIVES)
 
 # core/unwind for aarch64, as far as it goes without libunwind, in programs that qemu-aarch64 runs (e2e/test_unwind_aarch64.py).
 AARCH64 := $(BUILD)/aarch64

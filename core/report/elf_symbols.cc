@@ -166,6 +166,9 @@ void ElfSymbols::load(const Source& source, bool symbols_only) {
 ElfSymbols ElfSymbols::of_file(const std::string& path) {
   ElfSymbols elf;
   const auto load = [&](const std::string& from, bool symbols_only) {
+    // A name may be anything's: a device is not to be opened.
+    struct stat st;
+    if (stat(from.c_str(), &st) != 0 || !S_ISREG(st.st_mode)) return;
     const int fd = open(from.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) return;
     elf.load(Source(fd), symbols_only);
