@@ -1,6 +1,7 @@
 #include "core/base/region.h"
 
 #include <criterion/criterion.h>
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -219,4 +220,41 @@ Test(region, a_child_of_fork_leaves_what_its_parent_maps_meanwhile) {
   // 10: the test has shown nothing, since the kernel chose other places.
   cr_assert(WIFEXITED(status) && (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 10), "%x",
             static_cast<unsigned>(status));
+}
+
+Test(region, lies_in_a_file_and_grows_without_its_descriptor) {
+  char path[] = "/tmp/region_test.XXXXXX";
+  const int fd = mkstemp(path);
+  cr_assert(region_create_in(fd, 4 * kSegmentBytes));
+  close(fd);
+  std::vector<Ref> refs;
+  while (g_region->segments.load() < 6) {
+    refs.push_back(region_allocate(200'000));
+    cr_assert_neq(refs.back(), 0u);
+    memset(region_at<char>(refs.back()), static_cast<int>(refs.size()), 200'000);
+  }
+  cr_assert_eq(g_region->file_segments.load(), 4u, "the rest did not fit");
+  const int again = open(path, O_RDONLY);
+  const RegionView view = RegionView::of_file(again);
+  cr_assert(view.valid());
+  size_t in_file = 0;
+  for (size_t i = 0; i < refs.size(); ++i) {
+    const auto* entry = static_cast<const char*>(view.at(refs[i], 200'000));
+    if (entry == nullptr) continue;
+    ++in_file;
+    cr_assert_eq(entry[0], static_cast<char>(i + 1));
+    cr_assert_eq(entry[199'999], static_cast<char>(i + 1));
+  }
+  cr_assert_geq(in_file, 16u);
+  cr_assert_lt(in_file, refs.size());
+  close(again);
+  unlink(path);
+}
+
+Test(region, a_file_too_short_or_on_a_full_disk_is_none) {
+  char path[] = "/tmp/region_test.XXXXXX";
+  const int fd = mkstemp(path);
+  cr_assert(!region_create_in(fd, kSegmentBytes - 1));
+  cr_assert_null(g_region);
+  unlink(path);
 }
