@@ -233,15 +233,15 @@ void install_switch_signal() {
   real::sigaction()(g_config.cpu_signal, &action, nullptr);
 }
 
-// SIGPROF stays blocked from before a fork until the child has let go of its parent's region, and during the fork itself: a
-// big process's fork would be interrupted by every tick and begin anew.
+// Signals are blocked from before a fork until the child has let go of its parent's region. A big process's fork would be interrupted by
+// every tick and begin anew; and a handler that forks, in the midst of this, would find libprof's heap locked, and leave what is kept
+// here of the mask as its own. Handlers of the program's own fork handlers are not kept waiting: those run outside of ours.
 void before_fork() {
-  sigset_t profiling;
-  sigemptyset(&profiling);
-  sigaddset(&profiling, SIGPROF);
-  if (g_config.cpu_signal != 0) sigaddset(&profiling, g_config.cpu_signal);
-  if (g_config.snapshot_signal != 0) sigaddset(&profiling, g_config.snapshot_signal);
-  pthread_sigmask(SIG_BLOCK, &profiling, &t_mask_before_fork);
+  sigset_t all;
+  sigfillset(&all);
+  sigset_t before;
+  pthread_sigmask(SIG_BLOCK, &all, &before);
+  t_mask_before_fork = before;
 }
 
 void after_fork_in_parent() { pthread_sigmask(SIG_SETMASK, &t_mask_before_fork, nullptr); }

@@ -9,6 +9,7 @@
 #include "core/base/raw_syscall.h"
 #include "core/unwind/code_lookup.h"
 #include "core/unwind/rule_cache.h"
+#include "preload/recording.h"
 
 namespace prof {
 namespace {
@@ -100,7 +101,7 @@ struct ModulesAroundUnload::List {
 };
 
 ModulesAroundUnload::ModulesAroundUnload() {
-  if (g_region == nullptr || g_region->pid != raw_getpid()) return;
+  if (!is_recording()) return;
   const long memory =
       raw_syscall(SYS_mmap, nullptr, sizeof(List), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory < 0 && memory > -4096) return;

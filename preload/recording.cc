@@ -130,7 +130,9 @@ bool start_heap() {
 
 }  // namespace
 
-bool is_recording() { return g_region != nullptr && g_region->pid == raw_getpid(); }
+// Both are asked: the first process of a pid namespace may have its parent's number, and a child that shares its parent's memory has
+// the parent's flag.
+bool is_recording() { return g_region != nullptr && g_region->pid == raw_getpid() && fork_flag_holds(); }
 
 bool may_record(const Config& config, KindSet kinds) {
   return config.kinds.meets(kinds) || (config.is_asked_later() && config.usable.meets(kinds));
@@ -169,8 +171,6 @@ bool recording_start(const Config& config, uint64_t stack_low, uint64_t stack_hi
   trace_prepare(config.block_rate_ns);
   if (wants(ProfileKind::trace)) trace_switch_on();
   register_calling_thread(stack_low, stack_high);
-  if (cpu && wants(ProfileKind::trace)) cpu_counting_start(CountingFor::trace);
-  if (cpu && wants(ProfileKind::cpu) && config.cpu_signal == 0) cpu_sampling_start();
   if (wants(kHeapKinds)) start_heap();
   for (unsigned i = 0; i < kProfileKinds; ++i) {
     const auto kind = static_cast<ProfileKind>(i);
@@ -191,6 +191,9 @@ bool recording_start(const Config& config, uint64_t stack_low, uint64_t stack_hi
   }
   g_used_at_start = g_region->used.load(std::memory_order_relaxed);
   if (wants(ProfileKind::wall)) wall_sampling_start(config.wall_hz, config.stack_depth);
+  // Clocks last: a helper thread begins with a copy of all descriptors, and a perf event lives as long as somebody has its.
+  if (cpu && wants(ProfileKind::trace)) cpu_counting_start(CountingFor::trace);
+  if (cpu && wants(ProfileKind::cpu) && config.cpu_signal == 0) cpu_sampling_start();
   return true;
 }
 

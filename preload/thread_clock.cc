@@ -79,6 +79,11 @@ long open_perf_event(int tid, int64_t first_period_ns) {
   attr.exclude_hv = 1;
   attr.exclude_kernel = 1;
   attr.wakeup_events = 1;
+  // Where somebody else keeps it alive, a child that has copied its descriptor, it ends with the program all the same.
+  attr.remove_on_exec = 1;
+  const long fd = raw_syscall(SYS_perf_event_open, &attr, tid, -1, -1, PERF_FLAG_FD_CLOEXEC);
+  if (fd != -EINVAL && fd != -E2BIG) return fd;
+  attr.remove_on_exec = 0;  // before Linux 5.13
   return raw_syscall(SYS_perf_event_open, &attr, tid, -1, -1, PERF_FLAG_FD_CLOEXEC);
 }
 
