@@ -1,6 +1,5 @@
 #include "core/base/raw_log.h"
 
-#include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
@@ -17,10 +16,7 @@ uint64_t g_stderr_inode = 0;
 bool may_write(unsigned bytes) {
   struct stat st;
   if (raw_syscall(SYS_fstat, 2, &st) < 0) return false;
-  if (st.st_dev != g_stderr_device || st.st_ino != g_stderr_inode) {
-    const long flags = raw_syscall(SYS_fcntl, 2, F_GETFL);
-    if (flags < 0 || (flags & O_APPEND) == 0) return false;
-  }
+  if (st.st_dev != g_stderr_device || st.st_ino != g_stderr_inode) return false;
   if (!S_ISREG(st.st_mode)) return true;
   // A file that may not grow so far: the kernel would send SIGXFSZ, which kills.
   struct rlimit64 limit;

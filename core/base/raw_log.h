@@ -1,7 +1,7 @@
 // One line at a time on the host's stderr, prefix "libprof: ". Signal-safe: a buffer on the stack and write(2).
 //
-// stdout is never ours. Nor is a descriptor 2 that has become the program's file: a line is written only to the stderr
-// that the process started with, or to one opened for appending (a log).
+// stdout is never ours. Nor is a descriptor 2 that has become the program's file: a line is written only to the stderr that the process
+// started with. (Not to another that is open for appending, either: a log is not to be told from data.)
 #pragma once
 
 #include <cstdint>

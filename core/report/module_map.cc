@@ -1,6 +1,8 @@
 #include "core/report/module_map.h"
 
 #include <fcntl.h>
+#include <link.h>
+#include <sys/auxv.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -88,7 +90,37 @@ ModuleMap ModuleMap::of_process(int pid) {
   const std::string folder = proc_folder(pid);
   char executable[4096];
   const ssize_t bytes = readlink((folder + "exe").c_str(), executable, sizeof(executable));
-  return of_text(read_proc_file(folder + "maps"), {executable, bytes < 0 ? 0 : static_cast<size_t>(bytes)});
+  const std::string text = read_proc_file(folder + "maps");
+  if (text.empty() && pid == getpid()) return of_loader();
+  return of_text(text, {executable, bytes < 0 ? 0 : static_cast<size_t>(bytes)});
+}
+
+ModuleMap ModuleMap::of_loader() {
+  ModuleMap map;
+  const auto add = [](dl_phdr_info* info, size_t, void* to) {
+    auto* modules = static_cast<std::vector<Module>*>(to);
+    const bool is_vdso = info->dlpi_addr == getauxval(AT_SYSINFO_EHDR) && info->dlpi_addr != 0;
+    // The loader has no name for the program itself; the kernel has the one that it was started by.
+    const bool is_program = modules->empty() && info->dlpi_name[0] == '\0';
+    const char* started_as = reinterpret_cast<const char*>(getauxval(AT_EXECFN));
+    for (int i = 0; i < info->dlpi_phnum; ++i) {
+      const ElfW(Phdr)& header = info->dlpi_phdr[i];
+      if (header.p_type != PT_LOAD || (header.p_flags & PF_X) == 0) continue;
+      constexpr uint64_t kPage = 4096;
+      Module module;
+      module.start = (info->dlpi_addr + header.p_vaddr) & ~(kPage - 1);
+      module.end = (info->dlpi_addr + header.p_vaddr + header.p_memsz + kPage - 1) & ~(kPage - 1);
+      module.file_offset = header.p_offset & ~(kPage - 1);
+      module.path = is_vdso ? "[vdso]" : is_program && started_as != nullptr ? started_as : info->dlpi_name;
+      module.from_file = !is_vdso;
+      modules->push_back(std::move(module));
+    }
+    return 0;
+  };
+  dl_iterate_phdr(add, &map.modules_);
+  const std::string program = map.modules_.empty() ? "" : map.modules_.front().path;
+  map.put_in_order(program);
+  return map;
 }
 
 ModuleMap ModuleMap::of_text(std::string_view text, std::string_view executable) {

@@ -17,7 +17,9 @@ struct Module {
 
 class ModuleMap {
  public:
+  // Of this process, where there is no /proc, what the loader knows.
   static ModuleMap of_process(int pid);
+  static ModuleMap of_loader();
   // text: as /proc/PID/maps. executable: the main program's path.
   static ModuleMap of_text(std::string_view text, std::string_view executable);
 

@@ -1,0 +1,39 @@
+"""Programs that have little of something, or give it up while they run."""
+
+from case import Case
+
+WORK = "{build}/programs/resources_work"
+WRITTEN = ("cannot be written", "could not be written", "not written")
+
+
+def limited(name, *limits, **options):
+    return Case(name, ("prlimit", *limits, WORK, "own.txt"), needs=("prlimit",), **options)
+
+
+CASES = [
+    Case("plain", ("resources_work", "own.txt"), expects=("mains_work", "threads_work")),
+    limited("as_300M", "--as=314572800"),
+    limited("as_40M", "--as=41943040", profiles="any", log=(".",)),
+    limited("as_16M", "--as=16777216", profiles="any", log=(".",)),
+    limited("nofile_8", "--nofile=8", profiles="any", log=(".",)),
+    limited("nofile_4", "--nofile=4", profiles="any", log=(".",)),
+    limited("sigpending_0", "--sigpending=0"),
+    limited("fsize_4096", "--fsize=4096", profiles="any", log=(".",)),
+    limited("nproc_0", "--nproc=0"),
+    limited("stack_unlimited", "--stack=unlimited"),
+    limited("stack_200K", "--stack=204800"),
+    limited("memlock_0", "--memlock=0"),
+    limited("data_16M", "--data=16777216", profiles="any", log=(".",)),
+    limited("core_0", "--core=0"),
+    *[Case(f"closed_by_{how}{'_append' if appends else ''}{'_at_once' if brief else ''}",
+           ("resources_descriptors", how, "append" if appends else "write", *(["brief"] if brief else [])), profiles="any")
+      for how in ("close_range", "closefrom", "loop") for appends in (False, True) for brief in (False, True)],
+    *[Case(f"then_{how}", ("resources_changes", how), expects=("first_work", "later_work"))
+      for how in ("chdir", "sigpending", "nproc", "cpu", "unshare_files", "unshare_fs", "unshare_mount", "unshare_net", "unshare_pid", "seteuid",
+                  "stack", "close")],
+    *[Case(f"then_{how}_without_thread", ("resources_changes", how), prof={"PROF_WALL": None}, expects=("first_work", "later_work"))
+      for how in ("unshare_user", "setns")],
+    *[Case(f"then_{how}", ("resources_changes", how), profiles="any", log=(".",))
+      for how in ("chroot", "setuid", "fsize", "nofile", "as", "data", "umask")],
+    Case("then_cpu_ends", ("resources_changes", "cpu_ends"), profiles="any"),
+]
