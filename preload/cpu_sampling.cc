@@ -311,7 +311,10 @@ void sigprof_handle_again() {
   if (sigprof_is_handled() && !program_handles_sigprof()) install();
 }
 
-bool sigprof_is_handled() { return g_handling_pid.load(std::memory_order_relaxed) == raw_getpid(); }
+bool sigprof_is_handled() {
+  const int pid = g_handling_pid.load(std::memory_order_relaxed);
+  return pid != 0 && pid == raw_getpid();
+}
 
 void drop_pending_ticks() {
   const uint64_t profiling = uint64_t{1} << (SIGPROF - 1);

@@ -59,6 +59,8 @@
   /* names: the samples of a thread carry its name */                                                                  \
   HOOK(int, pthread_setname_np, (pthread_t, const char*))                                                              \
   HOOK(int, prctl, (int, ...))                                                                                         \
+  /* system calls that the program forbids itself (preload/system_call_filter.h) */                                    \
+  HOOK(long, syscall, (long, ...))                                                                                     \
   /* loader */                                                                                                         \
   HOOK(int, dlclose, (void*))                                                                                          \
   /* exec: the thread's clock is stopped before, or a late tick would kill the new program */                          \

@@ -16,6 +16,7 @@
 #include "preload/endings.h"
 #include "preload/exec_environment.h"
 #include "preload/real_symbols.h"
+#include "preload/recording.h"
 #include "preload/snapshot_signal.h"
 #include "preload/threads.h"
 
@@ -30,8 +31,7 @@ class AroundExec {
     is_read_ = is_likely && prof::ending_before_exec();
     prof::snapshot_signal_before_exec();
     // Not in a child by vfork: it has no clock, and its memory is the parent's.
-    if (prof::g_region == nullptr || prof::g_region->pid != prof::raw_getpid() || !prof::cpu_sampling_has_sigprof())
-      return;
+    if (!prof::cpu_sampling_has_sigprof() || !prof::is_recording()) return;
     slot_ = prof::slot_of_calling_thread();
     if (slot_ != nullptr) prof::cpu_sampling_pause_thread(slot_);
   }

@@ -12,8 +12,8 @@
 #include <cstdarg>
 
 #include "core/record/thread_names.h"
-#include "preload/deadly_signals.h"
 #include "preload/real_symbols.h"
+#include "preload/system_call_filter.h"
 #include "preload/threads.h"
 
 extern "C" __attribute__((visibility("default"))) int pthread_create(pthread_t* thread,
@@ -68,8 +68,7 @@ extern "C" __attribute__((visibility("default"))) int prctl(int option, ...) noe
   const auto c = va_arg(list, unsigned long);
   const auto d = va_arg(list, unsigned long);
   va_end(list);
-  // What follows may end the process for the system calls that libprof's handlers make.
-  if (option == PR_SET_SECCOMP) prof::deadly_signals_leave();
+  if (option == PR_SET_SECCOMP) prof::before_system_call_filter(a, reinterpret_cast<const void*>(b));
   const int result = prof::real::prctl()(option, a, b, c, d);
   if (option == PR_SET_NAME) prof::thread_names_changed();
   return result;

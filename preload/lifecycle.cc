@@ -57,6 +57,7 @@
 #include "preload/snapshot_signal.h"
 #include "preload/spool.h"
 #include "preload/start_environment.h"
+#include "preload/system_call_filter.h"
 #include "preload/thread_look.h"
 #include "preload/threads.h"
 #include "preload/unhooked_calls.h"
@@ -237,6 +238,7 @@ void install_switch_signal() {
 // every tick and begin anew; and a handler that forks, in the midst of this, would find libprof's heap locked, and leave what is kept
 // here of the mask as its own. Handlers of the program's own fork handlers are not kept waiting: those run outside of ours.
 void before_fork() {
+  if (recording_has_ended()) return;
   sigset_t all;
   sigfillset(&all);
   sigset_t before;
@@ -244,9 +246,13 @@ void before_fork() {
   t_mask_before_fork = before;
 }
 
-void after_fork_in_parent() { pthread_sigmask(SIG_SETMASK, &t_mask_before_fork, nullptr); }
+void after_fork_in_parent() {
+  if (recording_has_ended()) return;
+  pthread_sigmask(SIG_SETMASK, &t_mask_before_fork, nullptr);
+}
 
 void after_fork_in_child() {
+  if (recording_has_ended()) return;
   if (g_region != nullptr) {
     uint64_t low = 0;
     uint64_t high = 0;
@@ -286,6 +292,17 @@ void after_fork_in_child() {
     if (!is_recorded || !has_heap()) heap_sampling_stop();
   }
   pthread_sigmask(SIG_SETMASK, &t_mask_before_fork, nullptr);
+}
+
+void write_once(Ending ending);
+
+void end_before_filter() {
+  if (!is_recording()) return;
+  LogLine(LogLevel::warn)
+      << "the program forbids itself system calls (seccomp): recording ends here, and profiles are written now";
+  write_once(Ending::by_exit);
+  deadly_signals_leave();
+  recording_ends();
 }
 
 Unwinder chosen_unwinder() {
@@ -347,6 +364,7 @@ bool begin(char** environment_of_main) {
     if (g_config.heap_mmap) mapped_memory_start();
   }
   if (may_record(g_config, kWaitKinds)) normal_mutex_start();
+  system_call_filter_start(end_before_filter, deadly_signals_leave);
   pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
   uint64_t low;
   uint64_t high;

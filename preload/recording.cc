@@ -38,6 +38,8 @@ int64_t g_since_ns[kProfileKinds]{};  // CLOCK_REALTIME; 0: it is off
 int64_t g_start_ns = 0;
 uint64_t g_used_at_start = 0;  // of the region
 
+std::atomic<bool> g_has_ended{false};
+
 bool wants(KindSet kinds) { return g_config->kinds.meets(kinds); }
 bool wants(ProfileKind kind) { return g_config->kinds.has(kind); }
 
@@ -132,7 +134,11 @@ bool start_heap() {
 
 // Both are asked: the first process of a pid namespace may have its parent's number, and a child that shares its parent's memory has
 // the parent's flag.
-bool is_recording() { return g_region != nullptr && g_region->pid == raw_getpid() && fork_flag_holds(); }
+bool is_recording() {
+  return !recording_has_ended() && g_region != nullptr && g_region->pid == raw_getpid() && fork_flag_holds();
+}
+void recording_ends() { g_has_ended.store(true); }
+bool recording_has_ended() { return g_has_ended.load(std::memory_order_relaxed); }
 
 bool may_record(const Config& config, KindSet kinds) {
   return config.kinds.meets(kinds) || (config.is_asked_later() && config.usable.meets(kinds));

@@ -15,6 +15,10 @@ inline constexpr KindSet kWaitKinds{ProfileKind::block, ProfileKind::mutex, Prof
 
 // Whether this process records; nothing of it may be asked for otherwise. Signal-safe.
 bool is_recording();
+// Once for all, and for what is forked: is_recording() answers no, without a system call, and hooks make the real call only. What was
+// recorded has been stopped and written before.
+void recording_ends();
+bool recording_has_ended();
 
 // A region with a first thread in it (and what is known of its stack), and the sampling switched on. The settings stay where they are.
 // Normal code; again in a child of fork. False: said, and nothing is left on. foreign_malloc: whose malloc the program calls, if its calls do not reach ours.

@@ -12,6 +12,7 @@
 #include "preload/fork_flag.h"
 #include "preload/own_stack.h"
 #include "preload/pause.h"
+#include "preload/recording.h"
 #include "preload/trace_sampling.h"
 #include "preload/wait_sampling.h"
 
@@ -52,7 +53,7 @@ bool make_key() {
 // round takes 0.1 us.
 void on_thread_exit(void* value) {
   auto* slot = static_cast<ThreadSlot*>(value);
-  if (g_region == nullptr || !fork_flag_holds()) return;
+  if (g_region == nullptr || !fork_flag_holds() || recording_has_ended()) return;
   const unsigned rounds = cpu_sampling_has_sigprof() ? PTHREAD_DESTRUCTOR_ITERATIONS : g_rounds;
   if (++slot->exit_rounds < rounds && pthread_setspecific(g_key, slot) == 0) return;
   waits_of_thread_end(slot);
@@ -137,7 +138,7 @@ void thread_is_made(Ref creation) {
 
 ThreadSlot* thread_is_created(const pthread_attr_t* attributes, void* (*start)(void*), void* argument, Ref creation) {
   // Not in a child by a bare fork: the region is its parent's. (One by vfork may not make threads.)
-  if (g_region == nullptr || !g_key_made || !fork_flag_holds()) return nullptr;
+  if (g_region == nullptr || !g_key_made || !fork_flag_holds() || recording_has_ended()) return nullptr;
   ThreadSlot* slot = take_thread_slot();
   if (slot == nullptr) {
     count_loss(LossCause::thread_untracked);
