@@ -10,7 +10,23 @@ def limited(name, *limits, **options):
     return Case(name, ("prlimit", *limits, WORK, "own.txt"), needs=("prlimit",), **options)
 
 
+# Where nothing of it can be written. The kinds go to a folder that is full, or may not be written.
+INTO = {f"PROF_{kind}": "/mnt/" + name for kind, name in
+        (("CPU", "cpu.prof"), ("WALL", "wall.prof"), ("HEAP", "heap.prof"), ("ALLOCS", "allocs.prof"), ("BLOCK", "block.prof"),
+         ("MUTEX", "mutex.prof"), ("THREAD", "thread.prof"), ("STACKS", "stacks.prof"), ("TRACE", "trace.json.gz"))}
+
+
+def elsewhere(name, script, **options):
+    """In a mount namespace of its own."""
+    return Case(name, ("unshare", "-m", "sh", "-c", f"{script} && exec {WORK} own.txt"), needs=("unshare",), **options)
+
+
 CASES = [
+    elsewhere("no_proc", "umount -l /proc", expects=("mains_work", "threads_work"), log=(".",)),
+    elsewhere("full_disk", "mount -t tmpfs -o size=16k none /mnt && { head -c 1000000 /dev/zero >/mnt/all 2>own.error; true; }",
+              prof=INTO, profiles="none", log=(".",)),
+    elsewhere("read_only_disk", "mount -t tmpfs -o ro none /mnt", prof=INTO, profiles="none", log=(".",)),
+    Case("closed_before_exec", ("sh", "-c", f"exec {WORK} own.txt <&- >&- 2>&-"), expects=("mains_work", "threads_work")),
     Case("plain", ("resources_work", "own.txt"), expects=("mains_work", "threads_work")),
     limited("as_300M", "--as=314572800"),
     limited("as_40M", "--as=41943040", profiles="any", log=(".",)),
