@@ -28,9 +28,9 @@ PRELOAD := $(call objects,preload/*.cc)
 PROF := $(call objects,tools/prof/*.cc)
 PROTO := $(BUILD)/proto/profile.pb
 ARCHIVES := $(THIRD)/lib/libunwind-x86_64.a $(THIRD)/lib/libjemalloc_pic.a -l:libz.a -l:libiberty.a
-# -z now: a lazily bound call in a handler would take the loader's lock. The entry makes it the reporter's program too.
+# -z now: a lazily bound call in a handler would take the loader's lock. nodelete: handlers, threads and hooks of ours remain after dlclose. The entry makes it the reporter's program too.
 LINK := -shared -static-libstdc++ -static-libgcc -Wl,-soname,libprof.so -Wl,--version-script=preload/exports.map \
-  -Wl,-Bsymbolic -Wl,-z,now -Wl,-z,relro -Wl,--no-undefined -Wl,--exclude-libs,ALL \
+  -Wl,-Bsymbolic -Wl,-z,now -Wl,-z,relro -Wl,-z,nodelete -Wl,--no-undefined -Wl,--exclude-libs,ALL \
   -Wl,-e,prof_program_entry $(addprefix -Wl$(comma)--wrap=,$(shell cat preload/wrapped.txt))
 
 all: $(BUILD)/libprof.so $(BUILD)/prof $(BUILD)/profrun ## the library, prof and profrun
@@ -73,7 +73,7 @@ e2e: all programs ## end-to-end tests (pytest)
 	/usr/bin/python3 -m pytest -q -p no:cacheprovider tests/e2e
 matrix: all programs ## programs that check themselves, each with and without libprof.so: one line each
 	tests/matrix/run
-programs: $(PROGRAMS) $(TOOLS) aarch64 ## what the end-to-end tests run
+programs: $(PROGRAMS) $(LOADED_PROGRAMS) $(TOOLS) aarch64 ## what the end-to-end tests run
 aarch64: $(AARCH64_PROGRAMS) ## the unwinder for aarch64, in programs that try it
 fuzz: $(BUILD)/unwind_fuzz ## feeds core/unwind random tables and stacks for FUZZ_SECONDS (3600)
 	$(BUILD)/unwind_fuzz $(FUZZ_SECONDS)

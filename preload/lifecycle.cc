@@ -2,6 +2,7 @@
 // PROF_CPU_SIGNAL.
 
 #include <dlfcn.h>
+#include <link.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/auxv.h>
@@ -48,6 +49,7 @@
 #include "preload/http_helper.h"
 #include "preload/mapped_memory.h"
 #include "preload/normal_mutex.h"
+#include "preload/private_calls.h"
 #include "preload/program_launch.h"
 #include "preload/program_malloc.h"
 #include "preload/real_symbols.h"
@@ -330,6 +332,28 @@ std::optional<bool> is_child_by(const StartEnvironment& start) {
   return start.lineage == Lineage::child;
 }
 
+// (Not by dladdr, which goes through all symbols: 0.1 ms.)
+link_map* map_of(const void* address) {
+  struct dl_find_object found = {};
+  return _dl_find_object(const_cast<void*>(address), &found) == 0 ? found.dlfo_link_map : nullptr;
+}
+
+// Loaded by dlmopen, with a C library of its own, which the program's forks, threads and exits pass by.
+bool has_namespace_of_its_own() {
+  Lmid_t space = LM_ID_BASE;
+  return dlinfo(map_of(__ehdr_start), RTLD_DI_LMID, &space) == 0 && space != LM_ID_BASE;
+}
+
+// Loaded by dlopen: the program's calls were bound to the C library's functions before, and others are looked for there first.
+bool stands_behind_c_library() {
+  const link_map* const library = map_of(reinterpret_cast<const void*>(&getauxval));
+  if (library == nullptr) return false;
+  for (const link_map* map = map_of(__ehdr_start); map != nullptr; map = map->l_next) {
+    if (map == library) return false;
+  }
+  return true;
+}
+
 // False: nothing is recorded in this process.
 bool begin(char** environment_of_main) {
   if (reporter_is_this_process() || getauxval(AT_SECURE) != 0) return false;
@@ -337,6 +361,14 @@ bool begin(char** environment_of_main) {
   g_config = config_from_environment(start.settings);
   if (!g_config.api_is_set) g_config.api = program_uses_api();
   if (!g_config.is_needed()) return false;
+  if (has_namespace_of_its_own()) {
+    LogLine(LogLevel::warn) << "loaded into a namespace of its own (dlmopen): nothing is recorded";
+    return false;
+  }
+  if (stands_behind_c_library()) {
+    LogLine(LogLevel::warn) << "loaded by dlopen: allocations, waits and threads that begin from now on are not seen "
+                               "(preload it, or link it)";
+  }
   output_prepare(g_config, is_child_by(start), &g_output);
   if (g_output.is_child && !g_config.follow) return false;
   launch_prepare();
@@ -380,6 +412,7 @@ bool begin(char** environment_of_main) {
 }
 
 __attribute__((constructor)) void start(int, char**, char** environment_of_main) {
+  private_calls_start();
   real::find_all();
   const bool is_recorded = begin(environment_of_main);
   const bool heap = is_recorded && has_heap();

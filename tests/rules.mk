@@ -27,6 +27,18 @@ $(BUILD)/unit/unwind/stepping_test: private FLAGS += -Wl,-z,lazy
 $(BUILD)/programs/%: tests/programs/%.* $(wildcard tests/programs/*.h) tools/build_program | $(BUILD)/deps.stamp
 	@mkdir -p $(@D)
 	@tools/build_program $< $@
+# loader_work.c, linked in every way; what a linker or a compiler cannot do is left out, and the cases that need it (tests/matrix/loader.py).
+LOADED := lld:-fuse-ld=lld mold:-fuse-ld=mold now:-Wl$(comma)-z$(comma)now$(comma)-z$(comma)relro lazy:-Wl$(comma)-z$(comma)lazy$(comma)-z$(comma)norelro \
+  sysv:-Wl$(comma)--hash-style=sysv separate:-Wl$(comma)-z$(comma)separate-code noseparate:-Wl$(comma)-z$(comma)noseparate-code noid:-Wl$(comma)--build-id=none \
+  relr:-Wl$(comma)-z$(comma)pack-relative-relocs nopie:-no-pie;-fno-pie execstack:-Wl$(comma)-z$(comma)execstack stripped:-s noplt:-fno-plt \
+  static:-static staticpie:-static-pie asan:-fsanitize=address ubsan:-fsanitize=undefined tsan:-fsanitize=thread \
+  linked:-Wl$(comma)--no-as-needed;-L$(BUILD);-l:libprof.so;-Wl$(comma)-rpath$(comma)$(abspath $(BUILD)) \
+  runpath:-Wl$(comma)--enable-new-dtags$(comma)-rpath$(comma)$(abspath $(BUILD))/nonexistent:$(abspath $(BUILD))
+LOADED_PROGRAMS := $(foreach v,$(LOADED),$(BUILD)/programs/loader_work.$(firstword $(subst :, ,$(v)))) $(BUILD)/programs/loader_work.musl
+$(LOADED_PROGRAMS): $(BUILD)/programs/loader_work.%: tests/programs/loader_work.c tests/rules.mk | $(BUILD)/deps.stamp $(BUILD)/libprof.so
+	@mkdir -p $(@D)
+	@$(if $(filter musl,$*),musl-gcc,gcc) -O2 -g -Wall -Wextra -o $@ $< -lpthread \
+	  $(patsubst $*:%,%,$(subst ;, ,$(filter $*:%,$(LOADED)))) 2>$@.log && rm $@.log || { rm -f $@; echo "  $@: left out: $@.log"; }
 # To preload: our stacks beside libunwind's, of programs that run.
 AGREEMENT := $(BUILD)/unwind_agreement.so
 $(AGREEMENT): tests/agreement/unwind_agreement.cc $(call objects,core/base/*.cc core/unwind/*.cc)
