@@ -16,21 +16,34 @@ namespace {
 
 using ClockGettime = int (*)(clockid_t, struct timespec*);
 std::atomic<ClockGettime> g_clock_gettime{nullptr};
+std::atomic<int (*)(pthread_t, void**)> g_tryjoin{nullptr};
 
-// Behind libprof; normal code.
+template <typename Function>
+void find_behind(std::atomic<Function>* kept, const char* name) {
+  kept->store(reinterpret_cast<Function>(dlsym(RTLD_NEXT, name)), std::memory_order_relaxed);
+}
+
+// Looked up at the start, since it may take the loader's lock; who is earlier looks himself.
 template <typename Function>
 Function behind(std::atomic<Function>* kept, const char* name) {
-  Function function = kept->load(std::memory_order_relaxed);
-  if (function == nullptr) {
-    function = reinterpret_cast<Function>(dlsym(RTLD_NEXT, name));
-    kept->store(function, std::memory_order_relaxed);
-  }
-  return function;
+  if (kept->load(std::memory_order_relaxed) == nullptr) find_behind(kept, name);
+  return kept->load(std::memory_order_relaxed);
 }
+
+#define PROF_LOCKS(LOCK)                            \
+  LOCK(pthread_mutex_trylock, pthread_mutex_t*)     \
+  LOCK(pthread_rwlock_tryrdlock, pthread_rwlock_t*) \
+  LOCK(pthread_rwlock_trywrlock, pthread_rwlock_t*) \
+  LOCK(pthread_spin_trylock, pthread_spinlock_t*)
+#define PROF_KEPT(name, type) std::atomic<int (*)(type)> g_##name{nullptr};
+PROF_LOCKS(PROF_KEPT)
 
 }  // namespace
 
 void private_calls_start() {
+#define PROF_FIND(name, type) find_behind(&g_##name, #name);
+  PROF_LOCKS(PROF_FIND)
+  find_behind(&g_tryjoin, "pthread_tryjoin_np");
   void* const library = dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
   if (library == nullptr) return;
   g_clock_gettime.store(reinterpret_cast<ClockGettime>(dlsym(library, "clock_gettime")), std::memory_order_relaxed);
@@ -38,12 +51,6 @@ void private_calls_start() {
 }
 
 }  // namespace prof
-
-#define PROF_BEHIND(name, type, argument)                       \
-  int __wrap_##name(type argument) {                            \
-    static std::atomic<int (*)(type)> kept{nullptr};            \
-    return prof::behind<int (*)(type)>(&kept, #name)(argument); \
-  }
 
 extern "C" {
 
@@ -53,14 +60,12 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec* now) {
   return prof::raw_syscall(SYS_clock_gettime, clock, now) == 0 ? 0 : -1;
 }
 
-PROF_BEHIND(pthread_mutex_trylock, pthread_mutex_t*, mutex)
-PROF_BEHIND(pthread_rwlock_tryrdlock, pthread_rwlock_t*, lock)
-PROF_BEHIND(pthread_rwlock_trywrlock, pthread_rwlock_t*, lock)
-PROF_BEHIND(pthread_spin_trylock, pthread_spinlock_t*, lock)
+#define PROF_WRAP(name, type) \
+  int __wrap_##name(type argument) { return prof::behind(&prof::g_##name, #name)(argument); }
+PROF_LOCKS(PROF_WRAP)
 
 int __wrap_pthread_tryjoin_np(pthread_t thread, void** result) {
-  static std::atomic<int (*)(pthread_t, void**)> kept{nullptr};
-  return prof::behind<int (*)(pthread_t, void**)>(&kept, "pthread_tryjoin_np")(thread, result);
+  return prof::behind(&prof::g_tryjoin, "pthread_tryjoin_np")(thread, result);
 }
 
 }  // extern "C"
