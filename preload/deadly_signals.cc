@@ -144,6 +144,8 @@ void deadly_signals_start() {
   raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, nullptr, sizeof(before));
 }
 
+void deadly_signals_forget() { g_is_dying.store(false); }
+
 int set_action(int number, const struct sigaction* action, struct sigaction* before) {
   if (!is_managed(number)) return real::sigaction()(number, action, before);
   // A child of vfork has handlers of its own, and its parent's memory.

@@ -13,6 +13,9 @@ namespace prof {
 // Normal code, once, when every other handler of libprof's is in place.
 void deadly_signals_start();
 
+// In a child of fork: nothing has hit it yet.
+void deadly_signals_forget();
+
 // sigaction(), for any signal: to reset one of these puts ours back; a handler that is to be called once has ours before it.
 int set_action(int number, const struct sigaction* action, struct sigaction* before);
 

@@ -17,6 +17,7 @@ constexpr int kBeforeExec = -2;
 
 volatile int g_deferred = 0;  // a signal's number
 siginfo_t g_deferred_info;
+std::atomic<int> g_forks_and_ends{0};  // a thread, in daemon()
 
 int64_t g_most_ns = 0;
 EndingCalls g_calls{};
@@ -37,7 +38,11 @@ void endings_start(int64_t most_ns, const EndingCalls& calls) {
   g_calls = calls;
 }
 
-void endings_forget() { g_writer.store(0); }
+void endings_forget() {
+  g_writer.store(0);
+  g_deferred = 0;
+  g_forks_and_ends.store(0);
+}
 
 bool ending_claim() {
   int nobody = 0;
@@ -88,6 +93,19 @@ bool ending_before_exec() {
 void ending_exec_failed() {
   g_calls.exec_failed();
   g_writer.store(0, std::memory_order_release);
+}
+
+void ending_after_fork(bool ends) {
+  if (!is_recording()) return;
+  const int before = g_forks_and_ends.exchange(ends ? raw_gettid() : 0);
+  // It did not: what is recorded from here on is to be written yet.
+  int written = kWritten;
+  if (!ends && before == raw_gettid()) g_writer.compare_exchange_strong(written, 0);
+}
+
+bool ends_after_fork() {
+  const int tid = g_forks_and_ends.load(std::memory_order_relaxed);
+  return tid != 0 && tid == raw_gettid();
 }
 
 bool ending_is_urgent() {

@@ -41,6 +41,10 @@ void end_at_once(Ending ending);
 bool ending_before_exec();
 void ending_exec_failed();
 
+// This thread is going to fork, and its parent's side to end right after; false: no longer. ends_after_fork() is asked on that side.
+void ending_after_fork(bool ends);
+bool ends_after_fork();
+
 // Whether another signal that ends the process came to this thread, which blocks it.
 bool ending_is_urgent();
 

@@ -81,6 +81,7 @@
   HOOK(void, _exit, (int))                                                                                             \
   HOOK(void, _Exit, (int))                                                                                             \
   HOOK(void, abort, ())                                                                                                \
+  HOOK(int, daemon, (int, int))                                                                                        \
   /* signals: what libprof handles itself is not seen by the program */                                                \
   HOOK(int, sigaction, (int, const struct sigaction*, struct sigaction*))                                              \
   HOOK(int, sigaltstack, (const stack_t*, stack_t*))                                                                   \

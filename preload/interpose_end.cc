@@ -41,4 +41,16 @@ EXPORTED void abort() noexcept {
   __builtin_unreachable();
 }
 
+// The C library's ends the parent past our sight, once the child is made: its fork handlers run, and ours writes then.
+EXPORTED int daemon(int keeps_directory, int keeps_streams) noexcept {
+  sigset_t mask;
+  pthread_sigmask(SIG_BLOCK, nullptr, &mask);
+  prof::ending_after_fork(true);
+  const int result = prof::real::daemon()(keeps_directory, keeps_streams);
+  prof::ending_after_fork(false);
+  // There was no child, and the process lives on; fork handlers run all the same.
+  if (result != 0) pthread_sigmask(SIG_SETMASK, &mask, nullptr);
+  return result;
+}
+
 }  // extern "C"

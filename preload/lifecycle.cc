@@ -6,7 +6,6 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/auxv.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -180,9 +179,7 @@ void write_last(Ending ending, int64_t deadline_ns) {
   if (task.stretch == 0 && !task.cumulative) return;
   // What a signal has hit may be in any state, and another process reads it. Where that one may not read, and for who has chosen to end
   // here, a process is enough that shares the memory: a fifth of the time.
-  int is_dumpable = 1;
-  if (ending != Ending::immediate) is_dumpable = static_cast<int>(raw_syscall(SYS_prctl, PR_GET_DUMPABLE, 0, 0, 0, 0));
-  if (ending == Ending::immediate || is_dumpable != 1) {
+  if (ending == Ending::immediate || !reporter_can_read()) {
     g_last_task = task;
     const SideWork result = work_aside(write_aside, writes_to_descriptors(), deadline_ns);
     say_what_is_missing(result);
@@ -251,6 +248,7 @@ void before_fork() {
 void after_fork_in_parent() {
   if (recording_has_ended()) return;
   pthread_sigmask(SIG_SETMASK, &t_mask_before_fork, nullptr);
+  if (ends_after_fork()) end_at_once(Ending::immediate);
 }
 
 void after_fork_in_child() {
@@ -273,6 +271,7 @@ void after_fork_in_child() {
     RegionHeader* const parent = recording_forget();
     reporter_forget();
     endings_forget();
+    deadly_signals_forget();
     g_is_forked = true;
     g_launching.store(false);
     helper_forget(&g_stacks_helper);

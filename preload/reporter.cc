@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/auxv.h>
+#include <sys/prctl.h>
 
 #include <algorithm>
 #include <atomic>
@@ -122,6 +123,10 @@ void reporter_launch(const ReportTask& task, const Output& output) {
 bool reporter_is_busy(uint32_t next_stretch) { return is_at_work(g_launches[next_stretch & 1]); }
 
 bool reporter_is_busy_with_snapshot() { return is_at_work(g_launches[kSnapshotLaunch]); }
+
+bool reporter_can_read() {
+  return raw_syscall(SYS_prctl, PR_GET_DUMPABLE, 0, 0, 0, 0) == 1 && is_running(raw_getpid());
+}
 
 bool reporter_wait(uint32_t stretch, int64_t most_ns) {
   const int64_t end = clock_ns(CLOCK_MONOTONIC) + most_ns;

@@ -32,6 +32,9 @@ bool reporter_is_busy(uint32_t next_stretch);
 // Whether the reporter of the last snapshot is still at work.
 bool reporter_is_busy_with_snapshot();
 
+// Whether another process may read this one. Not where it gave its rights up, or its main thread has ended.
+bool reporter_can_read();
+
 // At the end: waits, for so long at most, for those that are at work. True: nothing became of this stretch's profile.
 bool reporter_wait(uint32_t stretch, int64_t most_ns);
 

@@ -59,6 +59,7 @@ static void *second_thread(void *unused) {
   if (is(thread_way, "thread__exit")) _exit(5);
   if (is(thread_way, "thread_abort")) abort();
   if (is(thread_way, "thread_segv") || is(thread_way, "threads_segv")) fault(SIGSEGV);
+  if (is(thread_way, "thread_last_TERM")) raise(SIGTERM);
   say("the last thread ends\n");
   return NULL;
 }
@@ -67,7 +68,7 @@ static void end_in_thread(const char *way) {
   pthread_t thread;
   thread_way = way;
   for (int i = 0; i < (is(way, "threads_segv") ? 4 : 1); ++i) pthread_create(&thread, NULL, second_thread, NULL);
-  if (is(way, "pthread_exit")) pthread_exit(NULL);
+  if (is(way, "pthread_exit") || is(way, "thread_last_TERM")) pthread_exit(NULL);
   for (;;) pause();
 }
 
@@ -196,6 +197,10 @@ int main(int argc, char **argv) {
   if (is(way, "kill")) kill(getpid(), SIGKILL);
   if (is(way, "views")) return check_views();
   if (is(way, "children")) return check_children();
+  if (is(way, "daemon")) {
+    if (daemon(1, 1) != 0) return 9;
+    return work_second(WORK_NS) == 0;
+  }
   if (is(way, "exec") || is(way, "exec_fails")) return go_on_as(argv, way);
   if (is(way, "strict")) {
     prctl(PR_SET_SECCOMP, 1);
