@@ -129,16 +129,17 @@ void deadly_signals_start() {
   uint64_t managed = 0;
   for (int number = 1; number <= kSignals; ++number) {
     if ((wanted & bit(number)) == 0) continue;
-    KernelAction now = {};
-    if (raw_syscall(SYS_rt_sigaction, number, nullptr, &now, sizeof(uint64_t)) != 0 || now.handler != 0) {
-      // One that the program resets later is taken then, but for those that are libprof's for something else.
-      if (now.handler == reinterpret_cast<uint64_t>(SIG_IGN)) managed |= bit(number);
-      continue;
+    // Nearly all have the default: one call for these. No signal comes here meanwhile.
+    struct sigaction now = {};
+    if (real::sigaction()(number, &ours, &now) != 0) continue;
+    if (now.sa_handler == SIG_DFL) {
+      show(number, 0, first_word(now.sa_mask), now.sa_flags);
+      note(number, true);
+    } else {
+      real::sigaction()(number, &now, nullptr);
     }
-    show(number, 0, now.mask, static_cast<int>(now.flags));
-    if (real::sigaction()(number, &ours, nullptr) != 0) continue;
-    managed |= bit(number);
-    note(number, true);
+    // One that is ignored is taken when the program resets it; a handler that is there by now is libprof's own for something else.
+    if (now.sa_handler == SIG_DFL || now.sa_handler == SIG_IGN) managed |= bit(number);
   }
   g_managed.store(managed, std::memory_order_relaxed);
   raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, nullptr, sizeof(before));

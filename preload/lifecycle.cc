@@ -3,10 +3,12 @@
 
 #include <dlfcn.h>
 #include <link.h>
+#include <linux/magic.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/auxv.h>
 #include <sys/resource.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -421,6 +423,20 @@ __attribute__((constructor)) void start(int, char**, char** environment_of_main)
   unhook_calls(/*allocation=*/!heap, /*waits=*/!waits, /*may_return=*/is_recorded && g_config.is_asked_later());
 }
 
+// Whether the writing is done in no time wherever it is done: of nothing, to memory. A short process is not to pay for more.
+bool is_nothing_to_memory() {
+  if (recording_has_any()) return false;
+  std::string_view checked;
+  for (const auto& path : g_output.paths) {
+    const std::string_view folder = std::string_view(path).substr(0, std::string_view(path).rfind('/') + 1);
+    if (folder.empty() || folder == checked) continue;
+    checked = folder;
+    struct statfs about;
+    if (statfs(std::string(folder).c_str(), &about) != 0 || about.f_type != TMPFS_MAGIC) return false;
+  }
+  return true;
+}
+
 // In normal code.
 void write_at_exit(Ending ending) {
   const ErrnoSaver errno_saver;
@@ -437,7 +453,8 @@ void write_at_exit(Ending ending) {
   if (was_on || (stretch != 0 && unwritten)) g_last_task = task_of_stretch(stretch);
   g_last_task.cumulative = g_config.kinds.meets(kCumulativeKinds);
   g_last_task.ending = ending;
-  const SideWork result = work_aside(write_aside, writes_to_descriptors(), deadline);
+  const SideWork result =
+      is_nothing_to_memory() ? SideWork::impossible : work_aside(write_aside, writes_to_descriptors(), deadline);
   say_what_is_missing(result);
   if (result == SideWork::impossible) write_now();
   spool_finish(g_is_written);

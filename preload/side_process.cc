@@ -117,7 +117,8 @@ SideWork work_aside(void (*work)(), bool keeps_descriptors, int64_t deadline_ns)
       }
     }
   }
-  if (result == SideWork::done || result == SideWork::impossible) raw_syscall(SYS_munmap, stack, kStackBytes);
+  // Else the process ends now, and its memory with it.
+  if (result == SideWork::impossible) raw_syscall(SYS_munmap, stack, kStackBytes);
   return result;
 }
 
