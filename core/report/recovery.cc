@@ -158,10 +158,14 @@ Recovery recover_region(const std::string& folder, const std::string& name, cons
     // One that is being made, or whose process was killed in that moment.
     constexpr int64_t kMadeWithin = 60;
     const bool is_new = clock_ns(CLOCK_REALTIME) / 1'000'000'000 - int64_t{st.st_mtim.tv_sec} < kMadeWithin;
-    if (is_empty && is_new && !options.just_ended) return ends(Recovered::lives);
+    if (is_empty && is_new) return ends(Recovered::lives);
     if (!is_empty) return ends(Recovered::refused, "it is no region, or another version's");
     unlink(path.c_str());
     return ends(Recovered::nothing);
+  }
+  if (!is_time(region.header().start_monotonic_ns) || region.header().start_unix_ns < 0 ||
+      region.header().start_unix_ns > 2 * kMostTime) {
+    return ends(Recovered::refused, "it is no region");
   }
   recovery.pid = region.header().pid;
   const OwnerRecord* owner = owner_of(region);
@@ -179,7 +183,9 @@ Recovery recover_region(const std::string& folder, const std::string& name, cons
   }
   // What was read before its process ended may lack what that wrote last.
   region = RegionView::of_file(file.get());
-  owner = region.valid() ? owner_of(region) : nullptr;
+  if (!region.valid() || !is_time(region.header().start_monotonic_ns))
+    return ends(Recovered::refused, "it is no region");
+  owner = owner_of(region);
   const OwnerState state = owner == nullptr ? OwnerState::written : owner->state.load();
   static Output output;
   if (owner != nullptr && !output_of(region, *owner, &output)) return ends(Recovered::refused, "it is no region");
@@ -192,7 +198,7 @@ Recovery recover_region(const std::string& folder, const std::string& name, cons
   GoneProcess process;
   const int64_t now = clock_ns(CLOCK_MONOTONIC);
   const int64_t begun = region.header().start_monotonic_ns;
-  process.ended_ns = options.just_ended ? now : std::max(owner->last_ns.load(), begun);
+  process.ended_ns = options.just_ended ? now : std::clamp(owner->last_ns.load(), begun, begun + kMostTime / 2);
   if (process.ended_ns <= 0) process.ended_ns = 1;
   process.modules = modules_of(region, *owner);
   process.notes.push_back("the process " + recovery.text + ": recovered from what it had recorded until then");

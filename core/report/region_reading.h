@@ -19,6 +19,10 @@
 
 namespace prof {
 
+// Times that a region may hold, ns: sums and differences of two are numbers too.
+inline constexpr int64_t kMostTime = int64_t{1} << 61;
+inline bool is_time(int64_t ns) { return ns >= 0 && ns <= kMostTime; }
+
 // How many entries of one kind may be met, in all chains together: no more than fit into the region. More are only met where chains
 // are broken into a ring, or share what they have: a reader of such a region comes to an end all the same, and soon.
 class ChainBudget {

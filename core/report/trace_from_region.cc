@@ -48,6 +48,7 @@ class Reader {
     thread.thread = ring.thread.load(std::memory_order_relaxed);
     thread.begin_ns = ring.begin_ns.load(std::memory_order_relaxed);
     thread.end_ns = ended;
+    if (!is_time(thread.begin_ns) || !is_time(ended)) return;
     if (thread.tid == 0 || first > next || ring.busy.load(std::memory_order_relaxed) != 0) return;
     if (ended != 0 && ended < trace_.from_ns) return;
     if (!cells_left_.take(cells)) return;
@@ -90,6 +91,7 @@ class Reader {
 
  private:
   void add_item(const TraceEvent& event, TracedThread* thread) {
+    if (!is_time(event.begin_ns) || !is_time(event.end_ns)) return;
     if (event.end_ns < trace_.from_ns || event.begin_ns > trace_.to_ns) return;
     TraceItem item;
     item.kind = event.kind;
@@ -121,7 +123,7 @@ class Reader {
     std::atomic_thread_fence(std::memory_order_acquire);
     const bool is_whole = item.wait != WaitKind::none && note.kind.load(std::memory_order_relaxed) == item.wait &&
                           note.since_ns == item.begin_ns;
-    if (!is_whole || item.end_ns - item.begin_ns < trace_.waits_from_ns) return;
+    if (!is_whole || !is_time(item.begin_ns) || item.end_ns - item.begin_ns < trace_.waits_from_ns) return;
     item.stack = stack == 0 ? -1 : stacks_->index_of(stack);
     thread->items.push_back(item);
   }
@@ -152,8 +154,9 @@ void add_trace(const RegionView& region, const SnapshotParts& parts, Stacks* sta
                                        : clock_ns(CLOCK_MONOTONIC);
   trace.base_ns = header.start_monotonic_ns;
   trace.from_unix_ns = header.start_unix_ns + trace.from_ns - header.start_monotonic_ns;
-  trace.waits_from_ns = static_cast<int64_t>(record->waits_from_ns.load(std::memory_order_relaxed));
-  trace.period_ns = cpu->period_ns;
+  trace.waits_from_ns =
+      static_cast<int64_t>(std::min(record->waits_from_ns.load(std::memory_order_relaxed), uint64_t{kMostTime}));
+  trace.period_ns = std::clamp(cpu->period_ns, int64_t{0}, kMostTime);
   Reader reader(region, stacks, labels, snapshot);
   const Ref seats = header.roots[static_cast<unsigned>(Root::trace)];
   if (region.at(seats, sizeof(TraceRecord) + uint64_t{record->most_rings} * sizeof(TraceSeat)) == nullptr) return;

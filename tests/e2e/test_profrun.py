@@ -399,3 +399,108 @@ def test_helpers_are_not_profiled(profrun, tmp_path, shelf):
     )
     profrun(shelf / "plain", env={"LD_PRELOAD": str(tmp_path / "spy.so")})
     assert set((tmp_path / "log").read_text().split()) == {"sh", "plain"}
+
+
+# ---- a program that is killed ----
+
+
+def built_profrun(tmp_path, *arguments, **options):
+    """With the real library, beside the prof that was built with it."""
+    environment = {"PATH": os.environ["PATH"], "LIBPROF": str(BUILT), "TMPDIR": str(tmp_path)}
+    return subprocess.Popen([PROFRUN, *map(str, arguments)], cwd=tmp_path, env=environment, stdin=subprocess.DEVNULL,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+
+
+def awaited(path, seconds=60):
+    """It comes a moment after the program's end."""
+    for _ in range(seconds * 100):
+        if path.exists():
+            return path
+        time.sleep(0.01)
+    raise AssertionError(f"{path} does not come")
+
+
+@pytest.mark.skipif(not BUILT.exists(), reason="needs libprof.so")
+def test_a_program_that_is_killed(tmp_path):
+    program = "import time\nx = [bytearray(10**6) for _ in range(8)]\nprint('up', flush=True)\nwhile True: sum(range(1000))"
+    process = built_profrun(tmp_path, "--cpuprofile", "cpu.prof", "--memprofile", "heap.prof", "--", "/usr/bin/python3", "-c", program)
+    assert process.stdout.readline() == b"up\n"
+    time.sleep(0.3)
+    spool = [entry for entry in pathlib.Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0")
+             if entry.startswith(b"PROF_SPOOL=")]
+    folder = pathlib.Path(spool[0].decode().split("=", 1)[1])
+    assert folder.stat().st_mode & 0o7777 == 0o700
+    # The watcher is nobody's child here.
+    assert pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split() == []
+    process.kill()
+    out, err = process.communicate(timeout=60)  # stderr is held until it is said
+    assert process.returncode == -signal.SIGKILL and out == b""
+    assert err.count(b"\n") == 1 and b"was killed" in err and b"cpu.prof" in err, err
+    for name in ("cpu.prof", "heap.prof"):
+        assert b"was killed" in subprocess.run([BUILT.parent / "prof", "raw", tmp_path / name], capture_output=True).stdout
+    for _ in range(1000):
+        if not folder.exists():
+            break
+        time.sleep(0.01)
+    assert not folder.exists()
+
+
+@pytest.mark.skipif(not BUILT.exists(), reason="needs libprof.so")
+def test_what_it_leaves_behind_is_watched_too(tmp_path):
+    """A daemon goes on when profrun's process has ended, and is killed then."""
+    program = "import os, sys, time\nif os.fork(): os._exit(0)\nos.setsid()\nopen('pid', 'w').write(str(os.getpid()))\n" \
+              "for n in range(3): os.close(n)\nwhile True: sum(range(1000))"
+    process = built_profrun(tmp_path, "--cpuprofile", "cpu.prof", "--", "/usr/bin/python3", "-c", program)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0
+    for _ in range(1000):
+        if (tmp_path / "pid").exists() and (tmp_path / "pid").read_text():
+            break
+        time.sleep(0.01)
+    pid = int((tmp_path / "pid").read_text())
+    time.sleep(0.3)
+    os.kill(pid, signal.SIGKILL)
+    awaited(tmp_path / f"cpu.{pid}.prof")
+
+
+@pytest.mark.skipif(not BUILT.exists(), reason="needs libprof.so")
+def test_no_spool_where_none_is_wanted(tmp_path):
+    process = built_profrun(tmp_path, "--cpuprofile", "cpu.prof", "--spool", "0", "--", "/usr/bin/env")
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0 and err == b""
+    assert [line for line in out.splitlines() if line.startswith(b"PROF_SPOOL")] == [b"PROF_SPOOL=0"]
+
+
+def limit_memory(folder):
+    """A control group with 200 MB, or nothing."""
+    group = pathlib.Path("/sys/fs/cgroup/memory") / folder.name
+    try:
+        group.mkdir()
+        (group / "memory.limit_in_bytes").write_text("200M")
+        return group
+    except OSError:
+        return None
+
+
+@pytest.mark.skipif(not BUILT.exists(), reason="needs libprof.so")
+def test_out_of_memory(tmp_path):
+    group = limit_memory(tmp_path)
+    if group is None:
+        pytest.skip("no control group for memory is to be had")
+    program = "import ctypes\nx = []\nwhile True: x.append(bytearray(10**6))"
+    try:
+        process = built_profrun(tmp_path, "--memprofile", "heap.prof", "--", "/usr/bin/python3", "-c", program,
+                                preexec_fn=lambda: (group / "cgroup.procs").write_text(str(os.getpid())))
+        out, err = process.communicate(timeout=100)
+        assert process.returncode == -signal.SIGKILL, (process.returncode, err)
+        assert b"was killed" in err, err
+        text = subprocess.run([BUILT.parent / "prof", "top", tmp_path / "heap.prof"], capture_output=True, text=True).stdout
+        total = re.search(r"of ([\d.]+)MB total", text)
+        assert total and 80 < float(total.group(1)) < 220, text
+    finally:
+        for _ in range(500):
+            try:
+                group.rmdir()
+                break
+            except OSError:
+                time.sleep(0.02)

@@ -146,13 +146,18 @@ void await_end(int process, const RecoveryOptions& options, const std::string& f
   put_null_at(STDERR_FILENO);
   options.just_ended = false;
   constexpr useconds_t kShortest = 20'000;
+  constexpr useconds_t kLeast = 200'000;
   constexpr useconds_t kLongest = 2'000'000;
-  for (useconds_t pause = kShortest; outcome.any_left; pause = pause * 2 > kLongest ? kLongest : pause * 2) {
+  for (useconds_t pause = kShortest;; pause = pause * 2 > kLongest ? kLongest : pause * 2) {
+    // A child that was made at the very end may be about to have a file there.
+    if (!outcome.any_left && pause > kLeast) {
+      const bool is_over = rmdir(folder.c_str()) == 0 || errno != ENOTEMPTY;
+      // What could not be recovered stays, and so does the folder then.
+      if (is_over || outcome.any_failed) break;
+    }
     usleep(pause);
     outcome = recover_all(folder, options, stderr, "profrun");
   }
-  // What could not be recovered stays, and so does the folder then.
-  rmdir(folder.c_str());
   _exit(outcome.any_failed ? 1 : 0);
 }
 
