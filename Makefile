@@ -85,6 +85,8 @@ check: all ## layers, symbols, sizes, style
 	@tools/check $(BUILD)
 bench: all $(PROGRAMS) $(TOOLS) $(BENCHES) ## costs, beside other profilers
 	@for b in cpu heap wait unwind http http_hostile; do /usr/bin/python3 tests/bench/$${b}_bench.py $(BUILD) || exit 1; done
+trees: all programs ## what children cost, and forks of a process with TREES_MEGABYTES (8192)
+	/usr/bin/python3 tests/bench/trees_bench.py $(BUILD) $(TREES_MEGABYTES)
 demo: all ## profiles a real program and shows where its time went
 	@tools/demo $(BUILD)
 format: ## formats the sources
@@ -101,5 +103,5 @@ clean: ## removes the build, but for what deps made
 help: ## this list
 	@sed -n 's/^\([a-z0-9_]*\):.*## \(.*\)/  \1\t\2/p' Makefile tests/*.mk | expand -t 16
 
-.PHONY: all deps test unit e2e matrix programs aarch64 check fuzz bench demo format install uninstall clean help kill_at_random fuzz_recover
+.PHONY: all deps test unit e2e matrix programs aarch64 check fuzz bench demo format install uninstall clean help kill_at_random fuzz_recover trees
 -include $(shell find $(BUILD)/obj $(BUILD)/unit $(BUILD)/fuzz $(BUILD)/aarch64 -name '*.d' 2>/dev/null)

@@ -291,3 +291,49 @@ def waits_for_end(pid):
     deadline = time.monotonic() + 60
     while os.path.exists(f"/proc/{pid}") and time.monotonic() < deadline:
         time.sleep(0.05)
+
+
+EVERY_KIND = BOOKS | {"PROF_DIR": "{folder}", "PROF_WALL": "{folder}/wall.prof", "PROF_TRACE": "{folder}/trace.json.gz",
+                      "PROF_BLOCK_RATE": "1"}
+
+
+@pytest.mark.parametrize("what", ["bare", "same_pid"])
+def test_what_a_bare_clone_does_is_not_its_parents(runner, what):
+    """It shares the parent's region: what it allocates and computes is in no profile, and its exit writes none."""
+    if what == "same_pid" and not can_unshare():
+        pytest.skip("no pid namespaces here")
+    command = ["unshare", "-fp", str(pprof.BUILD / "programs" / "trees_forks"), what] if what == "same_pid" else \
+        ["trees_forks", what, 30]
+    run = runner.run(command, BOOKS | {"PROF_CPU": "{folder}/%e.cpu.prof", "PROF_HEAP": "{folder}/%e.heap.prof"})
+    assert run.returncode == 0 and run.log == [], run.stderr.decode()
+    (cpu,) = [name for name in run.files() if name.startswith("trees_forks") and "cpu" in name]
+    (heap,) = [name for name in run.files() if name.startswith("trees_forks") and "heap" in name]
+    profile = run.profile(cpu)
+    assert profile.count("parent_work") > 80 and profile.count("child_work") == 0, profile.describe()
+    document = pprof.document(run.folder / heap)
+    blocks = [raw["values"][0] for raw in document["samples"] if "trees_allocate" in pprof.Stack(document, raw).functions]
+    assert sum(blocks) == (300 if what == "bare" else 0)
+
+
+@pytest.mark.parametrize("what, count", [("handler", 40), ("threads", 12), ("short", 100)])
+def test_forks_do_no_harm(runner, what, count):
+    """Under every kind. The program checks its signal masks, its children's ends, and says what it found."""
+    run = runner.run(["trees_forks", what, count], EVERY_KIND, cores=2)
+    assert run.returncode == 0 and run.stdout == f"{what}: 0\n".encode() and run.log == [], (run.stdout, run.stderr)
+    for path in list(run.folder.glob("*.pb.gz"))[:40]:
+        pprof.document(path)
+
+
+def test_shells_pipelines(runner):
+    """sort handles SIGPROF, after it has been sampled: no tick comes to it then."""
+    script = "for i in 1 2 3 4 5 6; do echo $i | tr 1-6 a-f | sort -r; done"
+    run = runner.run(["bash", "-c", script], EVERY_KIND | {"PROF_WALL": None})
+    assert run.returncode == 0 and run.stdout == b"a\nb\nc\nd\ne\nf\n"
+    assert all("handles SIGPROF itself" in line for line in run.stderr.decode().splitlines()), run.stderr
+
+
+def test_a_fork_loop_comes_to_its_end(runner):
+    """make trees has it with 8 GB."""
+    for pages in ("small", "huge"):
+        run = runner.run(["trees_forks", "loop", 10, 256, pages], {"PROF_CPU_HZ": "1000"})
+        assert run.returncode == 0 and run.stdout == b"loop: 0\n", run.stderr

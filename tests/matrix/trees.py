@@ -23,7 +23,8 @@ CASES = [
     Case("short_children", ("trees_forks", "short", "300"), **ANY),
     Case("fork_of_256_MB", ("bash", "-c", "{build}/programs/trees_forks loop 20 256 2>/dev/null"), **ANY),
     Case("fork_of_256_MB_huge_pages", ("bash", "-c", "{build}/programs/trees_forks loop 20 256 huge 2>/dev/null"), **ANY),
-    Case("shell_pipes", ("bash", "-c", "for i in 1 2 3; do echo $i | tr 1-3 a-c | sort -r; done; (exit 3); echo $?"), **ANY),
+    Case("shell_pipes", ("bash", "-c", "for i in 1 2 3; do echo $i | tr 1-3 a-c | sort -r; done; (exit 3); echo $?"),
+         log=("handles SIGPROF itself",), **ANY),
     Case("cleaned_by_env", ("env", "-i", "A=1", "sh", "-c", "env | grep -v -e ^PWD= -e ^_= -e ^SHLVL=; env -i env"), **ANY),
     Case("make_jobs", ("bash", "-c", "printf 'all: a b c d e f g h\\na b c d e f g h:\\n\\t@echo 1 | cat >$@\\n' "
                        "| make -s -j4 -C {folder} -f - && cat {folder}/[a-h]"), needs=("make",), **ANY),
