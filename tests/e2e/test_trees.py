@@ -15,7 +15,7 @@ WAYS = ([f"{how}_exec{form}" for form in ("ve", "le", "vpe", "v", "vp", "l", "lp
         ["clone", "posix_spawn", "posix_spawnp", "system", "popen"])
 FAST = {"PROF_CPU_HZ": "1000"}
 
-TRIED = [("empty", "1"), ("empty", "0"), ("empty", "trees_exec"), ("empty", "make,cc"), ("own", "1"), ("handed_on", "1"),
+TRIED = [("empty", "1"), ("empty", "0"), ("empty", "trees_exec"), ("empty", "make,cc"), ("handed_on", "1"),
          ("handed_on", "0"), ("other_preload", "1")]
 RUNS = {
     **{" ".join(tried): (["trees_exec", "all", tried[0]], FAST | {"PROF_FOLLOW": tried[1]}) for tried in TRIED},
@@ -31,6 +31,11 @@ def check_ends(run):
     assert not run.stuck and run.returncode == 7, run.stderr.decode()
     lines = run.stdout.decode().splitlines()
     assert sum(line.endswith(" 7") for line in lines) == len(WAYS), lines
+
+
+def files_of_last(run):
+    """Without those of programs that another took the place of."""
+    return [name for name in run.files() if ".exec" not in name]
 
 
 @pytest.mark.parametrize("environment, follow", [tried for tried in TRIED if tried[1] in ("1", "trees_exec")][:-1])
@@ -60,14 +65,14 @@ def test_others_are_not_followed(runs, environment, follow):
     """The process itself is, by whatever program it goes on."""
     run = runs[f"{environment} {follow}"]
     check_ends(run)
-    assert run.files() == ["cpu.prof"] and run.log == []
+    assert files_of_last(run) == ["cpu.prof"] and run.log == []
     assert run.profile().count("child_work") > 0
 
 
 def test_a_program_that_takes_the_preload_out_is_heard(runs):
     for name in ("no_preload", "other_preload 1"):
         check_ends(runs[name])
-        assert runs[name].files() == [] and runs[name].log == []
+        assert files_of_last(runs[name]) == [] and runs[name].log == []
 
 
 def test_a_large_environment_is_handed_on_as_it_is(runs):
@@ -112,13 +117,13 @@ def test_grandchildren_of_a_cleaned_environment(tmp_path):
 
 def test_names_of_scripts(tmp_path):
     script = tmp_path / "tool"
-    script.write_text("#!/usr/bin/python3 -S\nsum(i * i for i in range(400000))\n")
+    script.write_text("#!/usr/bin/python3 -S\nsum(i * i for i in range(150000))\n")
     script.chmod(0o755)
     for name, expected in (("tool", 1), ("python3", 0), (os.path.basename(os.path.realpath("/usr/bin/python3")), 1)):
         folder = tmp_path / f"of {name}"
         folder.mkdir()
         output(folder, ["/bin/bash", "-c", f"{script}; {script}; :"], PROF_FOLLOW=name, **FAST)
-        found = [path for path in folder.glob("cpu.*.prof")]
+        found = [path for path in folder.glob("cpu.*.prof") if ".exec" not in path.name]
         assert len(found) == 2 * expected, (name, found)
 
 
@@ -280,7 +285,7 @@ def test_merge_of_a_folder(tmp_path):
 def test_merge_leaves_who_goes_on(tmp_path):
     """A daemon's profile is not lost: it is said where it will be."""
     answer = profrun(tmp_path, "--cpuprofile", "c.prof", "--", "bash", "-c",
-                     f"setsid bash -c 'sleep 4; {pprof.BUILD}/programs/steady .3; :' >/dev/null 2>&1 & echo $!")
+                     f"setsid bash -c 'sleep 2.7; {pprof.BUILD}/programs/steady .3; :' >/dev/null 2>&1 & echo $!")
     assert answer.returncode == 0 and b"go on: their profiles" in answer.stderr, answer
     (folder,) = tmp_path.glob("profrun.*")
     waits_for_end(int(answer.stdout))
