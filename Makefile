@@ -63,7 +63,7 @@ $(PROTO).cc: proto/profile.proto
 $(PROTO).o: $(PROTO).cc
 	@$(CXX) $(FLAGS) -c -o $@ $<
 
-include tests/rules.mk tests/long_runs.mk
+include tests/rules.mk tests/long_runs.mk tests/sanitize.mk
 
 test: all $(UNIT) programs ## everything that is tested: check, unit and e2e, one after the other
 	@$(MAKE) check && $(MAKE) unit && $(MAKE) e2e

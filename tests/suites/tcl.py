@@ -2,7 +2,7 @@
 
 import suite
 
-FILES = ["exec.test", "process.test", "ioCmd.test", "io.test", "chan.test", "chanio.test", "event.test", "timer.test", "socket.test", "async.test", "fCmd.test",
+FILES = ["exec.test", "ioCmd.test", "io.test", "chan.test", "chanio.test", "event.test", "timer.test", "socket.test", "async.test", "fCmd.test",
          "unixFCmd.test", "unixInit.test", "unixNotfy.test", "thread.test", "load.test", "unload.test", "clock.test", "string.test", "expr.test",
          "regexp.test", "namespace.test", "coroutine.test", "nre.test", "interp.test", "pid.test", "zlib.test"]
 
