@@ -316,6 +316,19 @@ bool sigprof_is_handled() {
   return pid != 0 && pid == raw_getpid();
 }
 
+void send_sigprof_again(siginfo_t* info) {
+  const int pid = raw_getpid();
+  const int tid = raw_gettid();
+  if (info->si_code == SI_TKILL) {
+    raw_syscall(SYS_tgkill, pid, tid, SIGPROF);
+  } else if (info->si_code < 0 || pid == tid) {
+    raw_syscall(SYS_rt_sigqueueinfo, pid, SIGPROF, info);
+  } else {
+    // No other thread than the main one may say that another process sent it, or the kernel.
+    raw_syscall(SYS_kill, pid, SIGPROF);
+  }
+}
+
 void drop_pending_ticks() {
   const uint64_t profiling = uint64_t{1} << (SIGPROF - 1);
   const struct timespec at_once = {0, 0};
@@ -330,14 +343,7 @@ void drop_pending_ticks() {
     is_programs = true;
   }
   if (!is_programs) return;
-  // It stays pending, though not with all that it says where this is not the main thread.
-  const bool is_of_thread = programs.si_code == SI_TKILL;
-  if (raw_getpid() != raw_gettid() && programs.si_code >= 0) programs.si_code = SI_QUEUE;
-  if (is_of_thread) {
-    raw_syscall(SYS_rt_tgsigqueueinfo, raw_getpid(), raw_gettid(), SIGPROF, &programs);
-  } else {
-    raw_syscall(SYS_rt_sigqueueinfo, raw_getpid(), SIGPROF, &programs);
-  }
+  send_sigprof_again(&programs);
 }
 
 void cpu_sampling_forked() {

@@ -69,6 +69,8 @@ bool sigprof_is_handled();
 void sigprof_handle_as(const struct sigaction& action);
 // Sets it as ever, where the program has none: something it depends on has changed.
 void sigprof_handle_again();
+// Sends one of the program's again, to whom it was sent.
+void send_sigprof_again(siginfo_t* info);
 // Drops what libprof's clocks have left pending in the calling thread.
 void drop_pending_ticks();
 

@@ -96,9 +96,7 @@ bool keep_for_who_waits(siginfo_t* info, void* context) {
   if (slot == nullptr || slot->unblocked == 0 || info->si_code == SI_TKILL) return false;
   slot->unblocked = 0;
   sigaddset(&static_cast<ucontext_t*>(context)->uc_sigmask, SIGPROF);
-  // No other thread than the main one may send what looks like a kill or a timer of the kernel's.
-  if (raw_getpid() != raw_gettid() && info->si_code >= 0) info->si_code = SI_QUEUE;
-  raw_syscall(SYS_rt_sigqueueinfo, raw_getpid(), SIGPROF, info);
+  send_sigprof_again(info);
   return true;
 }
 
