@@ -1,5 +1,6 @@
 // Signal calls of the program, as far as they concern SIGPROF, PROF_SIGNAL and those that end it while libprof handles them:
-// preload/sigprof_view.h, snapshot_signal.h and deadly_signals.h say what the program is shown. Everything else goes straight to the real function.
+// preload/sigprof_view.h, snapshot_signal.h and deadly_signals.h say what the program is shown. Everything else goes straight
+// to the real function.
 
 #include <errno.h>
 #include <signal.h>

@@ -4,8 +4,8 @@
 // program glibc's single-thread paths. It is libprof.so itself, executed as a program (program_launch.h); it shares
 // no descriptor with the host, and reads the region by process_vm_readv.
 //
-// Signal-safe where not said otherwise. At most one for the odd and one for the even stretches at a time, one for a snapshot, one for the end, and one
-// for an exec.
+// Signal-safe where not said otherwise. At most one for the odd and one for the even stretches at a time, one for a snapshot,
+// one for the end, and one for an exec.
 #pragma once
 
 #include <cstdint>
