@@ -143,9 +143,8 @@ EXPORTED int fexecve(int fd, char* const* arguments, char* const* environment) {
 EXPORTED int execveat(int fd, const char* path, char* const* arguments, char* const* environment, int flags) {
   const AroundExec around((flags & AT_EMPTY_PATH) != 0 || is_program(fd, path));
   const auto is_preloadable = [=] {
-    const bool is_file_itself = path != nullptr && *path == '\0';
-    const bool is_found = path != nullptr && (*path == '/' || fd == AT_FDCWD);
-    return is_file_itself ? prof::is_preloadable(fd) : is_found && prof::is_preloadable(path);
+    if ((flags & AT_EMPTY_PATH) != 0) return prof::is_preloadable(fd);
+    return fd == AT_FDCWD && prof::is_preloadable(path);
   };
   return prof::with_exec_environment(
       prof::Executed::by_caller, environment, is_preloadable,
