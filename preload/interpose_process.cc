@@ -17,6 +17,7 @@
 #include "preload/exec_environment.h"
 #include "preload/real_symbols.h"
 #include "preload/recording.h"
+#include "preload/sigprof_view.h"
 #include "preload/snapshot_signal.h"
 #include "preload/threads.h"
 
@@ -30,6 +31,7 @@ class AroundExec {
   explicit AroundExec(bool is_likely) {
     is_read_ = is_likely && prof::ending_before_exec();
     prof::snapshot_signal_before_exec();
+    prof::sigprof_before_exec();
     // Not in a child by vfork: it has no clock, and its memory is the parent's.
     if (!prof::cpu_sampling_has_sigprof() || !prof::is_recording()) return;
     slot_ = prof::slot_of_calling_thread();
@@ -38,6 +40,7 @@ class AroundExec {
   ~AroundExec() {
     const prof::ErrnoSaver errno_saver;  // of the exec that failed
     if (slot_ != nullptr) prof::cpu_sampling_resume_thread(slot_);
+    prof::sigprof_after_exec();
     prof::snapshot_signal_after_exec();
     if (is_read_) prof::ending_exec_failed();
   }

@@ -64,6 +64,14 @@ int set_sigprof_view(const struct sigaction* action, struct sigaction* before) {
   return 0;
 }
 
+void sigprof_before_exec() {
+  if (sigprof_is_ours() && view().sa_handler == SIG_IGN) real::sigaction()(SIGPROF, &view(), nullptr);
+}
+
+void sigprof_after_exec() {
+  if (sigprof_is_ours() && view().sa_handler == SIG_IGN) sigprof_handle_again();
+}
+
 void give_sigprof_to_program(int number, siginfo_t* info, void* context) {
   const struct sigaction action = view();
   if (action.sa_handler == SIG_IGN) return;

@@ -23,6 +23,10 @@ int set_sigprof_view(const struct sigaction* action, struct sigaction* before);
 void sigprof_view_begins(const struct sigaction& action);
 bool program_handles_sigprof();
 
+// A signal that the program ignores is ignored by the program that takes its place.
+void sigprof_before_exec();
+void sigprof_after_exec();  // it failed
+
 // In libprof's handler, last: a SIGPROF that is the program's. Does not return where it ends the program.
 void give_sigprof_to_program(int number, siginfo_t* info, void* context);
 

@@ -25,6 +25,7 @@ CASES = [
     Case("sigprof_blocked", ("signals_own_sigprof", "blocks"), expects=("works_before",)),
     Case("sigprof_ignored", ("signals_own_sigprof", "ignores"), expects=("works_before", "works_meanwhile")),
     Case("sigprof_handled", ("signals_own_sigprof", "handles"), expects=("works_before",), log=TAKEN),
+    Case("sigprof_ignored_then_exec", ("signals_own_sigprof", "ignores_then_exec"), expects=("works_before",)),
     Case("by_profrun", ("signals_own_sigprof",), profrun=True, expects=("works_before",)),
     *waits(),
     *[Case(f"timer_{how}", ("signals_timers", how), expects=("timed_work",), log=TAKEN if "prof" in how else ())

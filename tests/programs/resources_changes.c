@@ -65,7 +65,8 @@ int main(int argc, char **argv) {
       printf("child %#x\n", status);
     }
     if (flags == CLONE_NEWNS)
-      printf("%s %s\n", outcome(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL)), outcome(umount2("/proc", MNT_DETACH)));
+      printf("%s %s\n", outcome(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL)),
+             outcome(umount2("/proc", MNT_DETACH)));
   }
   if (strcmp(how, "setns") == 0) {
     const int fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "victim.h"
 
@@ -36,6 +37,12 @@ int main(int argc, char **argv) {
     for (int i = 0; i < 3; ++i) raise(SIGPROF);
   pthread_sigmask(SIG_BLOCK, NULL, &blocked);
   sigaction(SIGPROF, NULL, &before);
+  if (strcmp(how, "ignores_then_exec") == 0) {
+    signal(SIGPROF, SIG_IGN);
+    execl("/nonexistent", "nothing", NULL);
+    works_meanwhile(milliseconds(30));
+    execl("/proc/self/exe", argv[0], "unused", NULL);
+  }
   printf("handled %d, blocked %d, now: %s\n", (int)handled, sigismember(&blocked, SIGPROF), name_of(before.sa_handler));
   return 0;
 }

@@ -117,7 +117,7 @@ int main(int argc, char **argv) {
   }
   // A tick that is blocked and pending does not come to the program that is next.
   if (strcmp(how, "exec") == 0 || strcmp(how, "exec_in_child") == 0) {
-    const int rounds = argc > 2 ? atoi(argv[2]) : 20;
+    const int rounds = argc > 2 ? atoi(argv[2]) : 8;
     const int in_child = strcmp(how, "exec_in_child") == 0;
     char left[16];
     snprintf(left, sizeof left, "%d", rounds - 1);
