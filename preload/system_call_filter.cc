@@ -1,5 +1,6 @@
 #include "preload/system_call_filter.h"
 
+#include <errno.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -37,10 +38,15 @@ constexpr int kWanted[] = {SYS_perf_event_open, SYS_clone, SYS_wait4, SYS_execve
 constexpr int kNeededToDie[] = {SYS_rt_sigaction, SYS_tgkill};
 constexpr int kWantedToDie[] = {SYS_rt_tgsigqueueinfo};
 
-bool copy_own_memory(void* to, const void* from, size_t bytes) {
+// What it would copy, the kernel does: one that cannot be read is refused there too, as who asks whether there is seccomp wants.
+enum class Copied { all, unreadable, unknown };
+
+Copied copy_own_memory(void* to, const void* from, size_t bytes) {
   const struct iovec local = {to, bytes};
   const struct iovec remote = {const_cast<void*>(from), bytes};
-  return raw_syscall(SYS_process_vm_readv, raw_getpid(), &local, 1, &remote, 1, 0) == static_cast<long>(bytes);
+  const long copied = raw_syscall(SYS_process_vm_readv, raw_getpid(), &local, 1, &remote, 1, 0);
+  if (copied == static_cast<long>(bytes)) return Copied::all;
+  return copied >= 0 || copied == -EFAULT ? Copied::unreadable : Copied::unknown;
 }
 
 uint32_t calculate(uint16_t operation, uint32_t a, uint32_t b) {
@@ -151,8 +157,15 @@ bool lets_die(unsigned count) {
 bool filter_lets_libprof_work(const void* program) {
   sock_fprog filter = {};
   if (g_busy.exchange(true, std::memory_order_acquire)) return false;
-  bool works = copy_own_memory(&filter, program, sizeof(filter)) && filter.len <= kMostInstructions &&
-               copy_own_memory(g_instructions, filter.filter, filter.len * sizeof(sock_filter));
+  Copied copied = copy_own_memory(&filter, program, sizeof(filter));
+  const bool is_refused_by_length = copied == Copied::all && (filter.len == 0 || filter.len > kMostInstructions);
+  if (copied == Copied::all && !is_refused_by_length)
+    copied = copy_own_memory(g_instructions, filter.filter, filter.len * sizeof(sock_filter));
+  if (copied == Copied::unreadable || is_refused_by_length) {
+    g_busy.store(false, std::memory_order_release);
+    return true;
+  }
+  bool works = copied == Copied::all;
   for (const int call : kNeeded) works = works && is_allowed(answer_to(filter.len, call));
   for (const int call : kWanted) works = works && is_harmless(answer_to(filter.len, call));
   if (works && g_leave_signals != nullptr && !lets_die(filter.len)) g_leave_signals();

@@ -11,7 +11,7 @@ void system_call_filter_start(void (*end)(), void (*leave_signals)());
 // Before prctl(PR_SET_SECCOMP, mode, program), and the system call of that name.
 void before_system_call_filter(unsigned long mode, const void* program);
 
-// Whether what libprof does would go on under this filter (a struct sock_fprog). False: or it cannot be read.
+// Whether what libprof does would go on under this filter (a struct sock_fprog), or the kernel refuses it.
 bool filter_lets_libprof_work(const void* program);
 
 }  // namespace prof

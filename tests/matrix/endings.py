@@ -32,5 +32,6 @@ CASES = [
     case("daemon", "daemon", expects=BOTH),
     case("exec", "exec", expects=BOTH),
     case("exec_after_failures", "exec_fails", expects=BOTH),
+    case("seccomp_probed", "seccomp_probed"),
     case("seccomp_strict", "strict", expects=(), profiles="any"),
 ]
