@@ -191,7 +191,7 @@ int main(int argc, char** argv) {
   const long seconds = atol(argv[1]);
   if (seconds == 0) {
     printf("result %d\n", static_cast<int>(round(contents(argv[2], kMaxSegments * kSegmentBytes))));
-    return 0;
+    return std::system(("rm -rf " + g_folder).c_str());
   }
   g_state = argc > 3 ? strtoull(argv[3], nullptr, 0) : static_cast<uint64_t>(time(nullptr));
   printf("seed %llu\n", static_cast<unsigned long long>(g_state));
