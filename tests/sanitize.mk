@@ -3,7 +3,7 @@ RECORD_TESTS := $(patsubst tests/unit/%_test.cc,%,$(wildcard $(addprefix tests/u
 SANITIZERS := address thread
 address := -fsanitize=address,undefined -fno-sanitize-recover=all
 thread := -fsanitize=thread
-LEFT_OUT = $(shell sed -n 's/^$(1) \([a-z_/]*\) .*/\1/p' tests/check/tools.txt)
+LEFT_OUT = $(shell sed -n 's/^$(1) \([a-z_/]*\)_test .*/\1/p' tests/check/tools.txt)
 # As with the fuzzers: they bring a memcpy of their own. Of the report side, what reads a region for the tests.
 SANITIZED := $(filter-out core/base/bytes.cc,$(wildcard core/base/*.cc core/unwind/*.cc core/record/*.cc)) \
   $(addprefix core/report/,region_view.cc snapshot_from_region.cc trace_from_region.cc loss_text.cc thread_state.cc module_map.cc profile_encoder.cc)
