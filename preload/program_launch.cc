@@ -78,6 +78,18 @@ void await_keeper(ProgramLaunch* launch) {
   }
 }
 
+// After unshare(CLONE_NEWPID) the next child is the first process of the new namespace, and when that has ended there can be none any more:
+// it is to be the program's own.
+bool is_first_child_special() {
+  char own[64];
+  char of_children[64];
+  const long own_bytes = raw_syscall(SYS_readlinkat, AT_FDCWD, "/proc/thread-self/ns/pid", own, sizeof(own));
+  if (own_bytes <= 0) return false;
+  const long bytes =
+      raw_syscall(SYS_readlinkat, AT_FDCWD, "/proc/thread-self/ns/pid_for_children", of_children, sizeof(of_children));
+  return bytes != own_bytes || memcmp(own, of_children, static_cast<size_t>(bytes)) != 0;
+}
+
 }  // namespace
 
 void launch_prepare() {
@@ -114,7 +126,7 @@ const char* launch_path() { return g_own_path[0] == '\0' ? nullptr : g_own_path;
 
 bool launch_program(ProgramLaunch* launch) {
   launch->pid.store(0, std::memory_order_relaxed);
-  if (g_own_path[0] == '\0') return false;
+  if (g_own_path[0] == '\0' || is_first_child_special()) return false;
   // The children must not run the host's handlers; the program keeps the mask, so that a ^C for the host leaves it alone.
   uint64_t all = ~uint64_t{0};
   uint64_t before = 0;

@@ -91,7 +91,7 @@ ModuleMap ModuleMap::of_process(int pid) {
   char executable[4096];
   const ssize_t bytes = readlink((folder + "exe").c_str(), executable, sizeof(executable));
   const std::string text = read_proc_file(folder + "maps");
-  if (text.empty() && pid == getpid()) return of_loader();
+  if (text.empty() && (pid == getpid() || pid == g_own_pid)) return of_loader();
   return of_text(text, {executable, bytes < 0 ? 0 : static_cast<size_t>(bytes)});
 }
 
