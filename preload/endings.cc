@@ -29,6 +29,10 @@ void await_writer() {
     const struct timespec millisecond = timespec_of(1'000'000);
     raw_syscall(SYS_nanosleep, &millisecond, nullptr);
   }
+  // Who has written ends the process, in its own way: it was first.
+  if (g_writer.load(std::memory_order_acquire) != kWritten) return;
+  const struct timespec until_it_has = timespec_of(20'000'000);
+  raw_syscall(SYS_nanosleep, &until_it_has, nullptr);
 }
 
 }  // namespace
@@ -83,11 +87,18 @@ void end_at_once(Ending ending) {
 bool ending_before_exec() {
   // Of two threads that exec at once, one will succeed. Who ends meanwhile leaves what is read here.
   int nobody = 0;
-  if (g_calls.write == nullptr || !is_recording() || !g_writer.compare_exchange_strong(nobody, kBeforeExec))
-    return false;
-  if (g_calls.before_exec(ending_deadline())) return true;
-  g_writer.store(0, std::memory_order_release);
-  return false;
+  if (g_calls.write == nullptr || !is_recording()) return false;
+  // Nor does a signal end the process before it is read: there would be nothing to read.
+  const uint64_t all = ~uint64_t{0};
+  uint64_t before = 0;
+  raw_syscall(SYS_rt_sigprocmask, SIG_BLOCK, &all, &before, sizeof(all));
+  bool is_read = false;
+  if (g_writer.compare_exchange_strong(nobody, raw_gettid())) {
+    is_read = g_calls.before_exec(ending_deadline());
+    g_writer.store(is_read ? kBeforeExec : 0, std::memory_order_release);
+  }
+  raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, nullptr, sizeof(before));
+  return is_read;
 }
 
 void ending_exec_failed() {

@@ -470,9 +470,15 @@ void write_once(Ending ending) {
   g_reporting.store(false);
 }
 
-void write_at_quick_exit() { write_once(Ending::quick); }
+// Where another thread is at it, in _exit or hit by a signal, the process ends as that one would have it.
+void write_or_wait(Ending ending) {
+  write_once(ending);
+  if (!g_config.kinds.empty()) end_at_once(ending);
+}
 
-__attribute__((destructor)) void stop() { write_once(Ending::by_exit); }
+void write_at_quick_exit() { write_or_wait(Ending::quick); }
+
+__attribute__((destructor)) void stop() { write_or_wait(Ending::by_exit); }
 
 }  // namespace
 }  // namespace prof
