@@ -6,6 +6,7 @@
 #include <linux/seccomp.h>
 #include <sys/uio.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -145,6 +146,17 @@ bool is_harmless(uint32_t answer) {
   return is_allowed(answer) || (answer & SECCOMP_RET_ACTION_FULL) == SECCOMP_RET_ERRNO;
 }
 
+// The kernel refuses one that jumps past its end; here it might go round for ever.
+bool jumps_out(unsigned count) {
+  for (unsigned at = 0; at < count; ++at) {
+    const sock_filter& now = g_instructions[at];
+    if (BPF_CLASS(now.code) != BPF_JMP) continue;
+    const uint32_t most = BPF_OP(now.code) == BPF_JA ? now.k : std::max(now.jt, now.jf);
+    if (most >= count - at - 1) return true;
+  }
+  return false;
+}
+
 bool lets_die(unsigned count) {
   bool lets = true;
   for (const int call : kNeededToDie) lets = lets && is_allowed(answer_to(count, call));
@@ -161,7 +173,7 @@ bool filter_lets_libprof_work(const void* program) {
   const bool is_refused_by_length = copied == Copied::all && (filter.len == 0 || filter.len > kMostInstructions);
   if (copied == Copied::all && !is_refused_by_length)
     copied = copy_own_memory(g_instructions, filter.filter, filter.len * sizeof(sock_filter));
-  if (copied == Copied::unreadable || is_refused_by_length) {
+  if (copied == Copied::unreadable || is_refused_by_length || (copied == Copied::all && jumps_out(filter.len))) {
     g_busy.store(false, std::memory_order_release);
     return true;
   }
