@@ -145,6 +145,14 @@ LentEnviron lend_environ() {
 
 void take_environ_back(const LentEnviron& environment) {
   if (environ == environment.lent) {
+    // Another thread may have changed or removed a variable meanwhile, in place: there are no more of them than before.
+    char** kept = environment.before;
+    for (char** entry = environment.lent; *entry != nullptr; ++entry) {
+      if (is_lent_entry(*entry)) continue;
+      if (*kept != *entry) *kept = *entry;
+      ++kept;
+    }
+    for (; kept != nullptr && *kept != nullptr; ++kept) *kept = nullptr;
     __atomic_store_n(&environ, environment.before, __ATOMIC_RELEASE);
   } else if (environ != nullptr) {
     // Another thread has set a variable meanwhile, in a copy.
