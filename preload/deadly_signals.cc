@@ -4,6 +4,7 @@
 
 #include "core/base/errno_saver.h"
 #include "core/base/raw_syscall.h"
+#include "preload/alternate_stack.h"
 #include "preload/endings.h"
 #include "preload/real_symbols.h"
 #include "preload/recording.h"
@@ -67,7 +68,7 @@ void on_deadly_signal(int number, siginfo_t* info, void*) {
 struct sigaction our_action() {
   struct sigaction action = {};
   action.sa_sigaction = on_deadly_signal;
-  action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+  action.sa_flags = SA_SIGINFO | on_alternate_stack();
   sigfillset(&action.sa_mask);
   return action;
 }
@@ -206,6 +207,13 @@ void deadly_signal_take(int number) {
   if (!is_managed(number)) return;
   const struct sigaction by_default = {};
   set_action(number, &by_default, nullptr);
+}
+
+void deadly_signals_handle_again() {
+  const struct sigaction ours = our_action();
+  for (int number = 1; number <= kSignals; ++number) {
+    if (deadly_signal_is_ours(number)) real::sigaction()(number, &ours, nullptr);
+  }
 }
 
 void die_of_deferred() {

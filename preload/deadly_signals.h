@@ -27,6 +27,9 @@ sighandler_t after_simple_set(int number, sighandler_t handler, sighandler_t bef
 bool deadly_signal_is_ours(int number);
 void deadly_signal_take(int number);
 
+// After on_alternate_stack() has changed: ours on the other stack.
+void deadly_signals_handle_again();
+
 // The end that came while the exit's writing went on, if any did.
 void die_of_deferred();
 

@@ -102,6 +102,7 @@ EXPORTED int sigaltstack(const stack_t* stack, stack_t* before) {
   if (is_set && !prof::alternate_stack_is_usable(stack->ss_size)) {
     prof::sigprof_handle_again();
     prof::snapshot_signal_handle_again();
+    prof::deadly_signals_handle_again();
   }
   return prof::real::sigaltstack()(stack, before);
 }
