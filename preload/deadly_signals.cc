@@ -225,6 +225,8 @@ void die_of_deferred() {
 uint64_t deadly_signals_now() { return g_ours.load(std::memory_order_relaxed); }
 
 void deadly_signals_leave() {
+  // A child of vfork has handlers of its own; what is noted of them is its parent's.
+  if (g_region != nullptr && !is_recording()) return;
   const uint64_t ours = g_ours.exchange(0);
   g_managed.store(0);
   const KernelAction by_default = {};
