@@ -34,6 +34,11 @@ struct Shown {
 };
 Shown g_shown[kSignals + 1];
 
+// Process 1 of a pid namespace does not end by what it has the default for, nor does it notice. Only where the kernel insists on it, at each
+// attempt to go on, it does end.
+constexpr uint64_t kDeadlyToFirst = bit(SIGSEGV) | bit(SIGBUS) | bit(SIGFPE) | bit(SIGILL);
+bool is_first_process() { return raw_getpid() == 1; }
+
 // As the kernel has it.
 struct KernelAction {
   uint64_t handler;
@@ -57,6 +62,7 @@ void die_of(int number, siginfo_t* info) {
 void on_deadly_signal(int number, siginfo_t* info, void*) {
   const ErrnoSaver errno_saver;
   const bool is_fault = (kFaults & bit(number)) != 0 && info->si_code > 0;
+  if (!is_fault && is_first_process()) return;
   // Whoever sends a second one does not want to wait. Threads that fault together do.
   if (is_recording() && (is_fault || !g_is_dying.exchange(true))) {
     if (!is_fault && ending_defers(number, *info)) return;
@@ -116,14 +122,22 @@ void show(int number, uint64_t once, uint64_t mask, int flags) {
   g_shown[number].flags = flags;
 }
 
+void leave(uint64_t signals) {
+  const uint64_t ours = g_ours.fetch_and(~signals) & signals;
+  g_managed.fetch_and(~signals);
+  const KernelAction by_default = {};
+  for (int number = 1; number <= kSignals; ++number) {
+    if ((ours & bit(number)) != 0) raw_syscall(SYS_rt_sigaction, number, &by_default, nullptr, sizeof(uint64_t));
+  }
+}
+
 bool is_ours(Handler handler) { return handler == on_deadly_signal || handler == on_first_signal; }
 
 }  // namespace
 
 void deadly_signals_start() {
   const struct sigaction ours = our_action();
-  // To process 1 of its container most signals do nothing by default.
-  const uint64_t wanted = raw_getpid() == 1 ? kFaults : kDeadly;
+  const uint64_t wanted = is_first_process() ? kDeadlyToFirst : kDeadly;
   uint64_t before = 0;
   const uint64_t all = ~uint64_t{0};
   raw_syscall(SYS_rt_sigprocmask, SIG_BLOCK, &all, &before, sizeof(all));
@@ -146,7 +160,10 @@ void deadly_signals_start() {
   raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, nullptr, sizeof(before));
 }
 
-void deadly_signals_forget() { g_is_dying.store(false); }
+void deadly_signals_forget() {
+  g_is_dying.store(false);
+  if (is_first_process()) leave(~kDeadlyToFirst);
+}
 
 int set_action(int number, const struct sigaction* action, struct sigaction* before) {
   if (!is_managed(number)) return real::sigaction()(number, action, before);
@@ -227,12 +244,7 @@ uint64_t deadly_signals_now() { return g_ours.load(std::memory_order_relaxed); }
 void deadly_signals_leave() {
   // A child of vfork has handlers of its own; what is noted of them is its parent's.
   if (g_region != nullptr && !is_recording()) return;
-  const uint64_t ours = g_ours.exchange(0);
-  g_managed.store(0);
-  const KernelAction by_default = {};
-  for (int number = 1; number <= kSignals; ++number) {
-    if ((ours & bit(number)) != 0) raw_syscall(SYS_rt_sigaction, number, &by_default, nullptr, sizeof(uint64_t));
-  }
+  leave(~uint64_t{0});
 }
 
 }  // namespace prof
