@@ -193,8 +193,12 @@ void write_last(Ending ending, int64_t deadline_ns) {
 // Signal-safe. A child of fork that goes on to another program at once has done nothing but to launch it.
 bool read_before_exec(int64_t deadline_ns) {
   constexpr int64_t kBriefNs = 10'000'000;
-  if (g_config.kinds.empty() || !recording_has_any()) return false;
-  if (g_is_forked && clock_ns(CLOCK_PROCESS_CPUTIME_ID) < kBriefNs) return false;
+  if (g_config.kinds.empty()) return false;
+  if (!recording_has_any() || (g_is_forked && clock_ns(CLOCK_PROCESS_CPUTIME_ID) < kBriefNs)) {
+    // Nobody else would see to it: every command of a shell would leave one. Where the exec fails a kill will lose what comes then.
+    spool_unlink();
+    return false;
+  }
   ReportTask task;
   const uint32_t stretch = region_root<CpuRecord>(Root::cpu)->stretch.load();
   if (stretch != 0 && g_config.kinds.has(ProfileKind::cpu)) task = task_of_stretch(stretch);

@@ -171,6 +171,10 @@ void spool_finish(bool is_written) {
   if (is_written) unlink(g_file);
 }
 
+void spool_unlink() {
+  if (g_file[0] != '\0') raw_syscall(SYS_unlink, g_file);
+}
+
 void spool_drop() {
   if (g_file[0] != '\0') unlink(g_file);
   g_file[0] = '\0';

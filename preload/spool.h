@@ -21,6 +21,8 @@ void spool_describe(const RegionHeader* parent);
 
 // At the end. What is written needs no recovery: the file goes.
 void spool_finish(bool is_written);
+// Only the name goes: recording goes on in memory. Signal-safe.
+void spool_unlink();
 // There will be no recording: the file goes.
 void spool_drop();
 
