@@ -170,7 +170,7 @@ void say_what_is_missing(SideWork result) {
 void write_last(Ending ending, int64_t deadline_ns) {
   if (g_config.kinds.empty()) return;
   // A child that recorded nothing leaves no file; it need not be found out by another process.
-  if (g_output.is_child && !recording_has_any()) return;
+  if (g_output.is_child && !recording_has_any()) return spool_finish(/*is_written=*/true);
   const bool was_on = g_config.kinds.has(ProfileKind::cpu) && cpu_sampling_stop();
   const uint32_t stretch = region_root<CpuRecord>(Root::cpu)->stretch.load();
   const bool unwritten = reporter_wait(stretch, deadline_ns - clock_ns(CLOCK_MONOTONIC));
@@ -178,7 +178,7 @@ void write_last(Ending ending, int64_t deadline_ns) {
   if (was_on || (stretch != 0 && unwritten)) task = task_of_stretch(stretch);
   task.cumulative = g_config.kinds.meets(kCumulativeKinds);
   task.ending = ending;
-  if (task.stretch == 0 && !task.cumulative) return;
+  if (task.stretch == 0 && !task.cumulative) return spool_finish(/*is_written=*/true);
   // What a signal has hit may be in any state, and another process reads it. Where that one may not read, and for who has chosen to end
   // here, a process is enough that shares the memory: a fifth of the time.
   if (ending == Ending::immediate || !reporter_can_read()) {

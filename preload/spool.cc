@@ -168,7 +168,7 @@ void spool_finish(bool is_written) {
   if (OwnerRecord* owner = owner_record(); owner != nullptr) {
     owner->state.store(is_written ? OwnerState::written : OwnerState::failed, std::memory_order_release);
   }
-  if (is_written) unlink(g_file);
+  if (is_written) spool_unlink();
 }
 
 void spool_unlink() {

@@ -19,7 +19,7 @@ bool spool_create_region();
 // Puts into it what it takes to write profiles of it. parent: in a child of fork, the region whose code is here too; else null.
 void spool_describe(const RegionHeader* parent);
 
-// At the end. What is written needs no recovery: the file goes.
+// At the end; signal-safe. What is written needs no recovery: the file goes.
 void spool_finish(bool is_written);
 // Only the name goes: recording goes on in memory. Signal-safe.
 void spool_unlink();
