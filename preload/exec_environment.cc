@@ -35,7 +35,11 @@ struct Marks {
 };
 Marks g_marks;
 
+std::atomic<bool> g_forbids{false};
+char g_forbidding_mark[] = "PROF_FOLLOWED=forbidden,0";
+
 char* mark_of(const Addition& addition) {
+  if (addition.forbids) return g_forbidding_mark;
   return g_marks.text[addition.is_child ? 1 : 0][addition.preload ? 1 : 0][addition.settings ? 1 : 0];
 }
 
@@ -65,6 +69,8 @@ void say_once_too_many() {
 
 }  // namespace
 
+void exec_environment_forbids() { g_forbids.store(true); }
+
 void exec_environment_start(const char* const* settings, size_t count, const char* library, bool is_child,
                             bool follows_children) {
   if (library == nullptr || !is_listable(library) || count == 0) return;
@@ -78,7 +84,24 @@ void exec_environment_start(const char* const* settings, size_t count, const cha
   g_pid.store(raw_getpid());
 }
 
+namespace {
+
+// Only where something is preloaded, which may be libprof.so.
+Addition forbidding(char* const* environment) {
+  size_t entries = 0;
+  bool has_preload = false;
+  for (; environment != nullptr && environment[entries] != nullptr; ++entries) {
+    if (value_if(environment[entries], kMark) != nullptr) return {};
+    if (value_if(environment[entries], "LD_PRELOAD=") != nullptr) has_preload = true;
+  }
+  if (!has_preload || entries + 2 > kMostEntries) return {};
+  return {entries + 2, false, false, false, true};
+}
+
+}  // namespace
+
 Addition addition_to(char* const* environment, Executed executed) {
+  if (g_forbids.load(std::memory_order_relaxed)) return forbidding(environment);
   if (g_pid.load(std::memory_order_relaxed) == 0) return {};
   const bool is_child = executed == Executed::by_new_child || !is_own_process();
   if (!g_follows_children && is_child) return {};
@@ -118,7 +141,7 @@ std::atomic<char**> g_lent{nullptr};
 
 bool is_lent_entry(const char* entry) {
   const auto* marks = reinterpret_cast<const char*>(&g_marks);
-  const bool is_mark = entry >= marks && entry < marks + sizeof(g_marks);
+  const bool is_mark = (entry >= marks && entry < marks + sizeof(g_marks)) || entry == g_forbidding_mark;
   return is_mark || entry == g_preload || std::find(g_settings, g_settings + g_count, entry) != g_settings + g_count;
 }
 
@@ -128,8 +151,8 @@ LentEnviron lend_environ() {
   const ErrnoSaver errno_saver;
   const Addition addition = addition_to(environ, Executed::by_new_child);
   // The mark alone is not worth it: the shell's parent is here, and is known by its own environment.
-  if (!addition.preload && !addition.settings) return {};
-  if (!is_preloadable("/bin/sh") || !is_library_in_reach()) return {};
+  if (!addition.preload && !addition.settings && !addition.forbids) return {};
+  if (!addition.forbids && (!is_preloadable("/bin/sh") || !is_library_in_reach())) return {};
   char** lent = g_lent.exchange(nullptr);
   if (lent == nullptr) {
     const long memory = raw_syscall(SYS_mmap, nullptr, kMostEntries * sizeof(char*), PROT_READ | PROT_WRITE,

@@ -22,6 +22,9 @@ namespace prof {
 void exec_environment_start(const char* const* settings, size_t count, const char* library, bool is_child,
                             bool follows_children);
 
+// From now on nothing is recorded here, nor in anything that is executed: the mark that is handed on says so. Signal-safe.
+void exec_environment_forbids();
+
 // Whose program it will be.
 enum class Executed { by_caller, by_new_child };
 
@@ -30,6 +33,7 @@ struct Addition {
   size_t entries;
   bool preload, settings;
   bool is_child;
+  bool forbids = false;
 };
 Addition addition_to(char* const* environment, Executed executed);
 // room: of `entries` pointers.
@@ -43,7 +47,8 @@ template <typename IsPreloadable, typename Exec>
 inline __attribute__((always_inline)) int with_exec_environment(Executed executed, char* const* environment,
                                                                 IsPreloadable is_preloadable, Exec exec) {
   const Addition addition = addition_to(environment, executed);
-  if (addition.entries == 0 || !is_preloadable() || (addition.preload && !is_library_in_reach()))
+  if (addition.entries == 0) return exec(environment);
+  if (!addition.forbids && (!is_preloadable() || (addition.preload && !is_library_in_reach())))
     return exec(environment);
   auto** room = static_cast<char**>(alloca(addition.entries * sizeof(char*)));
   add_to(environment, addition, room);

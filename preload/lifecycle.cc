@@ -310,6 +310,7 @@ void end_before_filter() {
   write_once(Ending::by_exit);
   deadly_signals_leave();
   recording_ends();
+  exec_environment_forbids();
 }
 
 Unwinder chosen_unwinder() {
@@ -363,6 +364,10 @@ bool stands_behind_c_library() {
 bool begin(char** environment_of_main) {
   if (reporter_is_this_process() || getauxval(AT_SECURE) != 0) return false;
   const StartEnvironment& start = environment_take(environment_of_main);
+  if (start.lineage == Lineage::forbidden) {
+    exec_environment_forbids();
+    return false;
+  }
   g_config = config_from_environment(start.settings);
   if (!g_config.api_is_set) g_config.api = program_uses_api();
   if (!g_config.is_needed()) return false;

@@ -91,7 +91,7 @@ const StartEnvironment& environment_take(char** of_main) {
   size_t count = 0;
   for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
     if (const char* mark = value_if(*entry, kMark); mark != nullptr) {
-      g_start.lineage = *mark == 'c' ? Lineage::child : Lineage::root;
+      g_start.lineage = *mark == 'c' ? Lineage::child : *mark == 'f' ? Lineage::forbidden : Lineage::root;
     }
     if (!is_setting(*entry) || count == kMostSettings) continue;
     const size_t bytes = strlen(*entry) + 1;

@@ -14,7 +14,8 @@ inline constexpr char kMark[] = "PROF_FOLLOWED=";
 enum class Lineage {
   unknown,  // there was no mark
   root,     // a process that was a program's start goes on after an exec
-  child
+  child,
+  forbidden  // the program that executed it, or one before, forbade itself what recording takes (seccomp), and that lasts
 };
 
 struct StartEnvironment {

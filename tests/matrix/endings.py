@@ -26,6 +26,8 @@ CASES = [
     case("fault_SEGV_once", "fault_once", int(signal.SIGSEGV)),
     case("signal_TERM_raised_again", "raise_again", int(signal.SIGTERM)),
     case("signal_TERM_once", "raise_once", int(signal.SIGTERM)),
+    case("exit_after__exit", "_exit_then_exit"),
+    case("signal_TERM_small_stack", "raise_on_small_stack"),
     case("every_signal", "every_signal", expects=BOTH),
     case("signals_seen", "views"),
     case("children", "children", expects=BOTH),

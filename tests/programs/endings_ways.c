@@ -52,6 +52,11 @@ NOT_INLINED static void fault(int number) {
 
 static const char *thread_way;
 
+static void *ends_first(void *unused) {
+  (void)unused;
+  _exit(3);
+}
+
 static void *second_thread(void *unused) {
   (void)unused;
   work_second(WORK_NS);
@@ -181,6 +186,18 @@ int main(int argc, char **argv) {
   if (is(way, "_exit")) _exit(7);
   if (is(way, "_Exit")) _Exit(7);
   if (is(way, "quick_exit")) quick_exit(7);
+  if (is(way, "_exit_then_exit")) {
+    pthread_t thread;
+    pthread_create(&thread, NULL, ends_first, NULL);
+    usleep(20000);
+    exit(7);
+  }
+  if (is(way, "raise_on_small_stack")) {
+    static char memory[2048];
+    const stack_t small = {.ss_sp = memory, .ss_size = sizeof memory};
+    sigaltstack(&small, NULL);
+    raise(SIGTERM);
+  }
   if (is(way, "abort")) abort();
   if (is(way, "abort_handled")) {
     signal(SIGABRT, on_signal);

@@ -54,10 +54,35 @@ int main(int argc, char **argv) {
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
   };
+  // One that a program which is executed knows nothing of.
+  struct sock_filter no_timers[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_timer_create, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  const int executes = strcmp(how, "executes") == 0;
+  // Out of the filter, and round: the kernel refuses it.
+  struct sock_filter round[] = {BPF_STMT(BPF_JMP | BPF_JA, 0xffffffff), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+  const struct sock_fprog endless = {2, round};
   const struct sock_fprog program = strcmp(how, "most") == 0 ? (struct sock_fprog){sizeof most / sizeof *most, most}
                                                              : (struct sock_fprog){sizeof few / sizeof *few, few};
   first_work(milliseconds(100));
   free(malloc(100000));
+  if (executes) {
+    const struct sock_fprog limit = {sizeof no_timers / sizeof *no_timers, no_timers};
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    printf("endless: %d\n", by_call ? (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &endless)
+                                    : prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &endless));
+    fflush(stdout);
+    if (by_call ? (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &limit)
+                : prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &limit))
+      return 5;
+    printf("system: %d\n", system("echo of a shell; env | grep PROF_FOLLOWED"));
+    fflush(stdout);
+    execl("/bin/sh", "sh", "-c", "echo of another; env echo of its child", (char *)NULL);
+    return 6;
+  }
   int result;
   if (strcmp(how, "strict") == 0) {
     result = by_call ? (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_STRICT, 0, NULL)
