@@ -63,10 +63,15 @@ void on_deadly_signal(int number, siginfo_t* info, void*) {
   const ErrnoSaver errno_saver;
   const bool is_fault = (kFaults & bit(number)) != 0 && info->si_code > 0;
   if (!is_fault && is_first_process()) return;
-  // Whoever sends a second one does not want to wait. Threads that fault together do.
-  if (is_recording() && (is_fault || !g_is_dying.exchange(true))) {
-    if (!is_fault && ending_defers(number, *info)) return;
-    end_at_once(ending_by_signal(number));
+  // Whoever sends a second one, later, does not want to wait. Threads that fault together do.
+  if (is_recording()) {
+    const bool is_second = !is_fault && g_is_dying.exchange(true);
+    if (!is_second && !is_fault && ending_defers(number, *info)) return;
+    if (is_second) {
+      ending_await_briefly();
+    } else {
+      end_at_once(ending_by_signal(number));
+    }
   }
   die_of(number, info);
 }

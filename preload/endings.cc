@@ -14,6 +14,8 @@ namespace {
 
 constexpr int kWritten = -1;
 constexpr int kBeforeExec = -2;
+// Signals that come so soon after another were sent with it: TERM and HUP by who ends a session. Nobody is impatient yet.
+constexpr int64_t kTogetherNs = 500'000'000;
 
 volatile int g_deferred = 0;  // a signal's number
 siginfo_t g_deferred_info;
@@ -21,10 +23,10 @@ std::atomic<int> g_forks_and_ends{0};  // a thread, in daemon()
 
 int64_t g_most_ns = 0;
 EndingCalls g_calls{};
-std::atomic<int> g_writer{0};  // the thread that writes; kWritten; kBeforeExec; 0: nobody yet
+std::atomic<int64_t> g_began_ns{0};  // the writing; CLOCK_MONOTONIC
+std::atomic<int> g_writer{0};        // the thread that writes; kWritten; kBeforeExec; 0: nobody yet
 
-void await_writer() {
-  const int64_t deadline = ending_deadline();
+void await_writer(int64_t deadline) {
   while (g_writer.load(std::memory_order_acquire) > 0 && clock_ns(CLOCK_MONOTONIC) < deadline && !ending_is_urgent()) {
     const struct timespec millisecond = timespec_of(1'000'000);
     raw_syscall(SYS_nanosleep, &millisecond, nullptr);
@@ -50,7 +52,10 @@ void endings_forget() {
 
 bool ending_claim() {
   int nobody = 0;
-  return g_calls.write != nullptr && is_recording() && g_writer.compare_exchange_strong(nobody, raw_gettid());
+  if (g_calls.write == nullptr || !is_recording() || !g_writer.compare_exchange_strong(nobody, raw_gettid()))
+    return false;
+  g_began_ns.store(clock_ns(CLOCK_MONOTONIC));
+  return true;
 }
 
 void ending_is_written() { g_writer.store(kWritten, std::memory_order_release); }
@@ -80,8 +85,12 @@ void end_at_once(Ending ending) {
     g_calls.write(ending, ending_deadline());
     ending_is_written();
   } else if (g_writer.load(std::memory_order_relaxed) != raw_gettid()) {
-    await_writer();
+    await_writer(ending_deadline());
   }
+}
+
+void ending_await_briefly() {
+  if (g_writer.load(std::memory_order_relaxed) != raw_gettid()) await_writer(g_began_ns.load() + kTogetherNs);
 }
 
 bool ending_before_exec() {
@@ -120,6 +129,7 @@ bool ends_after_fork() {
 }
 
 bool ending_is_urgent() {
+  if (clock_ns(CLOCK_MONOTONIC) < g_began_ns.load() + kTogetherNs) return false;
   uint64_t pending = 0;
   return raw_syscall(SYS_rt_sigpending, &pending, sizeof(pending)) == 0 && (pending & deadly_signals_now()) != 0;
 }
