@@ -79,8 +79,9 @@ int report(char** arguments) {
   }
   const char* spool_file = arguments[1 + kReporterNumbers + kProfileKinds];
   const int spooled = *spool_file == '\0' ? -1 : open(spool_file, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
-  // As who recovers it does: only one of the two writes.
-  if (spooled >= 0) flock(spooled, LOCK_EX | LOCK_NB);
+  // As who recovers it does: only one of the two writes. That one may just be looking whether the process lives.
+  constexpr int kMostMilliseconds = 100;
+  for (int i = 0; i < kMostMilliseconds && spooled >= 0 && flock(spooled, LOCK_EX | LOCK_NB) != 0; ++i) usleep(1000);
   bool is_written = false;
   const bool done = write_profiles_of_process(static_cast<int>(numbers[0]), numbers[1], task, output, &is_written);
   if (spooled >= 0 && is_written) unlink(spool_file);

@@ -255,8 +255,12 @@ def test_two_at_once_write_it_once(spooled):
 def test_exec_replaces_the_owner(spooled):
     """What the first program had recorded is not lost, though the process lives on."""
     one = spooled("/bin/bash", "-c", f"i=0; while ((++i < 100000)); do :; done; PROF_SPOOL=0 exec {COUNTS} books cpu").await_books()
-    for region in one.regions():  # none where its profiles are written before the exec
-        assert "went on as another program" in recover(one.spool).stdout, region
+    for _ in range(100):  # none where its profiles are written at the exec: who does it may still be at it
+        if one.regions() == []:
+            break
+        said = recover(one.spool).stdout
+        assert said == "" or "went on as another program" in said
+        time.sleep(0.05)
     assert one.regions() == []
     one.kill()
 
