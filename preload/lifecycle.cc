@@ -286,6 +286,7 @@ void after_fork_in_child() {
     bool is_recorded = false;
     if (g_config.follow && !g_reporting.load() && !was_writing) {
       output_for_child(&g_output);
+      log_is_of_child();
       is_recorded = recording_start(g_config, low, high, g_foreign_malloc, parent);
     }
     region_unmap(parent);
@@ -382,6 +383,7 @@ bool begin(char** environment_of_main) {
   output_prepare(g_config, is_child_by(start), &g_output);
   if (g_output.is_child && !g_config.follow) return false;
   launch_prepare();
+  side_process_prepare();
   const char* const library = launch_path();
   exec_environment_start(start.settings, start.count, library, g_output.is_child, g_config.follow);
   if (!g_config.follow && library != nullptr) environment_hide(environment_of_main, library);
@@ -390,7 +392,11 @@ bool begin(char** environment_of_main) {
   if (g_config.serves() && !http_prepare(g_config, g_output)) g_config.http = {};
   if (!g_config.is_needed()) return false;
   // Its children would say the same again.
-  if (!g_output.is_child) output_check_folders(g_config, g_output);
+  if (g_output.is_child) {
+    log_is_of_child();
+  } else {
+    output_check_folders(g_config, g_output);
+  }
   unwind_start({reinterpret_cast<uint64_t>(__ehdr_start), reinterpret_cast<uint64_t>(etext)}, chosen_unwinder());
   spool_prepare(g_config, g_output);
   cpu_sampling_on_stretch_over(on_stretch_over);

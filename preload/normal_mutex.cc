@@ -3,12 +3,12 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <gnu/libc-version.h>
-#include <link.h>
 
 #include <cstdlib>
 #include <cstring>
 
 #include "preload/real_symbols.h"
+#include "preload/valgrind.h"
 
 namespace prof {
 
@@ -23,13 +23,6 @@ bool is_the_c_library_s(int (*lock)(pthread_mutex_t*)) {
   return _dl_find_object(reinterpret_cast<void*>(lock), &of_lock) == 0 &&
          _dl_find_object(reinterpret_cast<void*>(gnu_get_libc_version), &of_library) == 0 &&
          of_lock.dlfo_map_start == of_library.dlfo_map_start;
-}
-
-// valgrind's tools watch the C library's calls.
-bool is_watched() {
-  return dl_iterate_phdr([](struct dl_phdr_info* object, size_t,
-                            void*) { return strstr(object->dlpi_name, "/vgpreload_") != nullptr ? 1 : 0; },
-                         nullptr) != 0;
 }
 
 // Locks are then given another kind when they are first taken.
@@ -66,7 +59,7 @@ bool keeps_the_protocol(int kind) {
 
 bool normal_mutex_start() {
   if (!is_the_c_library_s(real::pthread_mutex_lock()) || !is_the_c_library_s(real::pthread_mutex_unlock()) ||
-      may_be_elided() || is_watched() || !keeps_the_protocol(PTHREAD_MUTEX_TIMED_NP) ||
+      may_be_elided() || is_under_valgrind() || !keeps_the_protocol(PTHREAD_MUTEX_TIMED_NP) ||
       !keeps_the_protocol(kNoElision)) {
     return false;
   }

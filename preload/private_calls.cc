@@ -4,6 +4,8 @@
 #include "preload/private_calls.h"
 
 #include <dlfcn.h>
+#include <gnu/libc-version.h>
+#include <link.h>
 #include <pthread.h>
 #include <time.h>
 
@@ -38,16 +40,27 @@ Function behind(std::atomic<Function>* kept, const char* name) {
 #define PROF_KEPT(name, type) std::atomic<int (*)(type)> g_##name{nullptr};
 PROF_LOCKS(PROF_KEPT)
 
+// (Not by dladdr, which goes through all symbols: 0.1 ms.)
+bool is_in_c_library(const void* address) {
+  struct dl_find_object found = {};
+  struct dl_find_object library = {};
+  return _dl_find_object(const_cast<void*>(address), &found) == 0 &&
+         _dl_find_object(reinterpret_cast<void*>(gnu_get_libc_version), &library) == 0 &&
+         found.dlfo_map_start == library.dlfo_map_start;
+}
+
 }  // namespace
 
 void private_calls_start() {
 #define PROF_FIND(name, type) find_behind(&g_##name, #name);
   PROF_LOCKS(PROF_FIND)
   find_behind(&g_tryjoin, "pthread_tryjoin_np");
-  void* const library = dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
-  if (library == nullptr) return;
-  g_clock_gettime.store(reinterpret_cast<ClockGettime>(dlsym(library, "clock_gettime")), std::memory_order_relaxed);
-  dlclose(library);
+  // Only the C library's own; where another one's stands before it, the system call does. (To ask the C library by a handle, dlopen would
+  // have to make one, whose memory a leak checker misses.)
+  const auto next = reinterpret_cast<ClockGettime>(dlsym(RTLD_NEXT, "clock_gettime"));
+  if (next != nullptr && is_in_c_library(reinterpret_cast<const void*>(next))) {
+    g_clock_gettime.store(next, std::memory_order_relaxed);
+  }
 }
 
 }  // namespace prof

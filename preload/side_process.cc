@@ -9,10 +9,18 @@
 
 #include "core/base/clocks.h"
 #include "core/base/raw_syscall.h"
+#include "preload/valgrind.h"
 
 namespace prof {
 
+namespace {
+bool g_is_under_valgrind = false;
+}
+
+void side_process_prepare() { g_is_under_valgrind = is_under_valgrind(); }
+
 long clone_with_memory(void* stack_top, void (*main)(void*), void* argument, std::atomic<uint32_t>* cleared) {
+  if (g_is_under_valgrind) return -ENOSYS;  // it would end the program
   const long flags = CLONE_VM | (cleared != nullptr ? CLONE_CHILD_CLEARTID : 0);
   long result;
   register void* stack asm("rsi") = stack_top;

@@ -9,6 +9,9 @@
 
 namespace prof {
 
+// Normal code, at the start, before the two below are called.
+void side_process_prepare();
+
 // The clone system call, with a stack of the child's own, the memory shared, and no exit signal: the child calls main(argument), which does
 // not return. cleared: a futex, 0 when the child has ended; null: none. Signal-safe. The child's pid, or -errno.
 long clone_with_memory(void* stack_top, void (*main)(void*), void* argument, std::atomic<uint32_t>* cleared);

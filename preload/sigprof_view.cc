@@ -53,7 +53,7 @@ int set_sigprof_view(const struct sigaction* action, struct sigaction* before) {
   if (action != nullptr) {
     if (is_handler(*action)) {
       if (cpu_sampling_give_up())
-        LogLine(LogLevel::warn) << "the program handles SIGPROF itself: CPU sampling ends here";
+        LogLine(log_level_of_program()) << "the program handles SIGPROF itself: CPU sampling ends here";
       set_view(*action);
       handle_as(*action);
     } else {
@@ -96,7 +96,7 @@ void program_reads_from_descriptor(const sigset_t* set) {
   for (int number = 1; number <= kLastStandard; ++number)
     is_every = is_every && (sigismember(set, number) == 1 || number == SIGKILL || number == SIGSTOP);
   if (!is_every && cpu_sampling_give_up())
-    LogLine(LogLevel::warn) << "the program reads SIGPROF itself: CPU sampling ends here";
+    LogLine(log_level_of_program()) << "the program reads SIGPROF itself: CPU sampling ends here";
 }
 
 SetWithoutSigprof::SetWithoutSigprof(const sigset_t* set) : set_(set) {

@@ -34,8 +34,8 @@ void install(int number) {
 
 void step_back(int number, const char* why) {
   if (g_number.exchange(0) == 0) return;
-  LogLine(LogLevel::warn) << "PROF_SIGNAL: the program " << why << " signal " << number
-                          << " itself: no snapshots by it; choose another signal";
+  LogLine(log_level_of_program()) << "PROF_SIGNAL: the program " << why << " signal " << number
+                                  << " itself: no snapshots by it; choose another signal";
 }
 
 }  // namespace

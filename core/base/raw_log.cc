@@ -8,6 +8,8 @@
 namespace prof {
 namespace {
 
+bool g_is_of_child = false;
+
 LogLevel g_level = LogLevel::warn;
 uint64_t g_stderr_device = 0;
 uint64_t g_stderr_inode = 0;
@@ -36,6 +38,10 @@ void log_start(LogLevel level) {
   g_stderr_device = st.st_dev;
   g_stderr_inode = st.st_ino;
 }
+
+LogLevel log_level_of_program() { return g_is_of_child ? LogLevel::info : LogLevel::warn; }
+
+void log_is_of_child() { g_is_of_child = true; }
 
 bool log_enabled(LogLevel level) { return level <= g_level; }
 

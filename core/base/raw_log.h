@@ -15,6 +15,11 @@ enum class LogLevel : int { error = 0, warn = 1, info = 2, debug = 3 };
 void log_start(LogLevel level);
 bool log_enabled(LogLevel level);
 
+// The level of what the user is to know of the program that he started, but not again of each of its children, which he did not choose and
+// whose stderr may be read by their parent: warn, in a child info.
+LogLevel log_level_of_program();
+void log_is_of_child();
+
 // A line put together from pieces; what does not fit is cut. Written by the destructor.
 //   LogLine(LogLevel::warn) << "PROF_CPU_HZ: '" << value << "' is not a number";
 class LogLine {

@@ -196,7 +196,7 @@ def gives_up_root():
 def test_wall_clock_of_what_is_not_dumpable(runner):
     """Its files of /proc are root's, and it is not root: what it does is not known from outside; but it answers."""
     with tempfile.TemporaryDirectory(dir="/tmp") as shared:
-        os.chmod(shared, 0o777)
+        os.chmod(shared, 0o1777)
         program = shutil.copy(pprof.BUILD / "programs" / "wait_hostile", shared)
         library = shutil.copy(pprof.BUILD / "libprof.so", shared)
         os.chmod(library, 0o755)

@@ -37,7 +37,7 @@ FILES = {"block": ("block", waits.read), "mutex": ("mutex", waits.read), "thread
          "allocs": ("allocs", functools.partial(heap.read, default="alloc_space"))}
 # Past libprof: of redis, whose jemalloc makes its threads by a pthread_create that it has looked up behind us.
 COMMENTS = ("program: ", "threads created: ", "waits of threads that were made past libprof",
-            "waits still going on, not in the values")
+            "waits still going on, not in the values", "ended by ")
 
 PYTHON_THREADS = 4
 PYTHON = """

@@ -17,7 +17,8 @@ struct RecoverCommand {
 // no longer than the process lives; it ends, and takes the folder away, when the last process that has a file there has ended.
 int run_recover(const RecoverCommand& command);
 
-// For processes that have all ended: a line each on stderr. False: something could not be recovered.
+// For processes that have all ended, whose profiles are to be merged: where they are is not said. False: something could not be recovered, and a
+// line on stderr has said what.
 bool recover_ended(const std::string& folder);
 
 }  // namespace prof::reader
