@@ -76,12 +76,14 @@ std::string read_proc_file(const std::string& path) {
 std::string read_proc_file(int fd) {
   std::string text;
   lseek(fd, 0, SEEK_SET);
-  std::vector<char> buffer(64 * 1024);
+  char buffer
+      [8 *
+       1024];  // the kernel gives a page at a time of most, and a larger one is not to be had for nothing at a start
   for (;;) {
-    const ssize_t bytes = read(fd, buffer.data(), buffer.size());
+    const ssize_t bytes = read(fd, buffer, sizeof(buffer));
     if (bytes < 0 && errno == EINTR) continue;
     if (bytes <= 0) break;
-    text.append(buffer.data(), static_cast<size_t>(bytes));
+    text.append(buffer, static_cast<size_t>(bytes));
   }
   return text;
 }

@@ -37,8 +37,9 @@ std::string_view value_of(const Config& config, ProfileKind kind) {
 // ours has come with the exec (preload/exec_environment.h).
 bool parent_is_profiled(const Config& config) {
   const std::string environment = read_proc_file("/proc/" + std::to_string(getppid()) + "/environ");
-  if (!has_entry(environment, "LD_PRELOAD=", false) || environment.find("libprof.so") == std::string::npos)
-    return false;
+  constexpr std::string_view kLibrary = "libprof.so";
+  if (memmem(environment.data(), environment.size(), kLibrary.data(), kLibrary.size()) == nullptr) return false;
+  if (!has_entry(environment, "LD_PRELOAD=", false)) return false;
   for (unsigned kind = 0; kind < kProfileKinds; ++kind) {
     const std::string_view variable = variable_of(config, static_cast<ProfileKind>(kind));
     if (variable.empty()) continue;
