@@ -71,8 +71,9 @@ int main(int argc, char **argv) {
   if (strcmp(how, "setns") == 0) {
     const int fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
     printf("%s ", outcome(setns(fd, CLONE_NEWNET)));
-    const int mounts = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
-    printf("%s\n", outcome(setns(mounts, CLONE_NEWNS)));
+    // Not a mount namespace: that takes a program out of its chroot, and away from where its profiles go.
+    const int names = open("/proc/self/ns/uts", O_RDONLY | O_CLOEXEC);
+    printf("%s\n", outcome(setns(names, CLONE_NEWUTS)));
   }
   if (strcmp(how, "fsize") == 0) limit(RLIMIT_FSIZE, 0, 0);
   if (strcmp(how, "nofile") == 0) limit(RLIMIT_NOFILE, 3, 3);
