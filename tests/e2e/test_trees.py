@@ -47,8 +47,8 @@ def test_every_way_is_followed(runs, environment, follow):
     children = run.children()
     assert len(children) == len(WAYS) and run.profile().count("child_work") > 0, run.files()
     for child in children.values():
-        # 20 ms at 1000 Hz, and what is at either end.
-        assert abs(child.count("child_work") - 20) <= 4, child.describe()
+        # 20 ms at 1000 Hz; at either end a tick of the kernel's, 4 ms of 250 Hz, may be more or less.
+        assert abs(child.count("child_work") - 20) <= 8, child.describe()
         assert child.count("parent_work") == 0
 
 
