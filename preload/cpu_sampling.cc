@@ -329,7 +329,7 @@ void send_sigprof_again(siginfo_t* info) {
   }
 }
 
-void drop_pending_ticks() {
+bool drop_pending_ticks() {
   const uint64_t profiling = uint64_t{1} << (SIGPROF - 1);
   const struct timespec at_once = {0, 0};
   constexpr int kMost = 8;  // a perf event's, one of each timer, and the program's
@@ -342,8 +342,8 @@ void drop_pending_ticks() {
     programs = info;
     is_programs = true;
   }
-  if (!is_programs) return;
-  send_sigprof_again(&programs);
+  if (is_programs) send_sigprof_again(&programs);
+  return is_programs;
 }
 
 void cpu_sampling_forked() {

@@ -71,8 +71,8 @@ void sigprof_handle_as(const struct sigaction& action);
 void sigprof_handle_again();
 // Sends one of the program's again, to whom it was sent.
 void send_sigprof_again(siginfo_t* info);
-// Drops what libprof's clocks have left pending in the calling thread.
-void drop_pending_ticks();
+// Drops what libprof's clocks have left pending in the calling thread. True: one of the program's was pending too, and is again.
+bool drop_pending_ticks();
 
 // In a child of fork: the handler is still in place.
 void cpu_sampling_forked();

@@ -14,6 +14,7 @@
 #include "preload/real_symbols.h"
 #include "preload/sigprof_view.h"
 #include "preload/snapshot_signal.h"
+#include "preload/threads.h"
 
 #define EXPORTED __attribute__((visibility("default")))
 
@@ -47,6 +48,21 @@ bool waits_for_sigprof(const sigset_t* set) {
   return set != nullptr && sigismember(set, SIGPROF) == 1 && prof::sigprof_is_ours();
 }
 
+// A wait was interrupted: maybe by a SIGPROF of the program's that a thread took in between, of those that libprof unblocked, before
+// it gave it back (keep_for_who_waits). The kernel wakes the wait and the handler has yet to run, so nothing tells this from a handler
+// of the program's, but that the signal comes as soon as that thread has the processor. EINTR, of a handler too, is so much later.
+int wait_for_one_given_back(const sigset_t* set, siginfo_t* info) {
+  constexpr int64_t kGivenBackWithin = 50'000'000;
+  const int64_t until = prof::clock_ns(CLOCK_MONOTONIC) + kGivenBackWithin;
+  for (int64_t rest = kGivenBackWithin; rest > 0; rest = until - prof::clock_ns(CLOCK_MONOTONIC)) {
+    const struct timespec limit = prof::timespec_of(rest);
+    const int number = prof::real::sigtimedwait()(set, info, &limit);
+    if (number > 0 && (number != SIGPROF || !prof::is_from_libprof(*info))) return number;
+  }
+  errno = EINTR;
+  return -1;
+}
+
 // Until a signal of the set comes that is none of libprof's ticks.
 int wait_for(const sigset_t* set, siginfo_t* info, const struct timespec* timeout) {
   siginfo_t own;
@@ -59,6 +75,7 @@ int wait_for(const sigset_t* set, siginfo_t* info, const struct timespec* timeou
   for (;;) {
     siginfo_t* const to = info == nullptr ? &own : info;
     const int number = prof::real::sigtimedwait()(set, to, timeout);
+    if (number < 0 && errno == EINTR && prof::sigprof_was_unblocked()) return wait_for_one_given_back(set, to);
     if (number != SIGPROF || !prof::is_from_libprof(*to)) return number;
     if (!has_limit) continue;
     rest = prof::timespec_of(std::max<int64_t>(until - prof::clock_ns(CLOCK_MONOTONIC), 0));
@@ -142,8 +159,9 @@ EXPORTED int signalfd(int fd, const sigset_t* set, int flags) {
 EXPORTED int sigpending(sigset_t* set) {
   const int result = prof::real::sigpending()(set);
   if (result != 0 || sigismember(set, SIGPROF) != 1 || !prof::sigprof_is_ours()) return result;
-  prof::drop_pending_ticks();
-  return prof::real::sigpending()(set);
+  // Not asked again: the next tick may have come.
+  if (!prof::drop_pending_ticks()) sigdelset(set, SIGPROF);
+  return 0;
 }
 
 }  // extern "C"

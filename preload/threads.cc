@@ -48,6 +48,29 @@ bool make_key() {
   return true;
 }
 
+constexpr uint64_t kSigprof = uint64_t{1} << (SIGPROF - 1);
+std::atomic<bool> g_has_unblocked{false};
+
+// Libraries block every signal around pthread_create so that their workers inherit it (liblzma, GLib, systemd do); their
+// work would go unseen. Ours restarts what it interrupts. What a thread blocks itself, later, stays blocked.
+void unblock_sigprof(ThreadSlot* slot) {
+  if (!cpu_sampling_has_sigprof()) return;
+  uint64_t mask = 0;
+  raw_syscall(SYS_rt_sigprocmask, SIG_BLOCK, nullptr, &mask, sizeof(mask));
+  if ((mask & kSigprof) == 0) return;
+  // Noted before: one that is pending for the process comes as soon as it is unblocked.
+  slot->unblocked = 1;
+  g_has_unblocked.store(true, std::memory_order_relaxed);
+  raw_syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, &kSigprof, nullptr, sizeof(kSigprof));
+}
+
+// At its end, before the slot is given back: without one, a signal of the program's could not be kept for who waits for it.
+void block_sigprof_again(ThreadSlot* slot) {
+  if (slot->unblocked == 0) return;
+  raw_syscall(SYS_rt_sigprocmask, SIG_BLOCK, &kSigprof, nullptr, sizeof(kSigprof));
+  slot->unblocked = 0;
+}
+
 // A key's destructors run in rounds while some destructor sets a value again. Ours waits for the round in which the program's own
 // have been called, so that the waits in them are still known, and for the last one where the thread is sampled or looked at; a
 // round takes 0.1 us.
@@ -59,6 +82,7 @@ void on_thread_exit(void* value) {
   waits_of_thread_end(slot);
   trace_thread_ends(slot);
   if (slot->created_by != 0) count_events(region_at<EventBucket>(slot->created_by), 0, 1);
+  block_sigprof_again(slot);
   cpu_sampling_thread_ends(slot);
 }
 
@@ -79,17 +103,9 @@ uint64_t stack_bytes(const pthread_attr_t* attributes) {
   return bytes;
 }
 
-// Libraries block every signal around pthread_create so that their workers inherit it (liblzma, GLib, systemd do); their
-// work would go unseen. Ours restarts what it interrupts. What a thread blocks itself, later, stays blocked.
-void unblock_sigprof(ThreadSlot* slot) {
-  if (!cpu_sampling_has_sigprof()) return;
-  const uint64_t profiling = uint64_t{1} << (SIGPROF - 1);
-  uint64_t before = 0;
-  raw_syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, &profiling, &before, sizeof(profiling));
-  slot->unblocked = (before & profiling) != 0 ? 1 : 0;
-}
-
 }  // namespace
+
+bool sigprof_was_unblocked() { return g_has_unblocked.load(std::memory_order_relaxed); }
 
 bool keep_for_who_waits(siginfo_t* info, void* context) {
   ThreadSlot* slot = slot_of_this_thread();
