@@ -241,7 +241,8 @@ def test_cpu_samples_are_where_the_cpu_was_used(known):
     assert trace.names[burn["tid"] + STACKS_TRACK] == "burner stacks"
     paths = {path for s in trace.stacks(burn["tid"]) if s not in [i for o in trace.stacks(burn["tid"]) for i in o.inner]
              for path in names_within(s)}
-    assert any(path[-2:] == ("run_burner", "burn_here") for path in paths), paths
+    # It looks at the clock: a tick may find it there.
+    assert any(("run_burner", "burn_here") in zip(path, path[1:]) for path in paths), paths
 
 
 def test_a_wait_has_its_stack_beside_it(known):
