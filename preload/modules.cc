@@ -1,6 +1,5 @@
 #include "preload/modules.h"
 
-#include <elf.h>
 #include <link.h>
 #include <sys/mman.h>
 
@@ -9,6 +8,7 @@
 #include "core/base/raw_syscall.h"
 #include "core/unwind/code_lookup.h"
 #include "core/unwind/rule_cache.h"
+#include "preload/build_id.h"
 #include "preload/recording.h"
 
 namespace prof {
@@ -16,30 +16,6 @@ namespace {
 
 constexpr unsigned kMaxModuleSegments = 4096;  // of all libraries; what is beyond keeps no names after an unloading
 constexpr unsigned kPathBytes = 512 * 1024;
-
-void read_build_id(const dl_phdr_info& info, ModuleSegment* segment) {
-  for (int i = 0; i < info.dlpi_phnum; ++i) {
-    const ElfW(Phdr)& header = info.dlpi_phdr[i];
-    if (header.p_type != PT_NOTE) continue;
-    const auto* at = reinterpret_cast<const char*>(info.dlpi_addr + header.p_vaddr);
-    const char* end = at + header.p_memsz;
-    while (at + sizeof(ElfW(Nhdr)) <= end) {
-      ElfW(Nhdr) note;
-      memcpy(&note, at, sizeof(note));
-      const char* name = at + sizeof(note);
-      const char* description = name + ((note.n_namesz + 3) & ~3u);
-      const char* next = description + ((note.n_descsz + 3) & ~3u);
-      if (next > end || next <= at) break;
-      if (note.n_type == NT_GNU_BUILD_ID && note.n_namesz == 4 && memcmp(name, "GNU", 4) == 0 &&
-          note.n_descsz <= kMaxBuildIdBytes) {
-        segment->build_id_bytes = note.n_descsz;
-        memcpy(segment->build_id, description, note.n_descsz);
-        return;
-      }
-      at = next;
-    }
-  }
-}
 
 uint64_t count_unloads() {
   uint64_t unloads = 0;
@@ -79,7 +55,7 @@ struct ModulesAroundUnload::List {
       segment.file_offset = header.p_offset;
       segment.path = path;
       segment.path_bytes = static_cast<uint32_t>(length);
-      read_build_id(*info, &segment);
+      read_build_id(info->dlpi_addr, info->dlpi_phdr, info->dlpi_phnum, &segment);
     }
     return 0;
   }

@@ -15,6 +15,7 @@
 #include "core/base/region.h"
 #include "core/record/owner_record.h"
 #include "core/unwind/code_lookup.h"
+#include "preload/build_id.h"
 
 namespace prof {
 namespace {
@@ -29,30 +30,6 @@ struct Object {
   const ElfW(Phdr) * headers;
   unsigned header_count;
 };
-
-void read_build_id(const Object& object, ModuleSegment* segment) {
-  for (unsigned i = 0; i < object.header_count; ++i) {
-    const ElfW(Phdr)& header = object.headers[i];
-    if (header.p_type != PT_NOTE) continue;
-    const auto* at = reinterpret_cast<const char*>(object.base + header.p_vaddr);
-    const char* end = at + header.p_memsz;
-    while (at + sizeof(ElfW(Nhdr)) <= end) {
-      ElfW(Nhdr) note;
-      memcpy(&note, at, sizeof(note));
-      const char* name = at + sizeof(note);
-      const char* description = name + ((note.n_namesz + 3) & ~3u);
-      const char* next = description + ((note.n_descsz + 3) & ~3u);
-      if (next > end || next <= at) break;
-      if (note.n_type == NT_GNU_BUILD_ID && note.n_namesz == 4 && memcmp(name, "GNU", 4) == 0 &&
-          note.n_descsz <= kMaxBuildIdBytes) {
-        segment->build_id_bytes = note.n_descsz;
-        memcpy(segment->build_id, description, note.n_descsz);
-        return;
-      }
-      at = next;
-    }
-  }
-}
 
 // The file's name as the kernel has it: the loader's may be relative, or lead through links. False: it does not say.
 bool name_of_mapping(uint64_t start, uint64_t end, char* name, unsigned room, uint32_t* bytes) {
@@ -70,16 +47,9 @@ bool name_of_mapping(uint64_t start, uint64_t end, char* name, unsigned room, ui
   return true;
 }
 
-bool is_same(const UnloadedModuleEntry& entry, const ModuleSegment& segment) {
-  return entry.start == segment.start && entry.end == segment.end && entry.file_offset == segment.file_offset &&
-         entry.path_bytes == segment.path_bytes && memcmp(entry.path, segment.path, segment.path_bytes) == 0 &&
-         entry.build_id_bytes == segment.build_id_bytes &&
-         memcmp(entry.build_id, segment.build_id, segment.build_id_bytes) == 0;
-}
-
 void note_segment(OwnerRecord* owner, const ModuleSegment& segment) {
   UnloadedModuleEntry* known = loaded_at(*owner, segment.start);
-  if (known != nullptr && is_same(*known, segment)) {
+  if (known != nullptr && is_of_segment(*known, segment)) {
     known->last_generation.store(module_generation(), std::memory_order_relaxed);
   } else {
     note_loaded(owner, segment);
@@ -97,7 +67,7 @@ void note_object(OwnerRecord* owner, const Object& object) {
     segment.start = (object.base + header.p_vaddr) & ~(kPage - 1);
     segment.end = (object.base + header.p_vaddr + header.p_memsz + kPage - 1) & ~(kPage - 1);
     segment.file_offset = header.p_offset & ~(kPage - 1);
-    read_build_id(object, &segment);
+    read_build_id(object.base, object.headers, object.header_count, &segment);
     if (object.base == getauxval(AT_SYSINFO_EHDR)) {
       segment.path = "[vdso]";
       segment.path_bytes = 6;

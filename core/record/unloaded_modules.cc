@@ -9,19 +9,13 @@ namespace prof {
 
 namespace {
 
-bool is_same(const UnloadedModuleEntry& entry, const ModuleSegment& segment) {
-  return entry.start == segment.start && entry.end == segment.end && entry.file_offset == segment.file_offset &&
-         entry.path_bytes == segment.path_bytes && memcmp(entry.path, segment.path, segment.path_bytes) == 0 &&
-         entry.build_id_bytes == segment.build_id_bytes &&
-         memcmp(entry.build_id, segment.build_id, segment.build_id_bytes) == 0;
-}
-
 // The entry of the last library that was unloaded from any of these addresses, if it was the very same one: it was loaded
 // there again, and what was recorded since then is its own too.
 UnloadedModuleEntry* last_at_same_place(const ModuleSegment& segment) {
   for (Ref ref = region_root<ModuleTable>(Root::modules)->unloaded.load(std::memory_order_acquire); ref != 0;) {
     auto* entry = region_at<UnloadedModuleEntry>(ref);
-    if (segment.start < entry->end && entry->start < segment.end) return is_same(*entry, segment) ? entry : nullptr;
+    if (segment.start < entry->end && entry->start < segment.end)
+      return is_of_segment(*entry, segment) ? entry : nullptr;
     ref = entry->next;
   }
   return nullptr;
@@ -29,11 +23,14 @@ UnloadedModuleEntry* last_at_same_place(const ModuleSegment& segment) {
 
 }  // namespace
 
-void note_unloaded(const ModuleSegment& segment) {
-  if (UnloadedModuleEntry* known = last_at_same_place(segment); known != nullptr) {
-    known->last_generation.store(module_generation(), std::memory_order_release);
-    return;
-  }
+bool is_of_segment(const UnloadedModuleEntry& entry, const ModuleSegment& segment) {
+  return entry.start == segment.start && entry.end == segment.end && entry.file_offset == segment.file_offset &&
+         entry.path_bytes == segment.path_bytes && memcmp(entry.path, segment.path, segment.path_bytes) == 0 &&
+         entry.build_id_bytes == segment.build_id_bytes &&
+         memcmp(entry.build_id, segment.build_id, segment.build_id_bytes) == 0;
+}
+
+void add_module_entry(std::atomic<Ref>* list, const ModuleSegment& segment) {
   const Ref ref = region_allocate(sizeof(UnloadedModuleEntry) + segment.path_bytes);
   if (ref == 0) return count_loss(LossCause::region_full);
   auto* entry = region_at<UnloadedModuleEntry>(ref);
@@ -45,11 +42,18 @@ void note_unloaded(const ModuleSegment& segment) {
   memcpy(entry->build_id, segment.build_id, entry->build_id_bytes);
   entry->path_bytes = segment.path_bytes;
   memcpy(entry->path, segment.path, segment.path_bytes);
-  auto& head = region_root<ModuleTable>(Root::modules)->unloaded;
-  Ref first = head.load(std::memory_order_relaxed);
+  Ref first = list->load(std::memory_order_relaxed);
   do {
     entry->next = first;
-  } while (!head.compare_exchange_weak(first, ref, std::memory_order_release));
+  } while (!list->compare_exchange_weak(first, ref, std::memory_order_release));
+}
+
+void note_unloaded(const ModuleSegment& segment) {
+  if (UnloadedModuleEntry* known = last_at_same_place(segment); known != nullptr) {
+    known->last_generation.store(module_generation(), std::memory_order_release);
+    return;
+  }
+  add_module_entry(&region_root<ModuleTable>(Root::modules)->unloaded, segment);
 }
 
 void next_module_generation() {

@@ -38,6 +38,11 @@ struct ModuleSegment {
   uint32_t build_id_bytes;
 };
 
+bool is_of_segment(const UnloadedModuleEntry& entry, const ModuleSegment& segment);
+// An entry for it in a list that is only added to, with the present generation as its last; where there is no room, counted as lost.
+// Signal-safe.
+void add_module_entry(std::atomic<Ref>* list, const ModuleSegment& segment);
+
 // It is gone. Follow a round of these by next_module_generation().
 void note_unloaded(const ModuleSegment& segment);
 void next_module_generation();
