@@ -17,7 +17,7 @@ def limit(which, value):
 
 
 RUNS = {
-    "throws": (["throws_and_loads", 20], FAST, {"cores": 2}),
+    "throws": (["throws_and_loads", 10], FAST, {"cores": 2}),
     "throws_timer": (["throws_and_loads", 6], FAST_TIMER, {"cores": 2}),
     "throws_1000_deep": (["throws_and_loads", 2], FAST | {"PROF_STACK_DEPTH": "1024"}, {"cores": 2}),
     "altstack": (["small_sigaltstack", "brief"], FAST),

@@ -1,12 +1,14 @@
 """Every allocator, and every place where one can be: behind libprof (seen), in front of it or inside the program (not seen, and
 the profile says so); with profilers of their own switched on. The program does what it does without libprof."""
 
+import concurrent.futures
 import pathlib
 import re
 import subprocess
 
 import pytest
 
+import conftest
 import heap
 import pprof
 
@@ -76,7 +78,20 @@ def asan_programs():
             "asan_inside": variant("calls.asan.static", "heap_allocator_calls.cc", *flags, "-static-libasan")}
 
 
+def build_side_by_side():
+    """Most of the variants; who asks for one afterwards finds it there."""
+    calls = "heap_allocator_calls.cc"
+    builds = [(linked, "calls", calls, name) for name in present(ALLOCATORS)]
+    builds += [(with_archive, "calls", calls, name) for name in present(ARCHIVES)]
+    builds += [(variant, "calls.libstdc++", calls, "-static-libstdc++", "-static-libgcc"), (asan_programs,)]
+    builds += [(plugin, kind) for kind in ("inside", "own")]
+    with concurrent.futures.ThreadPoolExecutor(conftest.CORES) as pool:
+        for job in [pool.submit(*build) for build in builds]:
+            job.result()
+
+
 def RUNS():
+    build_side_by_side()
     runs = {}
 
     def add(name, command, *preloads, **others):

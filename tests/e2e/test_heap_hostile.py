@@ -21,13 +21,13 @@ BOTH = {"PROF_CPU": "{folder}/cpu.prof", "PROF_CPU_HZ": "1000"}
 ROOTS = ("_start", "clone3", "__clone3", "clone", "__clone")
 # What is interrupted: signals, threads beside main, bytes of the handler's locals, smallest stacks or not.
 ALLOCATES = {
-    "main": (4000, 0, 48 * 1024, 0),
-    "threads": (3000, 4, 48 * 1024, 0),
-    "small stacks": (3000, 4, 256, 1),
-    "large handler": (2000, 1, 300 * 1024, 0),
+    "main": (2000, 0, 48 * 1024, 0),
+    "threads": (1200, 4, 48 * 1024, 0),
+    "small stacks": (1200, 4, 256, 1),
+    "large handler": (1000, 1, 300 * 1024, 0),
 }
-COLLECTS = {"collects": (20000, 1, 0, 0), "collects, small stacks": (20000, 1, 0, 1)}
-BURNS = {"burns": (20000, 1, 48 * 1024, 0)}
+COLLECTS = {"collects": (8000, 1, 0, 0), "collects, small stacks": (8000, 1, 0, 1)}
+BURNS = {"burns": (8000, 1, 48 * 1024, 0)}
 # Rate, threads, and whether all is unmapped at last.
 MAPPED = {"mapped": (None, 1, 0), "mapped_unmapped": (None, 1, 1), "mapped_threads": (None, 4, 0),
           "mapped_exact": (1, 2, 0)}

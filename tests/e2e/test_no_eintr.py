@@ -12,7 +12,7 @@ import pprof
 from test_stacks import (HURRY_PERIOD, PATIENCE, Line, check_log_of_a_hurry, handles_signal, last_of, wait_for_line,
                          wait_until)
 
-SECONDS = 6
+SECONDS = 4
 STACKS = {"PROF_CPU": None, "PROF_STACKS": "{folder}/stacks.prof"}
 WALL = {"PROF_CPU": None, "PROF_WALL": "{folder}/wall.prof", "PROF_WALL_HZ": "1000"}
 PROFILED = {"stacks": STACKS, "wall": WALL, "both": STACKS | WALL}

@@ -17,7 +17,7 @@ SETTINGS = {"PROF_CPU": None, "PROF_STACKS": "{folder}/stacks.prof"}
 STEADY = ["steady", .02, 6]
 MANY = 1000
 PATIENCE = 100  # seconds until something is given up for lost
-HURRY_SECONDS = 4
+HURRY_SECONDS = 3
 HURRY_PERIOD = .01
 
 HEADER = re.compile(r'thread (\d+) "(.*)" \[([^\],]+)(?:, (\d+\.\d+) s)?\]:')
