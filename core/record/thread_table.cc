@@ -30,7 +30,7 @@ ThreadSlot* take_thread_slot() {
   uint64_t free = table->free.load(std::memory_order_acquire);
   while ((free & kRefMask) != 0) {
     auto* candidate = region_at<ThreadSlot>(static_cast<Ref>(free & kRefMask));
-    const uint64_t popped = ((free >> 32) + 1) << 32 | candidate->next_free;
+    const uint64_t popped = ((free >> 32) + 1) << 32 | candidate->next_free.load(std::memory_order_relaxed);
     if (table->free.compare_exchange_weak(free, popped, std::memory_order_acquire)) {
       slot = candidate;
       break;
@@ -77,7 +77,7 @@ void give_back_thread_slot(ThreadSlot* slot) {
   uint64_t free = table->free.load(std::memory_order_relaxed);
   uint64_t pushed;
   do {
-    slot->next_free = static_cast<Ref>(free & kRefMask);
+    slot->next_free.store(static_cast<Ref>(free & kRefMask), std::memory_order_relaxed);
     pushed = (free & ~kRefMask) | ref;
   } while (!table->free.compare_exchange_weak(free, pushed, std::memory_order_release));
 }

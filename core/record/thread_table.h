@@ -49,7 +49,7 @@ struct ThreadLook {
 inline constexpr unsigned kLookers = 2;  // the stacks' and the wall clock's
 
 struct ThreadSlot {
-  Ref next_free;                        // valid while the slot is free
+  std::atomic<Ref> next_free;           // valid while the slot is free; who pops beside another may read it late
   Ref next;                             // all slots, newest first
   std::atomic<uint32_t> sequence;       // counts the slot's uses: a late signal for an earlier thread is told by it
   std::atomic<int32_t> tid;             // 0: free, or not started yet
