@@ -136,12 +136,16 @@ void on_snapshot_wanted() {
 ReportTask g_last_task;
 unsigned g_unsampled = 0;
 bool g_is_written = false;
+std::atomic<std::vector<std::string>*> g_before_exec{
+    nullptr};  // what was written of this process itself before an exec
 
 void write_now() {
   std::vector<std::string> notes;
   if (g_unsampled != 0)
     notes.push_back("threads that were not sampled (made past libprof): " + std::to_string(g_unsampled));
-  g_is_written = write_own_profiles(g_region, g_last_task, g_output, notes);
+  std::vector<std::string>* files = nullptr;
+  if (g_last_task.ending == Ending::exec) g_before_exec.store(files = new std::vector<std::string>);
+  g_is_written = write_own_profiles(g_region, g_last_task, g_output, notes, files);
 }
 
 void write_aside() {
@@ -204,8 +208,23 @@ bool read_before_exec(int64_t deadline_ns) {
   if (stretch != 0 && g_config.kinds.has(ProfileKind::cpu)) task = task_of_stretch(stretch);
   task.cumulative = g_config.kinds.meets(kCumulativeKinds);
   task.ending = Ending::exec;
-  reporter_before_exec(task, g_output, deadline_ns);
-  return true;
+  if (reporter_can_read()) {
+    reporter_before_exec(task, g_output, deadline_ns);
+    return true;
+  }
+  g_last_task = task;
+  g_unsampled = 0;
+  const SideWork result = work_aside(write_aside, writes_to_descriptors(), deadline_ns);
+  say_what_is_missing(result);
+  return result == SideWork::done;
+}
+
+// Signal-safe. What was written of it is to be no profile of a program that went on as another one.
+void exec_failed() {
+  reporter_exec_failed();
+  const std::vector<std::string>* files = g_before_exec.exchange(nullptr);
+  if (files == nullptr) return;
+  for (const std::string& file : *files) raw_syscall(SYS_unlink, file.c_str());
 }
 
 void poll_for_snapshots() { poll_snapshot_signal(); }
@@ -419,7 +438,7 @@ bool begin(char** environment_of_main) {
   main_stack(&low, &high);
   if (!recording_start(g_config, low, high, g_foreign_malloc, nullptr)) return false;
   if (!g_config.kinds.empty()) {
-    endings_start(g_config.exit_timeout_ns, {write_last, read_before_exec, reporter_exec_failed});
+    endings_start(g_config.exit_timeout_ns, {write_last, read_before_exec, exec_failed});
     deadly_signals_start();
     at_quick_exit(write_at_quick_exit);
   }

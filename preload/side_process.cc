@@ -125,8 +125,8 @@ SideWork work_aside(void (*work)(), bool keeps_descriptors, int64_t deadline_ns)
       }
     }
   }
-  // Else the process ends now, and its memory with it.
-  if (result == SideWork::impossible) raw_syscall(SYS_munmap, stack, kStackBytes);
+  // Else that one may still run on it; the process ends, and its memory with it.
+  if (result != SideWork::stuck) raw_syscall(SYS_munmap, stack, kStackBytes);
   return result;
 }
 

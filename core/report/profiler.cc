@@ -276,12 +276,17 @@ bool write_after_exec(int pid, uint64_t region_address, const RegionView& region
 }  // namespace
 
 bool write_own_profiles(const RegionHeader* region, const ReportTask& task, const Output& output,
-                        const std::vector<std::string>& notes) {
+                        const std::vector<std::string>& notes, std::vector<std::string>* files) {
   try {
     Snapshot snapshot = snapshot_from_region(RegionView::of_self(region), parts_of(task, output));
     snapshot.cpu.notes = notes;
     snapshot.ending = ending_text(task.ending);
-    return Writer(snapshot, output).write(task);
+    static Output moved;
+    if (task.ending == Ending::exec) moved = output_before_exec(output, unix_ns_of_process_start(snapshot.pid));
+    Writer writer(snapshot, task.ending == Ending::exec ? moved : output);
+    const bool done = writer.write(task);
+    if (files != nullptr) *files = writer.files();
+    return done;
   } catch (const std::bad_alloc&) {
     // A program that used up its address space ends as it would have.
     LogLine(LogLevel::error) << "there is no memory left to write a profile with";

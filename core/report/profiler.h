@@ -22,9 +22,10 @@ struct ReportTask {
   Ending ending = Ending::by_exit;  // at exit: how the process ended
 };
 
-// Of this process, at exit. notes: further comments of the CPU profile. What is not written is said on stderr, in one line. False: something is not written.
+// Of this process, at exit, or before an exec: under a name of its own. notes: further comments of the CPU profile. *files: those that were
+// written. What is not written is said on stderr, in one line. False: something is not written.
 bool write_own_profiles(const RegionHeader* region, const ReportTask& task, const Output& output,
-                        const std::vector<std::string>& notes);
+                        const std::vector<std::string>& notes, std::vector<std::string>* files = nullptr);
 
 // The same of another process that lives, whose region's header is mapped at an address there; and writes into that region what
 // became of it (CpuStretch::reported, SnapshotNumbers::done). False: its region cannot be read, and nothing was said or

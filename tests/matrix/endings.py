@@ -34,6 +34,7 @@ CASES = [
     case("daemon", "daemon", expects=BOTH),
     case("exec", "exec", expects=BOTH),
     case("exec_after_failures", "exec_fails", expects=BOTH),
+    case("exec_unreadable", "exec_unreadable", expects=BOTH),
     case("seccomp_probed", "seccomp_probed"),
     case("seccomp_strict", "strict", log=("seccomp",)),
 ]

@@ -2,6 +2,7 @@
 // another thread. What it prints is written at once, and says in which order things happened.
 #define _GNU_SOURCE
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"  // sigset
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -172,6 +173,15 @@ static int go_on_as(char **argv, const char *way) {
     printf("%d\n", execv("/etc/passwd", argv));
     fflush(stdout);
   }
+  if (is(way, "exec_unreadable")) {
+    // As after giving up root: no other process may read this one. The first is no program, which only the kernel finds out.
+    prctl(PR_SET_DUMPABLE, 0);
+    const int file = open("no_program", O_WRONLY | O_CREAT, 0755);
+    close(file);
+    char *const none[] = {NULL};
+    printf("%d\n", execve("no_program", argv, none));
+    fflush(stdout);
+  }
   execl("/proc/self/exe", argv[0], "second", (char *)NULL);
   return 9;
 }
@@ -239,7 +249,7 @@ int main(int argc, char **argv) {
     if (daemon(1, 1) != 0) return 9;
     return work_second(WORK_NS) == 0;
   }
-  if (is(way, "exec") || is(way, "exec_fails")) return go_on_as(argv, way);
+  if (is(way, "exec") || is(way, "exec_fails") || is(way, "exec_unreadable")) return go_on_as(argv, way);
   if (is(way, "seccomp_probed")) {
     printf("%d\n", prctl(PR_SET_SECCOMP, 77));
     fflush(stdout);
