@@ -137,6 +137,9 @@ void give_up_writing() {
   for (int i = 0; i < kMostMilliseconds && g_is_writing.load() && unlink(g_temporary) != 0; ++i) usleep(1000);
 }
 
+std::atomic<ApiRun> g_api_run{ApiRun::none};
+void (*g_begins)() = nullptr;
+
 int write_snapshot(const Snapshot& snapshot, ProfileKind kind, const Target& target) {
   const ModuleMap modules = ModuleMap::of_process(snapshot.pid);
   Symbolizer symbolizer(snapshot.pid);
@@ -164,14 +167,19 @@ int start_cpu(const Target& target) {
   if (g_run != nullptr) return PROF_BUSY;
   if (target.fd < 0 && !may_be_written(target.path)) return PROF_NOT_WRITTEN;
   if (!cpu_counting_start(CountingFor::api)) return PROF_NOT_PERMITTED;
+  if (g_begins != nullptr) g_begins();
+  g_begins = nullptr;
   const Snapshot before = all_cpu_ticks();
   g_run = new CpuRun{SnapshotBase(before), target, clock_ns(CLOCK_REALTIME), clock_ns(CLOCK_MONOTONIC)};
+  const bool is_file = target.fd < 0 && !target.path.starts_with("/dev/") && !target.path.starts_with("/proc/");
+  g_api_run.store(is_file ? ApiRun::to_file : ApiRun::to_descriptor);
   return PROF_OK;
 }
 
-int write_cpu(const Target& target) {
+int write_cpu(const Target& target, Ending ending = Ending::by_exit) {
   if (g_run == nullptr) return PROF_OFF;
   Snapshot snapshot = all_cpu_ticks();
+  snapshot.ending = ending_text(ending);
   g_run->before.take_from(&snapshot);
   snapshot.cpu.start_unix_ns = g_run->start_unix_ns;
   snapshot.cpu.duration_ns = static_cast<uint64_t>(clock_ns(CLOCK_MONOTONIC) - g_run->start_monotonic_ns);
@@ -180,6 +188,7 @@ int write_cpu(const Target& target) {
 
 int stop_cpu() {
   if (g_run == nullptr) return PROF_OFF;
+  g_api_run.store(ApiRun::none);
   cpu_counting_stop(CountingFor::api);
   const int result = write_cpu(Target(g_run->target));
   delete g_run;
@@ -269,17 +278,45 @@ int with_target(int (*target_of)(Place, Target*), Place place, Use use) {
   });
 }
 
+// At the end. A call in another thread may never come back; a handler may have interrupted one in this thread.
+bool take_lock() {
+  constexpr int kMostMilliseconds = 1000;
+  for (int i = 0; i < kMostMilliseconds; ++i) {
+    if (pthread_mutex_trylock(&g_lock) == 0) return true;
+    usleep(1000);
+  }
+  return false;
+}
+
 }  // namespace
 
-void api_end() {
-  // A call in another thread may never come back; a handler may have interrupted one in this thread.
-  bool is_held = true;
-  for (int i = 0; i < 1000 && is_held; ++i) {
-    is_held = pthread_mutex_trylock(&g_lock) != 0;
-    if (is_held) usleep(1000);
+void api_prepare(void (*begins)()) { g_begins = begins; }
+
+ApiRun api_run() { return g_is_over.load() ? ApiRun::none : g_api_run.load(); }
+
+bool api_write_run(Ending ending) {
+  const bool goes_on = ending == Ending::exec;
+  const bool is_free = take_lock();
+  if (!goes_on) g_is_over.store(true);
+  if (!is_free) {
+    if (!goes_on) give_up_writing();
+    return false;
   }
+  bool is_written = g_run == nullptr;
+  try {
+    is_written = is_written || write_cpu(Target(g_run->target), ending) == PROF_OK;
+  } catch (const std::bad_alloc&) {
+  }
+  pthread_mutex_unlock(&g_lock);
+  return is_written;
+}
+
+void api_give_up() { g_is_over.store(true); }
+
+void api_end() {
+  const bool is_free = take_lock();
   g_is_over.store(true);
-  if (is_held) return give_up_writing();
+  if (!is_free) return give_up_writing();
   try {
     if (g_run != nullptr) stop_cpu();
   } catch (const std::bad_alloc&) {
@@ -292,6 +329,7 @@ bool api_forget() {
   const bool was_writing = g_is_held.exchange(false);
   g_lock = PTHREAD_MUTEX_INITIALIZER;
   g_is_writing.store(false);
+  g_api_run.store(ApiRun::none);
   g_run = nullptr;  // not deleted: where the parent was in a call, it may be half made
   helper_forget(&g_viewer);
   return was_writing;

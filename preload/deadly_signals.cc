@@ -25,6 +25,7 @@ constexpr uint64_t kDeadly = kFaults | bit(SIGHUP) | bit(SIGINT) | bit(SIGQUIT) 
 std::atomic<uint64_t> g_managed{0};  // where ours stands in for the default
 std::atomic<uint64_t> g_ours{0};     // of these, where it does now
 std::atomic<bool> g_is_dying{false};
+std::atomic<bool> g_is_starting{false};  // in a program that runs
 
 // What the program has set where ours is in place: the default, or a handler that is to be called once. Shown again.
 struct Shown {
@@ -47,6 +48,8 @@ struct KernelAction {
   uint64_t mask;
 };
 
+void on_deadly_signal(int number, siginfo_t* info, void*);
+
 // The default end, with what the signal was sent with, in the context that it came to: it stays pending until this handler has returned.
 // For a fault it is what the core dump is made of.
 void die_of(int number, siginfo_t* info) {
@@ -59,9 +62,28 @@ void die_of(int number, siginfo_t* info) {
   raw_syscall(SYS_kill, pid, number);
 }
 
+// Another thread is putting the handlers in place, with every signal blocked: it will be done in a moment. (In a child that was made by a
+// bare clone meanwhile it is not there.)
+void await_start() {
+  constexpr int kMost = 10'000;
+  for (int i = 0; i < kMost && g_is_starting.load(std::memory_order_acquire); ++i) raw_syscall(SYS_sched_yield);
+}
+
+// A handler of the program's that another thread had set at just that moment had ours in its place, and has the signal now. (Of a fault
+// the instruction is repeated.)
+bool is_for_program(int number, siginfo_t* info, bool is_fault) {
+  if ((g_ours.load(std::memory_order_relaxed) & bit(number)) != 0 || !g_is_starting.load()) return false;
+  await_start();
+  struct sigaction now;
+  if (real::sigaction()(number, nullptr, &now) != 0 || now.sa_sigaction == on_deadly_signal) return false;
+  if (!is_fault) raw_syscall(SYS_rt_tgsigqueueinfo, raw_getpid(), raw_gettid(), number, info);
+  return true;
+}
+
 void on_deadly_signal(int number, siginfo_t* info, void*) {
   const ErrnoSaver errno_saver;
   const bool is_fault = (kFaults & bit(number)) != 0 && info->si_code > 0;
+  if (is_for_program(number, info, is_fault)) return;
   if (!is_fault && is_first_process()) return;
   // Whoever sends a second one, later, does not want to wait. Threads that fault together do.
   if (is_recording()) {
@@ -165,12 +187,39 @@ void deadly_signals_start() {
   raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, nullptr, sizeof(before));
 }
 
+void deadly_signals_start_late() {
+  const struct sigaction ours = our_action();
+  const uint64_t wanted = is_first_process() ? kDeadlyToFirst : kDeadly;
+  const uint64_t all = ~uint64_t{0};
+  uint64_t before = 0;
+  raw_syscall(SYS_rt_sigprocmask, SIG_BLOCK, &all, &before, sizeof(all));
+  g_is_starting.store(true);
+  for (int number = 1; number <= kSignals; ++number) {
+    struct sigaction now = {};
+    if ((wanted & bit(number)) == 0 || real::sigaction()(number, nullptr, &now) != 0) continue;
+    const bool is_default = now.sa_handler == SIG_DFL;
+    // Who sets a handler from here on asks whether ours is there.
+    show(number, 0, first_word(now.sa_mask), now.sa_flags);
+    g_managed.fetch_or(bit(number));
+    if (!is_default || real::sigaction()(number, &ours, &now) != 0) continue;
+    if (now.sa_handler == SIG_DFL) {
+      note(number, true);
+    } else {
+      real::sigaction()(number, &now, nullptr);
+    }
+  }
+  g_is_starting.store(false, std::memory_order_release);
+  raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, nullptr, sizeof(before));
+}
+
 void deadly_signals_forget() {
   g_is_dying.store(false);
+  g_is_starting.store(false);
   if (is_first_process()) leave(~kDeadlyToFirst);
 }
 
 int set_action(int number, const struct sigaction* action, struct sigaction* before) {
+  if (g_is_starting.load(std::memory_order_relaxed)) await_start();
   if (!is_managed(number)) return real::sigaction()(number, action, before);
   // A child of vfork has handlers of its own, and its parent's memory.
   const bool shares_memory = g_region != nullptr && !is_recording();

@@ -10,8 +10,10 @@
 
 namespace prof {
 
-// Normal code, once, when every other handler of libprof's is in place.
+// When every other handler of libprof's is in place. Normal code, but for a helper thread's. Once: while the process starts, or, in a
+// program that runs, where there is something to be written for the first time; it may have threads then, which set handlers meanwhile.
 void deadly_signals_start();
+void deadly_signals_start_late();
 
 // In a child of fork: nothing has hit it yet.
 void deadly_signals_forget();

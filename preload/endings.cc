@@ -41,7 +41,10 @@ void await_writer(int64_t deadline) {
 
 void endings_start(int64_t most_ns, const EndingCalls& calls) {
   g_most_ns = most_ns;
-  g_calls = calls;
+  // Another thread may be ending already: it asks for the first.
+  g_calls.before_exec = calls.before_exec;
+  g_calls.exec_failed = calls.exec_failed;
+  __atomic_store_n(&g_calls.write, calls.write, __ATOMIC_RELEASE);
 }
 
 void endings_forget() {

@@ -79,6 +79,7 @@ Config g_config;
 Output g_output;
 const char* g_foreign_malloc = nullptr;  // whose malloc the program calls, if its calls do not reach ours
 thread_local sigset_t t_mask_before_fork;
+bool g_watches_ends = false;           // all of them, and not exit alone
 bool g_is_forked = false;              // and has executed nothing since
 std::atomic<bool> g_launching{false};  // a snapshot's reporter
 std::atomic<bool> g_reporting{false};  // libprof's heap may be locked by the thread that does it
@@ -170,9 +171,36 @@ void say_what_is_missing(SideWork result) {
   }
 }
 
+std::atomic<Ending> g_api_ending{Ending::by_exit};
+bool g_api_is_written = false;
+
+void write_api_aside() {
+  proc_folder_is_own(g_region->pid);
+  g_api_is_written = api_write_run(g_api_ending.load());
+}
+
+// What prof_start_cpu began, at any end but exit(). Signal-safe: what was there before it began is in libprof's own heap, which a process
+// reads that shares the memory; nobody holds a lock there but who is in one of these calls.
+void write_run_of_api(Ending ending, int64_t deadline_ns) {
+  const ApiRun run = api_run();
+  if (run == ApiRun::none) return;
+  // Written twice, where the exec fails, it would be no profile.
+  if (run == ApiRun::to_descriptor && ending == Ending::exec) {
+    LogLine(LogLevel::warn) << "the CPU profile that goes to a descriptor is not written before an exec";
+    return;
+  }
+  g_api_ending.store(ending);
+  g_api_is_written = false;
+  const SideWork result = work_aside(write_api_aside, run == ApiRun::to_descriptor, deadline_ns);
+  if (result == SideWork::done && g_api_is_written) return;
+  if (result != SideWork::done && result != SideWork::impossible) api_give_up();
+  LogLine(LogLevel::warn) << "the CPU profile that the program itself began could not be written";
+}
+
 // Signal-safe: whoever calls _exit, or was hit by a signal, may be anywhere.
 void write_last(Ending ending, int64_t deadline_ns) {
-  if (g_config.kinds.empty()) return;
+  write_run_of_api(ending, deadline_ns);
+  if (g_config.kinds.empty()) return spool_finish(/*is_written=*/true);
   // A child that recorded nothing leaves no file; it need not be found out by another process.
   if (g_output.is_child && !recording_has_any()) return spool_finish(/*is_written=*/true);
   const bool was_on = g_config.kinds.has(ProfileKind::cpu) && cpu_sampling_stop();
@@ -197,7 +225,11 @@ void write_last(Ending ending, int64_t deadline_ns) {
 // Signal-safe. A child of fork that goes on to another program at once has done nothing but to launch it.
 bool read_before_exec(int64_t deadline_ns) {
   constexpr int64_t kBriefNs = 10'000'000;
-  if (g_config.kinds.empty()) return false;
+  write_run_of_api(Ending::exec, deadline_ns);
+  if (g_config.kinds.empty()) {
+    spool_unlink();
+    return false;
+  }
   if (!recording_has_any() || (g_is_forked && clock_ns(CLOCK_PROCESS_CPUTIME_ID) < kBriefNs)) {
     // Nobody else would see to it: every command of a shell would leave one. Where the exec fails a kill will lose what comes then.
     spool_unlink();
@@ -380,6 +412,16 @@ bool stands_behind_c_library() {
   return true;
 }
 
+void watch_ends() {
+  endings_start(g_config.exit_timeout_ns, {write_last, read_before_exec, exec_failed});
+  g_watches_ends = true;
+}
+
+void watch_ends_late() {
+  watch_ends();
+  deadly_signals_start_late();
+}
+
 // False: nothing is recorded in this process.
 bool begin(char** environment_of_main) {
   if (reporter_is_this_process() || getauxval(AT_SECURE) != 0) return false;
@@ -438,10 +480,12 @@ bool begin(char** environment_of_main) {
   main_stack(&low, &high);
   if (!recording_start(g_config, low, high, g_foreign_malloc, nullptr)) return false;
   if (!g_config.kinds.empty()) {
-    endings_start(g_config.exit_timeout_ns, {write_last, read_before_exec, exec_failed});
+    watch_ends();
     deadly_signals_start();
-    at_quick_exit(write_at_quick_exit);
+  } else {
+    api_prepare(watch_ends_late);
   }
+  if (!g_config.kinds.empty() || g_config.api) at_quick_exit(write_at_quick_exit);
   if (g_config.serves()) http_start();
   return true;
 }
@@ -496,7 +540,7 @@ void write_at_exit(Ending ending) {
 
 void write_once(Ending ending) {
   if (!is_recording() || g_reporting.exchange(true)) return;
-  if (g_config.kinds.empty() || ending_claim()) {
+  if (!g_watches_ends || ending_claim()) {
     write_at_exit(ending);
     ending_is_written();
     die_of_deferred();
@@ -507,7 +551,7 @@ void write_once(Ending ending) {
 // Where another thread is at it, in _exit or hit by a signal, the process ends as that one would have it.
 void write_or_wait(Ending ending) {
   write_once(ending);
-  if (!g_config.kinds.empty()) end_at_once(ending);
+  end_at_once(ending);
 }
 
 void write_at_quick_exit() { write_or_wait(Ending::quick); }

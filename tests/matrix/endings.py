@@ -15,6 +15,15 @@ def case(name, *words, expects=FIRST, **options):
     return Case(name, ("endings_ways", *map(str, words)), expects=expects, **options)
 
 
+NO_KIND = {name: None for name in ("PROF_CPU", "PROF_WALL", "PROF_HEAP", "PROF_ALLOCS", "PROF_BLOCK", "PROF_MUTEX", "PROF_THREAD",
+                                   "PROF_STACKS", "PROF_TRACE")}
+
+
+def begun(name, *words, **options):
+    """No setting asks for anything: the program itself has begun a CPU profile."""
+    return case(f"begun_{name}", *words, env={"ENDINGS_PROFILE": "{profiles}/cpu.prof"}, prof=NO_KIND | {"PROF_API": "1"}, **options)
+
+
 CASES = [
     case("return", "return"),
     *(case(way, way) for way in ("exit", "_exit", "_Exit", "quick_exit", "abort", "abort_handled", "abort_exits", "abort_ignored")),
@@ -35,6 +44,12 @@ CASES = [
     case("exec", "exec", expects=BOTH),
     case("exec_after_failures", "exec_fails", expects=BOTH),
     case("exec_unreadable", "exec_unreadable", expects=BOTH),
+    *(begun(way, way) for way in ("return", "_exit", "quick_exit", "abort", "abort_handled", "exec", "daemon")),
+    *(begun(way, way, expects=BOTH) for way in ("thread__exit", "threads_segv", "thread_last_TERM")),
+    *(begun(f"signal_{name}", "raise", int(NUMBERS[name])) for name in ("TERM", "RTMIN")),
+    begun("fault_SEGV", "fault", int(signal.SIGSEGV)),
+    begun("signal_TERM_small_stack", "raise_on_small_stack"),
+    begun("signals_seen", "views"),
     case("seccomp_probed", "seccomp_probed"),
     case("seccomp_strict", "strict", log=("seccomp",)),
 ]
