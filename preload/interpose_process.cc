@@ -144,11 +144,11 @@ EXPORTED int fexecve(int fd, char* const* arguments, char* const* environment) {
 }
 
 EXPORTED int execveat(int fd, const char* path, char* const* arguments, char* const* environment, int flags) {
-  const AroundExec around((flags & AT_EMPTY_PATH) != 0 || is_program(fd, path));
-  const auto is_preloadable = [=] {
-    if ((flags & AT_EMPTY_PATH) != 0) return prof::is_preloadable(fd);
-    return fd == AT_FDCWD && prof::is_preloadable(path);
-  };
+  // Which of the two it is, the kernel says: the path is not to be read here.
+  const bool is_path = is_program(fd, path);
+  const bool is_descriptor = !is_path && (flags & AT_EMPTY_PATH) != 0;
+  const AroundExec around(is_path || is_descriptor);
+  const auto is_preloadable = [=] { return is_descriptor ? prof::is_preloadable(fd) : prof::is_preloadable(fd, path); };
   return prof::with_exec_environment(
       prof::Executed::by_caller, environment, is_preloadable,
       [=](char* const* handed_on) { return prof::real::execveat()(fd, path, arguments, handed_on, flags); });

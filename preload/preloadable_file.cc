@@ -56,14 +56,17 @@ const char* interpreter_in(char* head) {
   return name;
 }
 
-bool is_preloadable(const char* path, int depth) {
+bool is_preloadable(int folder, const char* path, int depth) {
   struct stat file;
-  if (raw_syscall(SYS_newfstatat, AT_FDCWD, path, &file, 0) != 0 || !S_ISREG(file.st_mode)) return false;
+  if (raw_syscall(SYS_newfstatat, folder, path, &file, 0) != 0 || !S_ISREG(file.st_mode)) return false;
   // In a program with rights of its own nothing is preloaded, and it shall not be handed settings.
   if ((file.st_mode & (S_ISUID | S_ISGID)) != 0) return false;
-  if (raw_syscall(SYS_getxattr, path, "security.capability", nullptr, 0) > 0) return false;
-  const long fd = raw_syscall(SYS_open, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  const long fd = raw_syscall(SYS_openat, folder, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) return false;
+  if (raw_syscall(SYS_fgetxattr, fd, "security.capability", nullptr, 0) > 0) {
+    raw_syscall(SYS_close, fd);
+    return false;
+  }
   char head[kHead + 1] = {};
   const long bytes = raw_syscall(SYS_pread64, fd, head, kHead, 0);
   const bool is_script = bytes > 2 && starts(head, "#!");
@@ -73,17 +76,19 @@ bool is_preloadable(const char* path, int depth) {
   if (is_elf) is = is_loadable_elf(fd, head, path);
   raw_syscall(SYS_close, fd);
   if (!is_script) return is;
-  return depth < kMostInterpreters && is_preloadable(interpreter_in(head), depth + 1);
+  return depth < kMostInterpreters && is_preloadable(AT_FDCWD, interpreter_in(head), depth + 1);
 }
 
 }  // namespace
 
-bool is_preloadable(const char* path) { return path != nullptr && is_preloadable(path, 0); }
+bool is_preloadable(const char* path) { return is_preloadable(AT_FDCWD, path); }
+
+bool is_preloadable(int folder, const char* path) { return path != nullptr && is_preloadable(folder, path, 0); }
 
 bool is_preloadable(int fd) {
   char path[32] = "/proc/self/fd/";
   *std::to_chars(path + strlen(path), path + sizeof(path) - 1, fd).ptr = '\0';
-  return is_preloadable(path, 0);
+  return is_preloadable(path);
 }
 
 bool is_preloadable_in_path(const char* file) {

@@ -6,6 +6,8 @@ namespace prof {
 
 // False: it will not (a static, setuid or other machine's program), or it cannot be told.
 bool is_preloadable(const char* path);
+// As execveat finds it.
+bool is_preloadable(int folder, const char* path);
 // Of a descriptor's file.
 bool is_preloadable(int fd);
 // Of the file that exec finds in PATH.

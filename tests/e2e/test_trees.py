@@ -11,7 +11,7 @@ import pytest
 import pprof
 
 WAYS = ([f"{how}_exec{form}" for form in ("ve", "le", "vpe", "v", "vp", "l", "lp") for how in ("fork", "vfork")] +
-        [f"{how}_{name}" for name in ("fexecve", "execveat") for how in ("fork", "vfork")] +
+        [f"{how}_{name}" for name in ("fexecve", "execveat", "execveat_folder", "execveat_either", "execveat_file") for how in ("fork", "vfork")] +
         ["clone", "posix_spawn", "posix_spawnp", "system", "popen"])
 FAST = {"PROF_CPU_HZ": "1000"}
 

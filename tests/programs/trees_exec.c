@@ -30,6 +30,12 @@ static void exec_execle(void) { execle(self, words[0], words[1], words[2], (char
 static void exec_execvpe(void) { execvpe("trees_exec", words, environment); }
 static void exec_fexecve(void) { fexecve(open(self, O_RDONLY | O_CLOEXEC), words, environment); }
 static void exec_execveat(void) { execveat(AT_FDCWD, self, words, environment, 0); }
+static int folder(void) { return open(folder_of_self, O_RDONLY | O_DIRECTORY | O_CLOEXEC); }
+static void exec_execveat_folder(void) { execveat(folder(), words[0], words, environment, 0); }
+static void exec_execveat_either(void) { execveat(folder(), words[0], words, environment, AT_EMPTY_PATH); }
+static void exec_execveat_file(void) {
+  execveat(open(self, O_PATH | O_CLOEXEC), "", words, environment, AT_EMPTY_PATH);
+}
 // Those that take environ.
 static void exec_execv(void) { environ = environment, execv(self, words); }
 static void exec_execvp(void) { environ = environment, execvp(self, words); }
@@ -40,9 +46,18 @@ struct way {
   const char *name;
   void (*exec)(void);
 };
-static const struct way execs[] = {{"execve", exec_execve},   {"execle", exec_execle},     {"execvpe", exec_execvpe},
-                                   {"fexecve", exec_fexecve}, {"execveat", exec_execveat}, {"execv", exec_execv},
-                                   {"execvp", exec_execvp},   {"execl", exec_execl},       {"execlp", exec_execlp}};
+static const struct way execs[] = {{"execve", exec_execve},
+                                   {"execle", exec_execle},
+                                   {"execvpe", exec_execvpe},
+                                   {"fexecve", exec_fexecve},
+                                   {"execveat", exec_execveat},
+                                   {"execv", exec_execv},
+                                   {"execvp", exec_execvp},
+                                   {"execl", exec_execl},
+                                   {"execlp", exec_execlp},
+                                   {"execveat_folder", exec_execveat_folder},
+                                   {"execveat_either", exec_execveat_either},
+                                   {"execveat_file", exec_execveat_file}};
 enum { kExecs = sizeof execs / sizeof *execs };
 
 static int status_of(pid_t child) {
