@@ -90,7 +90,7 @@ void on_deadly_signal(int number, siginfo_t* info, void*) {
     const bool is_second = !is_fault && g_is_dying.exchange(true);
     if (!is_second && !is_fault && ending_defers(number, *info)) return;
     if (is_second) {
-      ending_await_briefly();
+      ending_await_together();
     } else {
       end_at_once(ending_by_signal(number));
     }

@@ -92,8 +92,15 @@ void end_at_once(Ending ending) {
   }
 }
 
-void ending_await_briefly() {
-  if (g_writer.load(std::memory_order_relaxed) != raw_gettid()) await_writer(g_began_ns.load() + kTogetherNs);
+void ending_await_together() {
+  // It may be about to begin.
+  constexpr int kMostMilliseconds = 50;
+  for (int i = 0; i < kMostMilliseconds && g_writer.load(std::memory_order_acquire) == 0; ++i) {
+    const struct timespec millisecond = timespec_of(1'000'000);
+    raw_syscall(SYS_nanosleep, &millisecond, nullptr);
+  }
+  const bool is_late = clock_ns(CLOCK_MONOTONIC) > g_began_ns.load() + kTogetherNs;
+  if (!is_late && g_writer.load(std::memory_order_relaxed) != raw_gettid()) await_writer(ending_deadline());
 }
 
 bool ending_before_exec() {
@@ -132,9 +139,18 @@ bool ends_after_fork() {
 }
 
 bool ending_is_urgent() {
-  if (clock_ns(CLOCK_MONOTONIC) < g_began_ns.load() + kTogetherNs) return false;
+  const uint64_t deadly = deadly_signals_now();
+  if (clock_ns(CLOCK_MONOTONIC) < g_began_ns.load() + kTogetherNs) {
+    // These would have found no process any more; and one of the same number that comes later is to be seen.
+    const struct timespec at_once = {0, 0};
+    constexpr int kMost = 8;
+    for (int i = 0; i < kMost; ++i) {
+      if (raw_syscall(SYS_rt_sigtimedwait, &deadly, nullptr, &at_once, sizeof(deadly)) <= 0) break;
+    }
+    return false;
+  }
   uint64_t pending = 0;
-  return raw_syscall(SYS_rt_sigpending, &pending, sizeof(pending)) == 0 && (pending & deadly_signals_now()) != 0;
+  return raw_syscall(SYS_rt_sigpending, &pending, sizeof(pending)) == 0 && (pending & deadly) != 0;
 }
 
 }  // namespace prof

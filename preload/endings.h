@@ -38,7 +38,7 @@ int64_t ending_deadline();
 void end_at_once(Ending ending);
 
 // Another signal that ends the process has come: where that was soon after the first, waits for the thread that writes, which ends it.
-void ending_await_briefly();
+void ending_await_together();
 
 // Around an exec that is likely to succeed: what is recorded so far is read before. False: nothing is, and nothing need be undone.
 bool ending_before_exec();
@@ -48,7 +48,7 @@ void ending_exec_failed();
 void ending_after_fork(bool ends);
 bool ends_after_fork();
 
-// Whether another signal that ends the process has come to this thread, which blocks it, and not with the first.
+// Whether another signal that ends the process has come to this thread, which blocks it, and not with the first: those are dropped.
 bool ending_is_urgent();
 
 }  // namespace prof

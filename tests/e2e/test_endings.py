@@ -139,14 +139,16 @@ def test_stuck_disk(runner, stuck_disk, way):
 
 
 def test_second_signal_ends_at_once(runner, stuck_disk):
-    """The first waits for the profiles, for a minute here; the second does not."""
+    """The first waits for the profiles, for a minute here, and so does one that was sent with it; a later one does not."""
     def during(process, folder):
         time.sleep(0.3)
+        process.send_signal(signal.SIGTERM)
         process.send_signal(signal.SIGTERM)
         for _ in range(1000):
             if any_reporter(process.pid):
                 break
             time.sleep(0.01)
+        time.sleep(0.8)
         assert process.poll() is None
         process.send_signal(signal.SIGTERM)
     run = runner.run(["sleep", "1000"], {"PROF_CPU": f"{stuck_disk}/cpu.prof", "PROF_EXIT_TIMEOUT": "100000"}, during=during)

@@ -38,6 +38,7 @@ CASES = [
     case("exit_after__exit", "_exit_then_exit"),
     case("signal_TERM_small_stack", "raise_on_small_stack"),
     case("every_signal", "every_signal", expects=BOTH),
+    case("signals_in_pairs", "pairs", expects=BOTH),
     case("signals_seen", "views"),
     case("children", "children", expects=BOTH),
     case("daemon", "daemon", expects=BOTH),

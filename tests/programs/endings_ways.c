@@ -176,6 +176,43 @@ static int raise_every_signal(void) {
   return 0;
 }
 
+// Two signals at once. Of those that wait blocked the thread's own go first, then the lowest, and what the program handles comes too late;
+// of others the first that is sent is the end, though the second may come while the profiles are written.
+static int raise_pairs(void) {
+  static const struct {
+    int first, second, to_thread, blocked;
+  } pairs[] = {{SIGTERM, SIGHUP, 0, 1},  {SIGHUP, SIGTERM, 0, 1},  {SIGTERM, SIGHUP, 1, 1}, {SIGQUIT, SIGHUP, 0, 1},
+               {SIGTERM, SIGSEGV, 0, 1}, {SIGUSR1, SIGTERM, 0, 1}, {SIGINT, SIGTERM, 0, 0}};
+  signal(SIGUSR1, on_signal);
+  for (unsigned i = 0; i < sizeof pairs / sizeof *pairs; ++i) {
+    const pid_t child = fork();
+    if (child == 0) {
+      sigset_t all, none;
+      sigfillset(&all);
+      sigemptyset(&none);
+      work_second(milliseconds(10));
+      if (pairs[i].blocked) {
+        sigprocmask(SIG_BLOCK, &all, NULL);
+        if (pairs[i].to_thread) raise(pairs[i].first);
+        if (!pairs[i].to_thread) kill(getpid(), pairs[i].first);
+        kill(getpid(), pairs[i].second);
+        sigprocmask(SIG_SETMASK, &none, NULL);
+      } else {
+        const pid_t self = getpid();
+        if (fork() == 0) {
+          kill(self, pairs[i].first);
+          kill(self, pairs[i].second);
+          _exit(0);
+        }
+      }
+      for (;;) pause();
+    }
+    printf("%d %d: ", pairs[i].first, pairs[i].second);
+    wait_for(child);
+  }
+  return 0;
+}
+
 static int go_on_as(char **argv, const char *way) {
   if (is(way, "exec_fails")) {
     char *const none[] = {NULL};
@@ -257,6 +294,7 @@ int main(int argc, char **argv) {
   if (is(way, "kill")) kill(getpid(), SIGKILL);
   if (is(way, "views")) return check_views();
   if (is(way, "every_signal")) return raise_every_signal();
+  if (is(way, "pairs")) return raise_pairs();
   if (is(way, "children")) return check_children();
   if (is(way, "daemon")) {
     if (daemon(1, 1) != 0) return 9;
