@@ -294,6 +294,8 @@ void api_prepare(void (*begins)()) { g_begins = begins; }
 
 ApiRun api_run() { return g_is_over.load() ? ApiRun::none : g_api_run.load(); }
 
+bool api_is_called() { return g_is_held.load(); }
+
 bool api_write_run(Ending ending) {
   const bool goes_on = ending == Ending::exec;
   const bool is_free = take_lock();

@@ -14,6 +14,9 @@ void api_prepare(void (*begins)());
 enum class ApiRun : uint8_t { none, to_file, to_descriptor };
 ApiRun api_run();
 
+// Whether a thread is in one of the calls, and may have libprof's heap locked. Signal-safe.
+bool api_is_called();
+
 // At an end that passes the destructor, in a process beside (side_process.h): the CPU profile that goes on is written. Of an exec, which
 // may fail: it goes on. False: it is not written.
 bool api_write_run(Ending ending);

@@ -293,6 +293,8 @@ void die_of_deferred() {
   if (ending_take_deferred(&number, &info)) die_of(number, &info);
 }
 
+bool is_fault_signal(int number) { return number > 0 && number <= kSignals && (kFaults & bit(number)) != 0; }
+
 uint64_t deadly_signals_now() { return g_ours.load(std::memory_order_relaxed); }
 
 void deadly_signals_leave() {

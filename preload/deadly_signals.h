@@ -35,6 +35,9 @@ void deadly_signals_handle_again();
 // The end that came while the exit's writing went on, if any did.
 void die_of_deferred();
 
+// Whether a processor's exception sends it, as a rule.
+bool is_fault_signal(int number);
+
 // Those that would end the process now: bit N - 1 for signal N.
 uint64_t deadly_signals_now();
 

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/auxv.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -18,6 +19,7 @@
 #include <string>
 #include <vector>
 
+#include "core/base/call_on_stack.h"
 #include "core/base/clocks.h"
 #include "core/base/errno_saver.h"
 #include "core/base/raw_log.h"
@@ -171,6 +173,20 @@ void say_what_is_missing(SideWork result) {
   }
 }
 
+// The last resort, where no process can be made: by this one itself, on a stack of its own, and in as much time as it takes. Not where the
+// program's memory may be spoiled (a fault here would be another end than its own), nor where a thread has libprof's heap locked.
+bool write_here(Ending ending, void (*write)(void*)) {
+  constexpr uint64_t kStackBytes = 8 << 20;
+  const int number = static_cast<int>(ending) - static_cast<int>(Ending::signal);
+  if (is_fault_signal(number) || api_is_called()) return false;
+  const long stack = raw_syscall(SYS_mmap, nullptr, kStackBytes, PROT_READ | PROT_WRITE,
+                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+  if (stack < 0 && stack > -4096) return false;
+  prof_call_on_stack(reinterpret_cast<char*>(stack) + kStackBytes, write, nullptr);
+  raw_syscall(SYS_munmap, stack, kStackBytes);
+  return true;
+}
+
 std::atomic<Ending> g_api_ending{Ending::by_exit};
 bool g_api_is_written = false;
 
@@ -192,13 +208,15 @@ void write_run_of_api(Ending ending, int64_t deadline_ns) {
   g_api_ending.store(ending);
   g_api_is_written = false;
   const SideWork result = work_aside(write_api_aside, run == ApiRun::to_descriptor, deadline_ns);
-  if (result == SideWork::done && g_api_is_written) return;
+  if (result == SideWork::impossible) write_here(ending, [](void*) { write_api_aside(); });
+  if ((result == SideWork::done || result == SideWork::impossible) && g_api_is_written) return;
   if (result != SideWork::done && result != SideWork::impossible) api_give_up();
   LogLine(LogLevel::warn) << "the CPU profile that the program itself began could not be written";
 }
 
 // Signal-safe: whoever calls _exit, or was hit by a signal, may be anywhere.
 void write_last(Ending ending, int64_t deadline_ns) {
+  leave_new_pid_namespace();
   write_run_of_api(ending, deadline_ns);
   if (g_config.kinds.empty()) return spool_finish(/*is_written=*/true);
   // A child that recorded nothing leaves no file; it need not be found out by another process.
@@ -219,7 +237,10 @@ void write_last(Ending ending, int64_t deadline_ns) {
     say_what_is_missing(result);
     if (result != SideWork::impossible) return spool_finish(g_is_written);
   }
-  reporter_finish(task, g_output, deadline_ns, ending_is_urgent);
+  if (reporter_finish(task, g_output, deadline_ns, ending_is_urgent)) return;
+  g_last_task = task;
+  if (write_here(ending, [](void*) { write_now(); })) return spool_finish(g_is_written);
+  LogLine(LogLevel::warn) << "no process could be started to write the profiles: they are lost";
 }
 
 // Signal-safe. A child of fork that goes on to another program at once has done nothing but to launch it.
@@ -519,6 +540,7 @@ bool is_nothing_to_memory() {
 void write_at_exit(Ending ending) {
   const ErrnoSaver errno_saver;
   const int64_t deadline = ending_deadline();
+  leave_new_pid_namespace();
   g_unsampled = g_config.kinds.meets(kTickedKinds) ? count_unsampled_threads() : 0;
   api_end();
   http_stop();

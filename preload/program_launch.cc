@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -91,6 +92,14 @@ bool is_first_child_special() {
 }
 
 }  // namespace
+
+void leave_new_pid_namespace() {
+  if (!is_first_child_special()) return;
+  const long own = raw_syscall(SYS_open, "/proc/thread-self/ns/pid", O_RDONLY | O_CLOEXEC);
+  if (own < 0) return;
+  raw_syscall(SYS_setns, own, CLONE_NEWPID);
+  raw_syscall(SYS_close, own);
+}
 
 void launch_prepare() {
   // From the kernel's list of mappings: LD_PRELOAD may be relative, and the program may change its directory.

@@ -37,6 +37,9 @@ const char* launch_path();
 
 // False: it could not be started. What it is to read of this process is open to it.
 bool launch_program(ProgramLaunch* launch);
+// At the process's end, before a process is started: after unshare(CLONE_NEWPID) none can be any more where the first of the new namespace has
+// ended, and the thread goes back where it may (CAP_SYS_ADMIN). Signal-safe.
+void leave_new_pid_namespace();
 // Waits for the end of one that is_awaited, for so long at most. True: it has ended.
 bool launch_await(ProgramLaunch* launch, int64_t most_ns);
 // The program has ended: the child between, where it stayed, ends too.

@@ -138,21 +138,19 @@ bool reporter_wait(uint32_t stretch, int64_t most_ns) {
   return g_launches[stretch & 1].task.stretch != stretch || reported(stretch) == Reported::no;
 }
 
-void reporter_finish(const ReportTask& task, const Output& output, int64_t deadline_ns, bool (*is_over)()) {
+bool reporter_finish(const ReportTask& task, const Output& output, int64_t deadline_ns, bool (*is_over)()) {
   constexpr int64_t kSliceNs = 10'000'000;
   constexpr int64_t kToGiveUpNs = 100'000'000;
   Launch& launch = g_launches[kLastLaunch];
   launch.program.is_awaited = true;
-  if (!start(&launch, task, output, deadline_ns)) {
-    LogLine(LogLevel::warn) << "no process could be started to write the profiles: they are lost";
-    return;
-  }
+  if (!start(&launch, task, output, deadline_ns)) return false;
   for (;;) {
-    if (launch_await(&launch.program, kSliceNs) || is_over()) return;
+    if (launch_await(&launch.program, kSliceNs) || is_over()) return true;
     if (clock_ns(CLOCK_MONOTONIC) >= deadline_ns + kToGiveUpNs) break;
   }
   LogLine(LogLevel::warn)
       << "PROF_EXIT_TIMEOUT is over, and the disk does not answer: the program ends without its profiles";
+  return true;
 }
 
 void reporter_before_exec(const ReportTask& task, const Output& output, int64_t deadline_ns) {
@@ -161,7 +159,10 @@ void reporter_before_exec(const ReportTask& task, const Output& output, int64_t 
   auto* numbers = region_root<SnapshotNumbers>(Root::snapshots);
   const uint32_t number = numbers->execs.fetch_add(1) + 1;
   Launch& launch = g_launches[kExecLaunch];
-  if (!start(&launch, task, output, deadline_ns)) return;
+  if (!start(&launch, task, output, deadline_ns)) {
+    LogLine(LogLevel::warn) << "no process could be started to write the profiles of what execs: they are lost";
+    return;
+  }
   for (int looks = 1; numbers->exec_read.load(std::memory_order_acquire) != number; ++looks) {
     if (clock_ns(CLOCK_MONOTONIC) >= deadline_ns) return;
     if (looks % kLooksUntilAsked == 0 && !is_running(launch.program.pid.load())) return;
