@@ -66,6 +66,7 @@
 #include "preload/thread_look.h"
 #include "preload/threads.h"
 #include "preload/unhooked_calls.h"
+#include "preload/valgrind.h"
 #include "preload/wait_sampling.h"
 #include "preload/wall_sampling.h"
 
@@ -479,6 +480,7 @@ bool begin(char** environment_of_main) {
   } else {
     output_check_folders(g_config, g_output);
   }
+  if (is_under_valgrind()) unwind_read_by_copies();
   unwind_start({reinterpret_cast<uint64_t>(__ehdr_start), reinterpret_cast<uint64_t>(etext)}, chosen_unwinder());
   spool_prepare(g_config, g_output);
   cpu_sampling_on_stretch_over(on_stretch_over);

@@ -22,9 +22,19 @@ long copy_out(uint64_t address, void* to, uint64_t bytes) {
   return raw_syscall(SYS_process_vm_readv, raw_getpid(), &local, 1, &remote, 1, 0);
 }
 
+bool copy_out_word(uint64_t address, uint64_t* word) {
+  return copy_out(address, word, kWord) == static_cast<long>(kWord);
+}
+
+constinit bool g_reads_by_copies = false;
+
 }  // namespace
 
+void unwind_read_by_copies() { g_reads_by_copies = true; }
+
 bool probe_readable(uint64_t address) {
+  uint64_t word;
+  if (g_reads_by_copies) return copy_out_word(address, &word);
   constexpr long kNoSuchHow = -1;
   return raw_syscall(SYS_rt_sigprocmask, kNoSuchHow, address, nullptr, kWord) != -EFAULT;
 }
@@ -71,6 +81,7 @@ void ReadableMemory::take(uint64_t low, uint64_t end) {
   low_ = low;
   // Differences, since a stack pointer may be any number: a sum with one goes round the end of the address space.
   span_ = end > low && end - low >= kWord ? end - low - (kWord - 1) : 0;
+  if (g_reads_by_copies && !is_copy_) span_ = 0;
 }
 
 void ReadableMemory::move_to(uint64_t sp) {
@@ -83,8 +94,10 @@ void ReadableMemory::move_to(uint64_t sp) {
 }
 
 bool ReadableMemory::read_elsewhere(uint64_t address, uint64_t* value) {
-  if (address < kFirstCodeAddress || address > kLastWord || address % kWord != 0) return false;
-  if (is_copy_) return copy_out(address, value, kWord) == static_cast<long>(kWord);
+  if (address < kFirstCodeAddress || address > kLastWord) return false;
+  if (g_reads_by_copies) return copy_out_word(address, value);
+  if (address % kWord != 0) return false;
+  if (is_copy_) return copy_out_word(address, value);
   if (!probe_readable(address)) return false;
   // The rest of this page, for the frames to come. 8-byte alignment: no read crosses into the next one.
   low_ = address & ~(kPage - 1);

@@ -60,6 +60,10 @@ enum class Unwinder { tables, libunwind, frame_pointers };
 // Once, before any capture, in normal code.
 void unwind_start(CodeRange own_code, Unwinder unwinder = Unwinder::tables);
 
+// Once, before any capture, in normal code: stacks are read by system calls, 20 times slower. Under valgrind, which reports a read of what
+// the program has not written, as words of a stack may be, and says a word of its own at each question whether a page is there.
+void unwind_read_by_copies();
+
 // The stack of the calling thread from a point in one of its own functions, which must not have returned yet (CalleeSaved: machine.h).
 // thread: its tid, or any
 // number that it has mostly to itself. As below otherwise.

@@ -9,6 +9,7 @@
 #include "core/unwind/rule_cache.h"
 #include "core/unwind/unwind.h"
 #include "core/unwind/walk_memo.h"
+#include "preload/valgrind.h"
 #include "tests/unit/unwind/made_stack.h"
 
 using namespace prof;
@@ -18,6 +19,7 @@ namespace {
 constexpr uint64_t kKey = 100;
 
 void start() {
+  if (is_under_valgrind()) unwind_read_by_copies();
   unwind_start({});
   tell_usual_rules();
 }

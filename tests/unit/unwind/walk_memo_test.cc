@@ -9,6 +9,7 @@
 
 #include "core/unwind/rule_cache.h"
 #include "core/unwind/unwind.h"
+#include "preload/valgrind.h"
 #include "tests/unit/unwind/made_stack.h"
 
 using namespace prof;
@@ -16,6 +17,7 @@ using namespace prof;
 namespace {
 
 void start() {
+  if (is_under_valgrind()) unwind_read_by_copies();
   unwind_start({});
   tell_usual_rules();
 }
