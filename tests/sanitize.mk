@@ -1,37 +1,57 @@
 # The record side's unit tests under sanitizers and valgrind; included by the Makefile. What is left out stands in tests/check/tools.txt.
 RECORD_TESTS := $(patsubst tests/unit/%_test.cc,%,$(wildcard $(addprefix tests/unit/,base/*_test.cc record/*_test.cc unwind/*_test.cc)))
-SANITIZERS := address thread
-address := -fsanitize=address,undefined -fno-sanitize-recover=all
-thread := -fsanitize=thread -Wno-tsan
-LEFT_OUT = $(shell sed -n 's/^$(1) \([a-z_/]*\)_test .*/\1/p' tests/check/tools.txt)
-# As with the fuzzers: they bring a memcpy of their own. Of the report side, what reads a region for the tests.
-SANITIZED := $(filter-out core/base/bytes.cc,$(wildcard core/base/*.cc core/unwind/*.cc core/record/*.cc)) \
-  $(addprefix core/report/,region_view.cc snapshot_from_region.cc trace_from_region.cc loss_text.cc thread_state.cc module_map.cc profile_encoder.cc)
+address := -O1 -g1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+# A fence is nothing to TSan: what rests on one it would report, so a warning says nothing more.
+thread := -O1 -g1 -fno-omit-frame-pointer -fsanitize=thread -Wno-tsan
+memcheck := -O1 -g1
+# drd is told what atomics order (tests/sanitize/drd_atomics.cc).
+drd := -O1 -g1 -fno-inline-atomics
+# For memcheck the objects are those of libprof.so. Of the report side, what reads a region.
+TOOLS_REPORT := $(addprefix core/report/,region_view.cc snapshot_from_region.cc trace_from_region.cc loss_text.cc thread_state.cc module_map.cc profile_encoder.cc)
+SANITIZED := $(wildcard core/base/*.cc core/unwind/*.cc core/record/*.cc) $(TOOLS_REPORT)
 
-define sanitized
+OBJECTS_address = $(patsubst %.cc,$(BUILD)/sanitize/address/%.o,$(SANITIZED))
+OBJECTS_thread = $(patsubst %.cc,$(BUILD)/sanitize/thread/%.o,$(SANITIZED))
+OBJECTS_memcheck = $(RECORD) $(call objects,$(TOOLS_REPORT))
+OBJECTS_drd = $(patsubst %.cc,$(BUILD)/sanitize/drd/%.o,$(SANITIZED) tests/sanitize/drd_atomics.cc)
+$(BUILD)/sanitize/drd/tests/sanitize/drd_atomics.o: drd += -finline-atomics
+
+# $(1): the tool. stepping_test is made of more than its file.
+define tools_built
 $(BUILD)/sanitize/$(1)/%.o: %.cc | $(BUILD)/deps.stamp
 	@mkdir -p $$(@D)
-	@echo "  $$< ($(1))"; $(CXX) $(FLAGS) -O1 -fno-omit-frame-pointer $($(1)) -c -o $$@ $$<
-$(BUILD)/sanitize/$(1)/librecord.a: $(patsubst %.cc,$(BUILD)/sanitize/$(1)/%.o,$(SANITIZED))
-	@rm -f $$@; ar rcs $$@ $$^
-$(BUILD)/sanitize/$(1)/%_test: $(BUILD)/sanitize/$(1)/tests/unit/%_test.o $(BUILD)/sanitize/$(1)/librecord.a
+	@echo "  $$< ($(1))"; $(CXX) $(FLAGS) $$($(1)) -Itests/sanitize -DUNDER_A_TOOL -c -o $$@ $$<
+$(BUILD)/sanitize/$(1)/%_test: $(BUILD)/sanitize/$(1)/tests/unit/%_test.o $(BUILD)/sanitize/$(1)/tests/sanitize/criterion/run_tests.o $(BUILD)/sanitize/$(1)/record.a
 	@mkdir -p $$(@D)
-	@echo "  $$@"; $(CXX) $($(1)) -Wl,-z,lazy -o $$@ $$^ $(THIRD)/lib/libunwind-x86_64.a -lcriterion -lz
-SANITIZE_TESTS += $(foreach t,$(filter-out $(call LEFT_OUT,$(1)),$(RECORD_TESTS)),$(BUILD)/sanitize/$(1)/$(t)_test)
+	@$(CXX) $(filter -fsanitize%,$($(1))) -Wl,-z,lazy -o $$@ $$(filter %.o,$$^) $$(filter %.a,$$^) $(THIRD)/lib/libunwind-x86_64.a -lz
+$(BUILD)/sanitize/$(1)/unwind/stepping_test: $(BUILD)/sanitize/$(1)/tests/unit/unwind/stepper.o $(STEPPED_OBJECTS)
+$(BUILD)/sanitize/$(1)/record.a: $(OBJECTS_$(1))
+	@mkdir -p $$(@D); rm -f $$@; ar rcs $$@ $$^
+# What the programs are made of is kept.
+.PRECIOUS: $(BUILD)/sanitize/$(1)/%.o
 endef
-$(foreach s,$(SANITIZERS),$(eval $(call sanitized,$(s))))
+$(foreach t,address thread memcheck drd,$(eval $(call tools_built,$(t))))
 
-# stepping_test is made of more than its file.
-$(foreach s,$(SANITIZERS),$(BUILD)/sanitize/$(s)/unwind/stepping_test): $(call objects,tests/unit/unwind/stepper.cc) $(STEPPED_OBJECTS)
+# A test is a child: a fault there ends it with 99.
+VALGRIND := valgrind -q --error-exitcode=99
+memcheck_runs := $(VALGRIND) --leak-check=no
+drd_runs := $(VALGRIND) --tool=drd
 
-sanitize: $(SANITIZE_TESTS) ## the record side's unit tests under ASan with UBSan, and under TSan
-	@for t in $(SANITIZE_TESTS); do $$t --jobs 1 || exit 1; done; echo "sanitize: $(words $(SANITIZE_TESTS)) test programs passed"
-# Each test is a child of the test program: a fault there ends it with 99, which is a failed test.
-MEMCHECK := valgrind -q --error-exitcode=99 --leak-check=no --trace-children=yes
-DRD := $(MEMCHECK) --tool=drd
-valgrind: $(patsubst %,$(BUILD)/unit/%_test,$(RECORD_TESTS)) ## the same tests under valgrind: memcheck, and drd for races
-	@for t in $(filter-out $(call LEFT_OUT,memcheck),$(RECORD_TESTS)); do $(MEMCHECK) $(BUILD)/unit/$${t}_test --jobs 1 || exit 1; done
-	@for t in $(filter-out $(call LEFT_OUT,drd),$(RECORD_TESTS)); do $(filter-out --leak-check=no,$(DRD)) $(BUILD)/unit/$${t}_test --jobs 1 || exit 1; done
-	@echo "valgrind: $(words $(RECORD_TESTS)) test programs passed"
+# run-TOOL-PROGRAM is a program's run.
+LEFT_OUT = $(shell sed -n 's/^$(1) \([a-z_/]*\)_test .*/\1/p' tests/check/tools.txt)
+RUNS = $(addprefix run-$(1)-,$(filter-out $(call LEFT_OUT,$(1)),$(RECORD_TESTS)))
+define tool_runs
+$(call RUNS,$(1)): run-$(1)-%: $(BUILD)/sanitize/$(1)/%_test
+	@said=$$$$($($(1)_runs) $$< $$$$(sed -n 's|^$(1) $$*_test/\([a-z0-9_]*\) .*|\1|p' tests/check/tools.txt) 2>&1) \
+	  && echo "  $(1): $$*: $$$$said" || { echo "$(1): $$*:"; echo "$$$$said"; exit 1; }
+.PHONY: $(call RUNS,$(1))
+endef
+$(foreach t,address thread memcheck drd,$(eval $(call tool_runs,$(t))))
+
+sanitize: $(call RUNS,address) $(call RUNS,thread) ## the record side's unit tests under ASan with UBSan, and under TSan
+	@echo "sanitize: $(words $^) runs passed"
+valgrind: $(call RUNS,memcheck) $(call RUNS,drd) ## the same tests under valgrind: memcheck, and drd for races
+	@echo "valgrind: $(words $^) runs passed"
+-include $(shell find $(BUILD)/sanitize -name '*.d' 2>/dev/null)
 
 .PHONY: sanitize valgrind

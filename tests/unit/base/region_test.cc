@@ -156,12 +156,20 @@ Test(region_view, reads_its_own_and_another_process) {
 Test(region_view, copies_what_is_in_use_and_what_was_added_meanwhile) {
   cr_assert(region_create());
   cr_assert(record_create({}));
-  // Each entry names the next one. The reader copies while this thread adds, and none may be missing.
+  // Each entry names the next one. The reader copies while this thread adds, and none may be missing. It is slower under a tool, and
+  // what is added before it is done has to be copied too.
+#ifdef UNDER_A_TOOL
+  constexpr int kCopies = 5;
+  constexpr int kPauseUs = 2000;
+#else
+  constexpr int kCopies = 30;
+  constexpr int kPauseUs = 20;
+#endif
   const Ref first = region_allocate(sizeof(Ref));
   const pid_t reader = fork();
   if (reader == 0) {
     bool right = true;
-    for (int i = 0; i < 30; ++i) {
+    for (int i = 0; i < kCopies; ++i) {
       const RegionView view = RegionView::of_process(getppid(), RegionView::find_in_process(getppid()));
       Ref ref = first;
       while (ref != 0 && view.at(ref, sizeof(Ref)) != nullptr)
@@ -172,7 +180,7 @@ Test(region_view, copies_what_is_in_use_and_what_was_added_meanwhile) {
   }
   // At the pace of a busy recorder: one that does nothing else would never be caught up with.
   int status = 0;
-  for (Ref last = first; waitpid(reader, &status, WNOHANG) == 0; usleep(20)) {
+  for (Ref last = first; waitpid(reader, &status, WNOHANG) == 0; usleep(kPauseUs)) {
     const Ref next = region_allocate(256);
     if (next == 0) continue;
     std::atomic_ref(*region_at<Ref>(last)).store(next, std::memory_order_release);

@@ -2,6 +2,8 @@
 
 #include <criterion/criterion.h>
 
+#include <initializer_list>
+
 #include "core/unwind/rule_cache.h"
 
 using namespace prof;
