@@ -15,8 +15,17 @@
 
 #include "core/unwind/readable_memory.h"
 #include "core/unwind/unwind.h"
+#include "preload/valgrind.h"
 
 using namespace prof;
+
+#ifdef UNDER_A_TOOL
+constexpr int kRandomInstructions = 10;
+constexpr int kRandomStacks = 4000;
+#else
+constexpr int kRandomInstructions = 100;
+constexpr int kRandomStacks = 200'000;
+#endif
 
 namespace {
 
@@ -36,10 +45,15 @@ void on_signal(int, siginfo_t*, void* context) {
   g_captured.oracle_frames = backtrace(g_captured.oracle, kDepth);
 }
 
-void install(int signal) {
+void start(CodeRange own_code) {
+  if (is_under_valgrind()) unwind_read_by_copies();
+  unwind_start(own_code);
+}
+
+void install(int signal, CodeRange own_code = {}) {
   void* warm[4];
   backtrace(warm, 4);  // loads libgcc_s outside a handler
-  unwind_start({});
+  start(own_code);
   struct sigaction action = {};
   action.sa_sigaction = on_signal;
   action.sa_flags = SA_SIGINFO | SA_ONSTACK;
@@ -102,7 +116,7 @@ Test(capture, agrees_with_the_oracle_at_random_instructions) {
   sigset_t profiling;
   sigemptyset(&profiling);
   sigaddset(&profiling, SIGPROF);
-  while (compared < 100) {
+  while (compared < kRandomInstructions) {
     std::vector<std::string> words;
     for (int i = 0; i < 3000; ++i) words.push_back(std::to_string(rand_r(&seed)));
     std::sort(words.begin(), words.end());
@@ -124,11 +138,10 @@ Test(capture, deeper_than_its_room_is_marked) {
 }
 
 Test(capture, own_code_is_left_out) {
-  install(SIGUSR1);
   Dl_info info;
   dladdr(reinterpret_cast<void*>(descend), &info);
   const auto base = reinterpret_cast<uint64_t>(info.dli_fbase);
-  unwind_start({base, base + (64 << 20)});
+  install(SIGUSR1, {base, base + (64 << 20)});
   descend(10);
   for (unsigned i = 0; i < g_captured.result.frames; ++i) {
     cr_assert(g_captured.frames[i] < base || g_captured.frames[i] >= base + (64 << 20));
@@ -137,7 +150,7 @@ Test(capture, own_code_is_left_out) {
 
 // Garbage in every register: it must stop and say why, and never fault.
 Test(capture, survives_any_registers_and_any_stack) {
-  unwind_start({});
+  start({});
   std::mt19937_64 random(7);
   ucontext_t context = {};
   getcontext(&context);
@@ -159,7 +172,7 @@ Test(capture, survives_any_registers_and_any_stack) {
                                0x8000'0000'0000'0000,
                                0x7fff'ffff'fff8};
   uint64_t frames[kDepth];
-  for (int round = 0; round < 200'000; ++round) {
+  for (int round = 0; round < kRandomStacks; ++round) {
     context = real;
     const auto pick = [&]() -> uint64_t {
       switch (random() % 4) {
@@ -182,6 +195,7 @@ Test(capture, survives_any_registers_and_any_stack) {
 }
 
 Test(readable_memory, asks_the_kernel_without_effect) {
+  start({});
   auto* pages = static_cast<char*>(mmap(nullptr, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
   mprotect(pages + 4096, 4096, PROT_NONE);
   sigset_t before;
