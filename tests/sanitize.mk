@@ -4,9 +4,9 @@ RECORD_TESTS := $(patsubst tests/unit/%_test.cc,%,$(wildcard $(addprefix tests/u
 address := -Wno-maybe-uninitialized -O1 -g1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 # A fence is nothing to TSan: what rests on one it would report, so a warning says nothing more.
 thread := -O1 -g1 -fno-omit-frame-pointer -fsanitize=thread -Wno-tsan
-memcheck := -O1 -g1
+memcheck := -O1 -g1 -DFEWER_ROUNDS=50
 # drd is told what atomics order (tests/sanitize/drd_atomics.cc).
-drd := -O1 -g1 -fno-inline-atomics
+drd := -O1 -g1 -fno-inline-atomics -DFEWER_ROUNDS=50
 # For memcheck the objects are those of libprof.so. Of the report side, what reads a region.
 TOOLS_REPORT := $(addprefix core/report/,region_view.cc snapshot_from_region.cc trace_from_region.cc loss_text.cc thread_state.cc module_map.cc profile_encoder.cc)
 SANITIZED := $(wildcard core/base/*.cc core/unwind/*.cc core/record/*.cc) $(TOOLS_REPORT)

@@ -5,14 +5,9 @@
 #include <cmath>
 #include <thread>
 
-using namespace prof;
+#include "tests/unit/rounds.h"
 
-// Valgrind takes a hundred times as long; that the share of the samples is right is found out without it.
-#ifdef UNDER_A_TOOL
-constexpr int kFewer = 50;
-#else
-constexpr int kFewer = 1;
-#endif
+using namespace prof;
 
 // Blocks of a size, of so many allocations, that are sampled.
 static uint64_t samples_of(uint64_t size, uint64_t allocations, uint64_t rate) {
@@ -27,7 +22,7 @@ static uint64_t samples_of(uint64_t size, uint64_t allocations, uint64_t rate) {
 Test(byte_sampler, an_allocation_is_sampled_with_the_probability_of_its_size) {
   constexpr uint64_t kRate = 10'000;
   for (const uint64_t size : {1u, 16u, 1000u, 10'000u, 30'000u, 1'000'000u}) {
-    const uint64_t allocations = std::max<uint64_t>(20'000'000 / (size + 10), 20'000) / kFewer;
+    const uint64_t allocations = std::max<uint64_t>(rounds(20'000'000) / (size + 10), rounds(20'000));
     const double p = 1 - std::exp(-static_cast<double>(size) / kRate);
     const auto n = static_cast<double>(allocations);
     const double wanted = n * p;
@@ -42,7 +37,7 @@ Test(byte_sampler, an_allocation_is_sampled_with_the_probability_of_its_size) {
 Test(byte_sampler, sizes_in_turn_do_not_disturb_each_other) {
   constexpr uint64_t kRate = 4096;
   constexpr uint64_t kSizes[] = {24, 8000, 100};
-  constexpr int kRounds = 300'000 / kFewer;
+  constexpr int kRounds = rounds(300'000);
   double samples[3] = {};
   for (int i = 0; i < kRounds; ++i) {
     for (int s = 0; s < 3; ++s) samples[s] += count_bytes(kSizes[s]) && next_sample(kSizes[s], kRate) ? 1 : 0;
@@ -63,7 +58,7 @@ Test(byte_sampler, at_rate_1_every_allocation_is_sampled) {
 Test(byte_sampler, the_first_allocation_of_a_thread_is_like_any_other) {
   constexpr uint64_t kRate = 1000;
   constexpr uint64_t kSize = 300;
-  constexpr int kThreads = 20'000 / kFewer;
+  constexpr int kThreads = rounds(20'000);
   int samples = 0;
   for (int i = 0; i < kThreads; ++i) {
     std::thread([&] { samples += count_bytes(kSize) && next_sample(kSize, kRate) ? 1 : 0; }).join();

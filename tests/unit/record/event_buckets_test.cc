@@ -8,6 +8,7 @@
 #include "core/record/record.h"
 #include "core/record/stack_table.h"
 #include "core/report/snapshot_from_region.h"
+#include "tests/unit/rounds.h"
 
 using namespace prof;
 
@@ -31,7 +32,7 @@ Test(event_buckets, one_for_each_kind_stack_and_detail, .init = setup) {
 }
 
 Test(event_buckets, what_several_threads_count_is_the_sum_of_it, .init = setup) {
-  constexpr int kTimes = 20'000;
+  constexpr int kTimes = rounds(20'000);
   constexpr int kStacks = 50;
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; ++t) {

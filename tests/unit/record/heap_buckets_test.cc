@@ -9,6 +9,7 @@
 #include "core/record/record.h"
 #include "core/record/stack_table.h"
 #include "core/report/snapshot_from_region.h"
+#include "tests/unit/rounds.h"
 
 using namespace prof;
 
@@ -88,7 +89,7 @@ Test(heap_buckets, the_peak_is_what_lived_at_the_highest_bytes, .init = setup) {
 }
 
 Test(heap_buckets, threads_lose_nothing, .init = setup) {
-  constexpr int kRounds = 20'000;
+  constexpr int kRounds = rounds(20'000);
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([] {

@@ -13,6 +13,7 @@
 #include "core/record/record.h"
 #include "core/record/stack_table.h"
 #include "core/report/snapshot_from_region.h"
+#include "tests/unit/rounds.h"
 
 using namespace prof;
 
@@ -168,7 +169,7 @@ Test(label_sets, threads_that_make_the_same_sets_at_once_agree_on_their_texts, .
   std::vector<LabelId> sets[kThreads];
   for (int t = 0; t < kThreads; ++t) {
     threads.emplace_back([&sets, t] {
-      for (int i = 0; i < 2000; ++i) {
+      for (int i = 0; i < rounds(2000); ++i) {
         const LabelId a = with(0, "a", std::to_string(i % 97).c_str()).set;
         const LabelId b = with(a, "b", std::to_string(i % 13).c_str()).set;
         cr_assert_eq(labels_without(b, "b") != 0, true);
@@ -177,7 +178,7 @@ Test(label_sets, threads_that_make_the_same_sets_at_once_agree_on_their_texts, .
     });
   }
   for (auto& thread : threads) thread.join();
-  for (size_t i = 0; i < 100; ++i) {
+  for (size_t i = 0; i < sets[0].size() && i < 100; ++i) {
     const std::string wanted = "a=" + std::to_string(i % 97) + " b=" + std::to_string(i % 13) + " ";
     for (const auto& own : sets) cr_assert(text_of(own[i]) == wanted);
   }

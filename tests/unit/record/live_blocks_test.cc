@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/record/record.h"
+#include "tests/unit/rounds.h"
 
 using namespace prof;
 
@@ -58,7 +59,7 @@ Test(live_blocks, a_full_class_of_the_filter_is_asked_about_for_ever, .init = se
 Test(live_blocks, is_a_map, .init = setup) {
   std::mt19937_64 random(3);
   std::map<uint64_t, Ref> model;
-  for (int i = 0; i < 200'000; ++i) {
+  for (int i = 0; i < rounds(200'000); ++i) {
     const uint64_t address = 0x7f00'0000'0000 + random() % 5000 * 16;
     if (model.count(address) == 0) {
       const Ref bucket = static_cast<Ref>(1 + random() % 1000);
@@ -79,7 +80,7 @@ Test(live_blocks, is_a_map, .init = setup) {
 // Blocks that one thread puts in and another takes out, in chains that all of them share.
 Test(live_blocks, threads_hand_blocks_to_each_other, .init = setup) {
   constexpr int kThreads = 4;
-  constexpr int kBlocks = 2000;
+  constexpr int kBlocks = rounds(2000);
   std::atomic<int> state[kThreads][kBlocks] = {};  // 0: free, 1: put in
   std::vector<std::thread> threads;
   for (int t = 0; t < kThreads; ++t) {

@@ -12,6 +12,7 @@
 #include "core/record/record.h"
 #include "core/record/thread_names.h"
 #include "core/report/snapshot_from_region.h"
+#include "tests/unit/rounds.h"
 
 using namespace prof;
 
@@ -59,7 +60,7 @@ Test(stack_table, a_hundred_thousand_stacks_keep_their_frames, .init = setup) {
 
 Test(cpu_buckets, threads_lose_no_tick, .init = setup) {
   constexpr int kThreads = 4;
-  constexpr int kRounds = 20'000;
+  constexpr int kRounds = rounds(20'000);
   std::vector<std::thread> threads;
   for (int t = 0; t < kThreads; ++t) {
     threads.emplace_back([t] {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/record/record.h"
+#include "tests/unit/rounds.h"
 
 using namespace prof;
 
@@ -36,7 +37,7 @@ Test(thread_table, many_threads_never_share_a_slot, .init = setup) {
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([] {
-      for (int i = 0; i < 20'000; ++i) {
+      for (int i = 0; i < rounds(20'000); ++i) {
         ThreadSlot* slots[3];
         for (ThreadSlot*& slot : slots) {
           slot = take_thread_slot();

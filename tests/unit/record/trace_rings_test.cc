@@ -12,6 +12,7 @@
 #include "core/record/loss_counters.h"
 #include "core/record/record.h"
 #include "core/report/snapshot_from_region.h"
+#include "tests/unit/rounds.h"
 
 using namespace prof;
 
@@ -130,7 +131,7 @@ Test(trace_rings, handlers_write_into_the_middle_of_it, .init = setup, .timeout 
     while (!done.load()) pthread_kill(self, SIGUSR1);
   });
   uint64_t read_items = 0;
-  for (int round = 0; round < 300; ++round) {
+  for (int round = 0; round < rounds(300); ++round) {
     for (int i = 0; i < 500; ++i) put_trace_event(g_ring, event_of(g_number.fetch_add(1)));
     sigset_t block;
     sigset_t before;
@@ -167,7 +168,7 @@ Test(trace_rings, a_reader_beside_writers_sees_whole_events_only, .init = setup,
   uint64_t items = 0;
   uint64_t torn = 0;
   // The writers make more rings all the time: it is many items, or many looks.
-  while (items < 300'000) {
+  while (items < static_cast<uint64_t>(rounds(300'000))) {
     const Snapshot snapshot = read();
     for (const TracedThread& thread : snapshot.trace.threads) {
       for (const TraceItem& item : thread.items) {
@@ -189,7 +190,7 @@ Test(trace_rings, what_is_written_over_while_it_is_read_is_left_out, .init = set
   });
   uint64_t torn = 0;
   uint64_t items = 0;
-  for (int look = 0; look < 6'000; ++look) {
+  for (int look = 0; look < rounds(6'000); ++look) {
     const Snapshot snapshot = read();
     for (const TraceItem& item : thread_of(snapshot, 7)->items) {
       torn += is_whole(item) ? 0 : 1;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/record/record.h"
+#include "tests/unit/rounds.h"
 
 using namespace prof;
 
@@ -69,7 +70,7 @@ Test(wait_table, locks_are_kept_apart, .init = setup) {
 }
 
 Test(wait_table, however_many_locks_come_and_go, .init = setup) {
-  for (uint64_t i = 0; i < 300'000; ++i) {
+  for (uint64_t i = 0; i < static_cast<uint64_t>(rounds(300'000)); ++i) {
     const auto now = static_cast<int64_t>(1000 + i);
     const uint32_t entry = wait_begins(lock(i), nullptr, now);
     cr_assert_neq(entry, 0u);
@@ -140,7 +141,7 @@ Test(wait_table, what_passes_from_the_release_until_the_waiter_runs_is_nobody_s,
 
 // Threads wait for and release a few locks and conditions in every order; what is charged never exceeds what was waited.
 Test(wait_table, nothing_is_left_and_nothing_invented_after_a_storm, .init = setup) {
-  constexpr int kTimes = 30'000;
+  constexpr int kTimes = rounds(30'000);
   std::atomic<int64_t> clock{1'000'000};
   std::atomic<int64_t> waited{0};
   std::atomic<int64_t> charged{0};
