@@ -3,37 +3,55 @@
     prepare(place, root, brief) -> str or None   fetches and builds what it needs in the folder `place`; what is missing, if it cannot
     tests(place, brief) -> [Test]                brief: some seconds of it, of what is installed
     results(output) -> {check: result}           of a test's output, both streams
+    faults(output, profiles) -> [text]           if it is there: of what a run with libprof.so left in that folder
 """
 
 import collections
+import platform
 import re
 import subprocess
 
 Test = collections.namedtuple("Test", "name command folder environment", defaults=(None, {}))
 
 
-def fetch(place, root, package, pattern):
-    """The folder of a source package, fetched once; None where it cannot be had."""
-    found = sorted(place.glob(f"source/{pattern}"))
-    if not found:
-        for form in (package, f"{package}/stable"):  # what is newest may have gone from the mirror
-            if subprocess.run([root / "tools" / "fetch_sources", place, form]).returncode == 0:
+class Source:
+    """A Debian source package, in the folder of its suite."""
+
+    def __init__(self, package, pattern):
+        self.package, self.pattern = package, pattern
+
+    def folder(self, place):
+        """None: it is not there yet."""
+        return next(iter(sorted(path for path in place.glob(f"source/{self.pattern}") if path.is_dir())), None)
+
+    def fetch(self, place, root):
+        """Once. None where it cannot be had."""
+        # What is newest may have gone from the mirror.
+        for form in ("", "/stable", f"/{codename()}"):
+            if self.folder(place) or subprocess.run([root / "tools" / "fetch_sources", place, self.package + form]).returncode == 0:
                 break
-        found = sorted(place.glob(f"source/{pattern}"))
-    return found[0] if found else None
+        return self.folder(place)
+
+    def prepare(self, place, root, *commands, under="."):
+        """Fetches it and runs the commands in that folder of it, once. What is missing, or None."""
+        source = self.fetch(place, root)
+        if source is None:
+            return "no source package"
+        work = source / under
+        done = work / "suite.stamp"
+        if done.exists():
+            return None
+        with open(work / "suite.log", "wb") as log:
+            for command in commands:
+                if subprocess.run(command, shell=True, cwd=work, stdin=subprocess.DEVNULL, stdout=log, stderr=log).returncode != 0:
+                    return f"cannot be built: {work}/suite.log"
+        done.touch()
+        return None
 
 
-def make(folder, stamp, *commands):
-    """Runs the commands there, once. False, and the end of the output in the log beside it, where one fails."""
-    done = folder / stamp
-    if done.exists():
-        return True
-    with open(folder / "suite.log", "wb") as log:
-        for command in commands:
-            if subprocess.run(command, shell=True, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log).returncode != 0:
-                return False
-    done.touch()
-    return True
+def codename():
+    """Of this release of Debian."""
+    return platform.freedesktop_os_release().get("VERSION_CODENAME", "stable")
 
 
 def tap(output):
@@ -46,3 +64,14 @@ def tap(output):
             todo = re.search(r"# *(TODO|SKIP|skip)\b", what)
             found[match[2]] = ("not ok" if match[1] else "ok") + (f" {todo[1].lower()}" if todo else "")
     return found
+
+
+def checks(output):
+    """Results of a driver's "check NAME: RESULT"."""
+    return dict(re.findall(r"^check (.+?): (.*)$", output, re.MULTILINE))
+
+
+def missing_profiles(output, profiles):
+    """Of the processes that a driver's "process PID WHAT" names."""
+    left = {part for path in profiles.iterdir() for part in path.name.split(".")}
+    return [f"no profile of {pid} {what}" for pid, what in re.findall(r"^process (\d+) (.*)$", output, re.MULTILINE) if pid not in left]

@@ -5,25 +5,15 @@ import suite
 FILES = ["exec.test", "ioCmd.test", "io.test", "chan.test", "chanio.test", "event.test", "timer.test", "socket.test", "async.test", "fCmd.test",
          "unixFCmd.test", "unixInit.test", "unixNotfy.test", "thread.test", "load.test", "unload.test", "clock.test", "string.test", "expr.test",
          "regexp.test", "namespace.test", "coroutine.test", "nre.test", "interp.test", "pid.test", "zlib.test"]
-
-
-def folder(place):
-    return next(iter(sorted(place.glob("source/tcl8.6-*"))), None)
+SOURCE = suite.Source("tcl8.6", "tcl8.6-*")
 
 
 def prepare(place, root, brief):
-    if brief:
-        return "is built from its source"
-    source = suite.fetch(place, root, "tcl8.6", "tcl8.6-*")
-    if source is None:
-        return "no source package"
-    if not suite.make(source / "unix", "suite.stamp", "./configure -q", "make -j2 tcltest"):
-        return f"cannot be built: {source}/unix/suite.log"
-    return None
+    return "is built from its source" if brief else SOURCE.prepare(place, root, "./configure -q", "make -j2 tcltest", under="unix")
 
 
 def tests(place, brief):
-    source = folder(place)
+    source = SOURCE.folder(place)
     environment = {"LD_LIBRARY_PATH": str(source / "unix"), "TCL_LIBRARY": str(source / "library")}
     return [suite.Test(name, [str(source / "unix" / "tcltest"), str(source / "tests" / "all.tcl"), "-file", name, "-verbose", "pste", "-singleproc", "1"],
                        None, environment) for name in FILES]
