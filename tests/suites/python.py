@@ -19,7 +19,8 @@ def prepare(place, root, brief):
 
 
 def tests(place, brief):
-    return [suite.Test(name, [PYTHON, "-m", "test", "-v", name]) for name in (BRIEF if brief else MODULES)]
+    # Sockets of virtual machines: where there is a host that does not answer they wait for ever.
+    return [suite.Test(name, [PYTHON, "-m", "test", "-v", "-i", "*VSOCK*", name]) for name in (BRIEF if brief else MODULES)]
 
 
 def results(output):
