@@ -45,7 +45,7 @@ def tests(place, brief):
         schedule = folder / ("parallel_schedule" if name == "regress" else "isolation_schedule")
         found.append(driven(place / "install" / "bin", "regress", str(folder / program), "--temp-instance=@/instance", f"--inputdir={folder}",
                             "--outputdir=@/results", f"--bindir={place}/install/bin", f"--dlpath={source}/src/test/regress", "--encoding=UTF8",
-                            "--no-locale", "--max-concurrent-tests=10", f"--schedule={schedule}", label=name))
+                            "--no-locale", "--max-connections=8", f"--schedule={schedule}", label=name))
     return found
 
 
