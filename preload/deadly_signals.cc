@@ -94,6 +94,8 @@ void on_deadly_signal(int number, siginfo_t* info, void*) {
     } else {
       end_at_once(ending_by_signal(number));
     }
+  } else {
+    recording_counts_unseen_child();
   }
   die_of(number, info);
 }

@@ -80,6 +80,7 @@ bool ending_take_deferred(int* number, siginfo_t* info) {
 int64_t ending_deadline() { return clock_ns(CLOCK_MONOTONIC) + g_most_ns; }
 
 void end_at_once(Ending ending) {
+  recording_counts_unseen_child();
   if (g_calls.write == nullptr || !is_recording() || g_writer.load(std::memory_order_acquire) < 0) return;
   // A second signal is to end the process at once, not to come here again.
   const uint64_t all = ~uint64_t{0};
@@ -106,6 +107,7 @@ void ending_await_together() {
 bool ending_before_exec() {
   // Of two threads that exec at once, one will succeed. Who ends meanwhile leaves what is read here.
   int nobody = 0;
+  recording_counts_unseen_child();
   if (g_calls.write == nullptr || !is_recording()) return false;
   // Nor does a signal end the process before it is read: there would be nothing to read.
   const uint64_t all = ~uint64_t{0};

@@ -13,6 +13,7 @@
 #include "core/record/heap_buckets.h"
 #include "core/record/label_sets.h"
 #include "core/record/live_blocks.h"
+#include "core/record/loss_counters.h"
 #include "core/record/record.h"
 #include "core/record/scratch.h"
 #include "core/unwind/unwind.h"
@@ -204,6 +205,15 @@ bool recording_start(const Config& config, uint64_t stack_low, uint64_t stack_hi
 }
 
 bool recording_has_any() { return g_region->used.load(std::memory_order_relaxed) != g_used_at_start; }
+
+void recording_counts_unseen_child() {
+  // Such a child's region is its parent's, and its flag is gone. One that only launches another program has done nothing.
+  constexpr int64_t kNothingNs = 1'000'000;
+  static std::atomic<bool> is_counted{false};
+  if (recording_has_ended() || g_region == nullptr || fork_flag_holds()) return;
+  if (clock_ns(CLOCK_PROCESS_CPUTIME_ID) >= kNothingNs && !is_counted.exchange(true))
+    count_loss(LossCause::child_unseen);
+}
 
 bool recording_stop() {
   const bool was_on = g_config->kinds.has(ProfileKind::cpu) && cpu_sampling_stop();

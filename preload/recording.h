@@ -29,6 +29,10 @@ bool recording_start(const Config& config, uint64_t stack_low, uint64_t stack_hi
 // Whether anything was added to the region since recording began. Signal-safe.
 bool recording_has_any();
 
+// The process ends, or executes something: where it is a child that was made past the fork handlers, which records nothing, its parent's
+// profiles say that there was one. Signal-safe.
+void recording_counts_unseen_child();
+
 // At exit. Normal code. True: a stretch of CPU sampling was going on.
 bool recording_stop();
 

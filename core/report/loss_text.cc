@@ -46,6 +46,8 @@ std::string_view loss_text(LossCause cause) {
       return "ended threads whose place in the trace was given to others";
     case LossCause::trace_no_room:
       return "events of threads that there was no place for in the trace";
+    case LossCause::child_unseen:
+      return "children made past fork, by a bare clone or _Fork (what they did is in no profile)";
     case LossCause::count:
       break;
   }
@@ -72,7 +74,8 @@ std::string_view loss_name(LossCause cause) {
                                                 "label_cut",
                                                 "trace_overwritten",
                                                 "trace_thread_dropped",
-                                                "trace_no_room"};
+                                                "trace_no_room",
+                                                "child_unseen"};
   static_assert(std::size(kNames) == kLossCauses);
   return cause < LossCause::count ? kNames[static_cast<unsigned>(cause)] : "unknown";
 }

@@ -315,6 +315,8 @@ def test_what_a_bare_clone_does_is_not_its_parents(runner, what):
     (heap,) = [name for name in run.files() if name.startswith("trees_forks") and "heap" in name]
     profile = run.profile(cpu)
     assert profile.count("parent_work") > 80 and profile.count("child_work") == 0, profile.describe()
+    assert f"children made past fork, by a bare clone or _Fork (what they did is in no profile): {30 if what == 'bare' else 1}" in \
+        pprof.document(run.folder / cpu)["comments"]
     document = pprof.document(run.folder / heap)
     blocks = [raw["values"][0] for raw in document["samples"] if "trees_allocate" in pprof.Stack(document, raw).functions]
     assert sum(blocks) == (300 if what == "bare" else 0)
