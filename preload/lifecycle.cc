@@ -1,8 +1,6 @@
 // The order of libprof's start and stop: when it is loaded, at fork, at exit. Normal code, but for the handler of
 // PROF_CPU_SIGNAL.
 
-#include <dlfcn.h>
-#include <link.h>
 #include <linux/magic.h>
 #include <pthread.h>
 #include <signal.h>
@@ -50,6 +48,7 @@
 #include "preload/heap_sampling.h"
 #include "preload/helper_thread.h"
 #include "preload/http_helper.h"
+#include "preload/load_place.h"
 #include "preload/mapped_memory.h"
 #include "preload/normal_mutex.h"
 #include "preload/private_calls.h"
@@ -410,28 +409,6 @@ bool is_followed_here() {
 std::optional<bool> is_child_by(const StartEnvironment& start) {
   if (start.lineage == Lineage::unknown) return std::nullopt;
   return start.lineage == Lineage::child;
-}
-
-// (Not by dladdr, which goes through all symbols: 0.1 ms.)
-link_map* map_of(const void* address) {
-  struct dl_find_object found = {};
-  return _dl_find_object(const_cast<void*>(address), &found) == 0 ? found.dlfo_link_map : nullptr;
-}
-
-// Loaded by dlmopen, with a C library of its own, which the program's forks, threads and exits pass by.
-bool has_namespace_of_its_own() {
-  Lmid_t space = LM_ID_BASE;
-  return dlinfo(map_of(__ehdr_start), RTLD_DI_LMID, &space) == 0 && space != LM_ID_BASE;
-}
-
-// Loaded by dlopen: the program's calls were bound to the C library's functions before, and others are looked for there first.
-bool stands_behind_c_library() {
-  const link_map* const library = map_of(reinterpret_cast<const void*>(&getauxval));
-  if (library == nullptr) return false;
-  for (const link_map* map = map_of(__ehdr_start); map != nullptr; map = map->l_next) {
-    if (map == library) return false;
-  }
-  return true;
 }
 
 void watch_ends() {
