@@ -2,6 +2,7 @@
 // what an atomic makes. Here it is told. What orders nothing (relaxed) tells it nothing, so that data which rests on that is a race.
 //
 // All but a load are locked instructions, which drd takes for reads: no race with one another, but with a plain write.
+#include <sys/single_threaded.h>
 #include <valgrind/drd.h>
 
 #include <cstdint>
@@ -11,11 +12,12 @@ namespace {
 bool acquires(int order) { return order != __ATOMIC_RELAXED && order != __ATOMIC_RELEASE; }
 bool releases(int order) { return order == __ATOMIC_RELEASE || order == __ATOMIC_ACQ_REL || order == __ATOMIC_SEQ_CST; }
 
+// Each order that drd is told of makes all that follows slower; one thread has nobody to be ordered with.
 void before(const volatile void* word, int order) {
-  if (releases(order)) ANNOTATE_HAPPENS_BEFORE(word);
+  if (!__libc_single_threaded && releases(order)) ANNOTATE_HAPPENS_BEFORE(word);
 }
 void after(const volatile void* word, int order) {
-  if (acquires(order)) ANNOTATE_HAPPENS_AFTER(word);
+  if (!__libc_single_threaded && acquires(order)) ANNOTATE_HAPPENS_AFTER(word);
 }
 
 }  // namespace
