@@ -13,10 +13,12 @@
 namespace prof {
 
 // write(ending, deadline): hands the writing to a process of its own and waits for it, until the deadline (CLOCK_MONOTONIC); signal-safe.
+// write_amid, likewise: a handler of the program's ends the process on the thread that is writing at its exit, wherever that has come.
 // before_exec, likewise: has it read, to be written once the exec has taken place. False: there is nothing. exec_failed: it has not.
 // most_ns: PROF_EXIT_TIMEOUT. Normal code, or a helper thread's; once.
 struct EndingCalls {
   void (*write)(Ending ending, int64_t deadline_ns);
+  void (*write_amid)(Ending ending, int64_t deadline_ns);
   bool (*before_exec)(int64_t deadline_ns);
   void (*exec_failed)();
 };

@@ -151,9 +151,15 @@ void write_now() {
   g_is_written = write_own_profiles(g_region, g_last_task, g_output, notes, files);
 }
 
+std::atomic<bool> g_is_handed_over{false};  // the writing at the end, to a process beside
+
+// The region's file goes here, not when the process goes on: it may be killed, or end, as soon as the profiles are there.
 void write_aside() {
+  g_is_handed_over.store(true);
   proc_folder_is_own(g_region->pid);
+  if (!spool_claim()) return;
   write_now();
+  spool_finish(g_is_written);
 }
 
 // Whether a profile goes to one of the program's own descriptors, such as /dev/stdout.
@@ -243,6 +249,11 @@ void write_last(Ending ending, int64_t deadline_ns) {
   LogLine(LogLevel::warn) << "no process could be started to write the profiles: they are lost";
 }
 
+void write_amid(Ending ending, int64_t deadline_ns) {
+  if (work_aside_is_at_work()) return work_aside_await(deadline_ns);
+  if (!g_is_handed_over.load()) write_last(ending, deadline_ns);
+}
+
 // Signal-safe. A child of fork that goes on to another program at once has done nothing but to launch it.
 bool read_before_exec(int64_t deadline_ns) {
   constexpr int64_t kBriefNs = 10'000'000;
@@ -275,6 +286,7 @@ bool read_before_exec(int64_t deadline_ns) {
 // Signal-safe. What was written of it is to be no profile of a program that went on as another one.
 void exec_failed() {
   reporter_exec_failed();
+  g_is_handed_over.store(false);
   const std::vector<std::string>* files = g_before_exec.exchange(nullptr);
   if (files == nullptr) return;
   for (const std::string& file : *files) raw_syscall(SYS_unlink, file.c_str());
@@ -351,6 +363,7 @@ void after_fork_in_child() {
     endings_forget();
     deadly_signals_forget();
     g_is_forked = true;
+    g_is_handed_over.store(false);
     g_launching.store(false);
     helper_forget(&g_stacks_helper);
     forget_draws();
@@ -412,7 +425,7 @@ std::optional<bool> is_child_by(const StartEnvironment& start) {
 }
 
 void watch_ends() {
-  endings_start(g_config.exit_timeout_ns, {write_last, read_before_exec, exec_failed});
+  endings_start(g_config.exit_timeout_ns, {write_last, write_amid, read_before_exec, exec_failed});
   g_watches_ends = true;
 }
 

@@ -50,6 +50,7 @@ constexpr uint64_t kStackBytes = 8 << 20;  // as the main thread has; of which w
 constexpr int kFaults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT};
 
 std::atomic<uint32_t> g_is_there{0};
+std::atomic<int> g_child{0};
 void (*g_work)() = nullptr;
 bool g_keeps_descriptors = false;
 bool g_is_done = false;
@@ -97,6 +98,12 @@ bool await_end(int64_t deadline_ns) {
 
 }  // namespace
 
+bool work_aside_is_at_work() { return g_is_there.load(std::memory_order_acquire) != 0; }
+
+void work_aside_await(int64_t deadline_ns) {
+  if (!await_end(deadline_ns)) raw_syscall(SYS_kill, g_child.load(std::memory_order_relaxed), SIGKILL);
+}
+
 SideWork work_aside(void (*work)(), bool keeps_descriptors, int64_t deadline_ns) {
   constexpr int64_t kToEndNs = 50'000'000;
   const long stack = raw_syscall(SYS_mmap, nullptr, kStackBytes, PROT_READ | PROT_WRITE,
@@ -105,12 +112,14 @@ SideWork work_aside(void (*work)(), bool keeps_descriptors, int64_t deadline_ns)
   g_work = work;
   g_keeps_descriptors = keeps_descriptors;
   g_is_done = false;
-  g_is_there.store(1, std::memory_order_relaxed);
   // What is sent to the whole group, such as a ^C, is not meant for the child.
   const uint64_t all = ~uint64_t{0};
   uint64_t before = 0;
   raw_syscall(SYS_rt_sigprocmask, SIG_BLOCK, &all, &before, sizeof(all));
+  g_is_there.store(1, std::memory_order_relaxed);
   const long child = clone_with_memory(reinterpret_cast<char*>(stack) + kStackBytes, run, nullptr, &g_is_there);
+  if (child <= 0) g_is_there.store(0, std::memory_order_relaxed);
+  g_child.store(static_cast<int>(child), std::memory_order_relaxed);
   raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, nullptr, sizeof(before));
   SideWork result = SideWork::impossible;
   if (child > 0) {

@@ -28,4 +28,8 @@ enum class SideWork {
 };  // impossible: there is no such process; stuck: nor does it end
 SideWork work_aside(void (*work)(), bool keeps_descriptors, int64_t deadline_ns);
 
+// In a signal handler on the thread that is in work_aside(), and is not to come back there: whether its process is there, and the same wait.
+bool work_aside_is_at_work();
+void work_aside_await(int64_t deadline_ns);
+
 }  // namespace prof

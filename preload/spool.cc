@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -161,6 +162,21 @@ void spool_describe(const RegionHeader* parent) {
   std::atomic_thread_fence(std::memory_order_release);
   g_region->roots[static_cast<unsigned>(Root::owner)] = ref;
   g_stack_seen = spooled_code_seen;
+}
+
+bool spool_claim() {
+  if (g_file[0] == '\0') return true;
+  const long file = raw_syscall(SYS_open, g_file, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+  // The process gave up its rights, or the folder has gone. Without the file nobody can recover anything.
+  if (file < 0) return true;
+  // That one may just be looking whether the process lives.
+  constexpr int kMostMilliseconds = 100;
+  for (int i = 0; i < kMostMilliseconds && raw_syscall(SYS_flock, file, LOCK_EX | LOCK_NB) != 0; ++i) {
+    const struct timespec millisecond = timespec_of(1'000'000);
+    raw_syscall(SYS_nanosleep, &millisecond, nullptr);
+  }
+  struct stat about;
+  return fstat(static_cast<int>(file), &about) != 0 || about.st_nlink != 0;
 }
 
 void spool_finish(bool is_written) {

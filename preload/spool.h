@@ -19,6 +19,9 @@ bool spool_create_region();
 // Puts into it what it takes to write profiles of it. parent: in a child of fork, the region whose code is here too; else null.
 void spool_describe(const RegionHeader* parent);
 
+// In a process of its own that is going to write the profiles, and ends then: who recovers them leaves them to it. Where that one has been
+// first, nothing is to be written: false.
+bool spool_claim();
 // At the end; signal-safe. What is written needs no recovery: the file goes.
 void spool_finish(bool is_written);
 // Only the name goes: recording goes on in memory. Signal-safe.

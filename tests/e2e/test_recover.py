@@ -422,3 +422,12 @@ def test_wrong_bytes(spooled, tmp_path):
         assert "could not be read" not in answer.stderr, (number, answer)
         if answer.returncode == 0:
             region.touch(0o600)
+
+
+def test_ended_amid_its_exit(spooled):
+    """A handler calls _exit while exit() writes the profiles, as PostgreSQL's does: they are there when it has ended, and once."""
+    run = spooled(pprof.BUILD / "programs" / "ends_amid_exit", "20", settings={"PROF_CPU_HZ": "1000"})
+    assert run.process.wait(120) == 0, run.log
+    written = sorted(run.folder.glob("cpu.*.prof"))
+    assert len(written) == 20 and not run.regions(), (run.log, written, run.regions())
+    assert recover(run.spool).stdout == "" and sorted(run.folder.glob("cpu.*.prof")) == written and run.log == ""
