@@ -21,6 +21,8 @@ volatile int g_deferred = 0;  // a signal's number
 siginfo_t g_deferred_info;
 std::atomic<int> g_forks_and_ends{0};  // a thread, in daemon()
 
+std::atomic<int> g_execs{0};  // threads that are at it, for which it was read
+
 int64_t g_most_ns = 0;
 EndingCalls g_calls{};
 std::atomic<int64_t> g_began_ns{0};  // the writing; CLOCK_MONOTONIC
@@ -50,6 +52,7 @@ void endings_start(int64_t most_ns, const EndingCalls& calls) {
 void endings_forget() {
   g_writer.store(0);
   g_deferred = 0;
+  g_execs.store(0);
   g_forks_and_ends.store(0);
 }
 
@@ -62,6 +65,11 @@ bool ending_claim() {
 }
 
 void ending_is_written() { g_writer.store(kWritten, std::memory_order_release); }
+
+bool ending_is_of_other_thread() {
+  const int writer = g_writer.load(std::memory_order_acquire);
+  return writer > 0 && writer != raw_gettid();
+}
 
 bool ending_defers(int number, const siginfo_t& info) {
   if (g_writer.load(std::memory_order_acquire) != raw_gettid()) return false;
@@ -108,24 +116,32 @@ void ending_await_together() {
 }
 
 bool ending_before_exec() {
-  // Of two threads that exec at once, one will succeed. Who ends meanwhile leaves what is read here.
-  int nobody = 0;
+  // Of two threads that exec at once, one will succeed: what the first has had read is that of both. Who ends meanwhile leaves it here.
   recording_counts_unseen_child();
   if (g_calls.write == nullptr || !is_recording()) return false;
   // Nor does a signal end the process before it is read: there would be nothing to read.
   const uint64_t all = ~uint64_t{0};
   uint64_t before = 0;
   raw_syscall(SYS_rt_sigprocmask, SIG_BLOCK, &all, &before, sizeof(all));
+  if (ending_is_of_other_thread()) await_writer(ending_deadline());
   bool is_read = false;
+  int nobody = 0;
   if (g_writer.compare_exchange_strong(nobody, raw_gettid())) {
     is_read = g_calls.before_exec(ending_deadline());
+    g_execs.store(is_read ? 1 : 0);
     g_writer.store(is_read ? kBeforeExec : 0, std::memory_order_release);
+  } else if (nobody == kBeforeExec) {
+    int execs = g_execs.load();
+    while (execs > 0 && !g_execs.compare_exchange_weak(execs, execs + 1)) {
+    }
+    is_read = execs > 0;
   }
   raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, nullptr, sizeof(before));
   return is_read;
 }
 
 void ending_exec_failed() {
+  if (g_execs.fetch_sub(1) != 1) return;
   g_calls.exec_failed();
   g_writer.store(0, std::memory_order_release);
 }

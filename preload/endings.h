@@ -33,6 +33,8 @@ void ending_is_written();
 // A signal ends the process that is writing at its exit: whether it is to wait until that is done; who claimed it asks then which it was.
 bool ending_defers(int number, const siginfo_t& info);
 bool ending_take_deferred(int* number, siginfo_t* info);
+// Whether another thread has claimed it, and is not done.
+bool ending_is_of_other_thread();
 // When what was claimed now has to be over (CLOCK_MONOTONIC).
 int64_t ending_deadline();
 

@@ -69,6 +69,7 @@
 #include "preload/wait_sampling.h"
 #include "preload/wall_sampling.h"
 
+extern "C" int __cxa_atexit(void (*function)(void*), void* argument, void* object) noexcept;
 extern "C" void* __libc_stack_end;  // the loader's: where the main thread's stack began
 // Bounds of libprof.so itself, by the linker.
 extern "C" const char __ehdr_start[] __attribute__((visibility("hidden")));
@@ -193,6 +194,18 @@ bool write_here(Ending ending, void (*write)(void*)) {
   return true;
 }
 
+// The process beside has this thread's thread-local data, and files are written there: a thread that is to be cancelled would be, there.
+class NoCancellation {
+ public:
+  NoCancellation() { pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before_); }
+  ~NoCancellation() { pthread_setcancelstate(before_, nullptr); }
+  NoCancellation(const NoCancellation&) = delete;
+  NoCancellation& operator=(const NoCancellation&) = delete;
+
+ private:
+  int before_ = 0;
+};
+
 std::atomic<Ending> g_api_ending{Ending::by_exit};
 bool g_api_is_written = false;
 
@@ -211,6 +224,7 @@ void write_run_of_api(Ending ending, int64_t deadline_ns) {
     LogLine(LogLevel::warn) << "the CPU profile that goes to a descriptor is not written before an exec";
     return;
   }
+  const NoCancellation no_cancellation;
   g_api_ending.store(ending);
   g_api_is_written = false;
   const SideWork result = work_aside(write_api_aside, run == ApiRun::to_descriptor, deadline_ns);
@@ -222,6 +236,7 @@ void write_run_of_api(Ending ending, int64_t deadline_ns) {
 
 // Signal-safe: whoever calls _exit, or was hit by a signal, may be anywhere.
 void write_last(Ending ending, int64_t deadline_ns) {
+  const NoCancellation no_cancellation;
   leave_new_pid_namespace();
   write_run_of_api(ending, deadline_ns);
   if (g_config.kinds.empty()) return spool_finish(/*is_written=*/true);
@@ -531,6 +546,7 @@ bool is_nothing_to_memory() {
 // In normal code.
 void write_at_exit(Ending ending) {
   const ErrnoSaver errno_saver;
+  const NoCancellation no_cancellation;
   const int64_t deadline = ending_deadline();
   leave_new_pid_namespace();
   g_unsampled = g_config.kinds.meets(kTickedKinds) ? count_unsampled_threads() : 0;
@@ -568,9 +584,29 @@ void write_or_wait(Ending ending) {
   end_at_once(ending);
 }
 
-void write_at_quick_exit() { write_or_wait(Ending::quick); }
+// Another thread that calls exit(), or returns from main, meanwhile finds no handler left but this one, and would end the process. One that
+// comes after it finds the next.
+void await_exit_of_other(void*) {
+  if (!ending_is_of_other_thread()) return;
+  __cxa_atexit(await_exit_of_other, nullptr, nullptr);
+  end_at_once(Ending::by_exit);
+}
 
-__attribute__((destructor)) void stop() { write_or_wait(Ending::by_exit); }
+void await_quick_exit_of_other() {
+  if (!ending_is_of_other_thread()) return;
+  at_quick_exit(await_quick_exit_of_other);
+  end_at_once(Ending::quick);
+}
+
+void write_at_quick_exit() {
+  if (is_recording()) at_quick_exit(await_quick_exit_of_other);
+  write_or_wait(Ending::quick);
+}
+
+__attribute__((destructor)) void stop() {
+  if (is_recording()) __cxa_atexit(await_exit_of_other, nullptr, nullptr);
+  write_or_wait(Ending::by_exit);
+}
 
 }  // namespace
 }  // namespace prof

@@ -24,6 +24,7 @@ char g_own_path[4096];  // of libprof.so; empty: not known, and nothing can be l
 // These two run in the children: raw system calls only, each on its own stack.
 void program_main(void* argument) {
   auto* launch = static_cast<ProgramLaunch*>(argument);
+  use_hard_limits();
   unsigned number = kLaunchedDescriptor;
   for (const int descriptor : launch->descriptors) {
     if (descriptor < 0 || raw_syscall(SYS_dup2, descriptor, number) < 0) raw_syscall(SYS_close, number);

@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include "core/base/clocks.h"
@@ -18,6 +19,15 @@ bool g_is_under_valgrind = false;
 }
 
 void side_process_prepare() { g_is_under_valgrind = is_under_valgrind(); }
+
+void use_hard_limits() {
+  for (const int which : {RLIMIT_NOFILE, RLIMIT_FSIZE, RLIMIT_AS, RLIMIT_DATA}) {
+    struct rlimit64 limit;
+    if (raw_syscall(SYS_prlimit64, 0, which, nullptr, &limit) != 0) continue;
+    limit.rlim_cur = limit.rlim_max;
+    raw_syscall(SYS_prlimit64, 0, which, &limit, nullptr);
+  }
+}
 
 long clone_with_memory(void* stack_top, void (*main)(void*), void* argument, std::atomic<uint32_t>* cleared) {
   if (g_is_under_valgrind) return -ENOSYS;  // it would end the program
@@ -59,6 +69,7 @@ bool g_is_done = false;
 extern "C" void prof_side_process_fails() { raw_syscall(SYS_exit, 1); }
 
 void run(void*) {
+  use_hard_limits();
   struct KernelAction {
     void (*handler)();
     uint64_t flags;

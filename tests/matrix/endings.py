@@ -28,7 +28,7 @@ CASES = [
     case("return", "return"),
     *(case(way, way) for way in ("exit", "_exit", "_Exit", "quick_exit", "abort", "abort_handled", "abort_exits", "abort_ignored")),
     *(case(way, way, expects=BOTH) for way in ("thread_exit", "thread__exit", "thread_abort", "thread_segv", "threads_segv",
-                                               "thread_last_TERM", "pthread_exit")),
+                                               "thread_last_TERM", "pthread_exit", "threads_exit", "thread_cancelled", "threads_exec")),
     *(case(f"signal_{name}", "raise", int(number)) for name, number in NUMBERS.items()),
     *(case(f"fault_{number.name[3:]}", "fault", int(number)) for number in FAULTS),
     *(case(f"fault_{number.name[3:]}_handled", "fault_handled", int(number)) for number in FAULTS),

@@ -52,6 +52,9 @@ CASES = [
     *[Case(f"then_{how}", ("resources_changes", how), expects=("first_work", "later_work"))
       for how in ("chdir", "sigpending", "nproc", "cpu", "unshare_files", "unshare_fs", "unshare_mount", "unshare_net", "unshare_pid", "seteuid",
                   "stack", "close")],
+    # A limit that the program has set for itself alone.
+    *[Case(f"then_{how}_{end}", ("resources_changes", how, end), prof={"PROF_WALL": None}, expects=("first_work", "later_work"))
+      for how in ("soft_fsize", "soft_nofile") for end in ("_exit", "15")],
     # No process can be made any more, by one that could go back and by one that could not.
     *[Case(f"then_{how}_{end}", ("resources_changes", how, end), prof={"PROF_WALL": None}, expects=("first_work", "later_work"))
       for how in ("unshare_pid", "unshare_user_pid", "setuid_nproc") for end in ("_exit", "15")],

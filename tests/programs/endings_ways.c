@@ -72,7 +72,8 @@ static void *ends_first(void *unused) {
 static void *second_thread(void *unused) {
   (void)unused;
   work_second(WORK_NS);
-  if (is(thread_way, "thread_exit")) exit(5);
+  if (is(thread_way, "thread_exit") || is(thread_way, "threads_exit") || is(thread_way, "thread_cancelled")) exit(5);
+  if (is(thread_way, "threads_exec")) execl("/proc/self/exe", "endings_ways", "second", (char *)NULL);
   if (is(thread_way, "thread__exit")) _exit(5);
   if (is(thread_way, "thread_abort")) abort();
   if (is(thread_way, "thread_segv") || is(thread_way, "threads_segv")) fault(SIGSEGV);
@@ -84,7 +85,14 @@ static void *second_thread(void *unused) {
 static void end_in_thread(const char *way) {
   pthread_t thread;
   thread_way = way;
-  for (int i = 0; i < (is(way, "threads_segv") ? 4 : 1); ++i) pthread_create(&thread, NULL, second_thread, NULL);
+  const int count = strncmp(way, "threads", 7) == 0 ? 4 : 1;
+  for (int i = 0; i < count; ++i) pthread_create(&thread, NULL, second_thread, NULL);
+  if (is(way, "thread_cancelled")) pthread_cancel(thread);
+  // By return: that goes past any hook of exit().
+  if (is(way, "threads_exit")) {
+    work_first(WORK_NS);
+    return;
+  }
   if (is(way, "pthread_exit") || is(way, "thread_last_TERM")) pthread_exit(NULL);
   for (;;) pause();
 }
@@ -238,7 +246,7 @@ int main(int argc, char **argv) {
   const char *way = argc > 1 ? argv[1] : "return";
   if (is(way, "second")) return work_second(WORK_NS) == 0;
   // A thread that is in _exit takes its time, and another's exit() may print meanwhile.
-  if (!is(way, "_exit_then_exit")) atexit(at_exit);
+  if (!is(way, "_exit_then_exit") && !is(way, "threads_exit") && !is(way, "thread_cancelled")) atexit(at_exit);
   at_quick_exit(at_quick);
   begin_profile();
   work_first(WORK_NS);
@@ -316,5 +324,5 @@ int main(int argc, char **argv) {
     syscall(SYS_exit, 6);
   }
   if (strncmp(way, "thread", 6) == 0 || is(way, "pthread_exit")) end_in_thread(way);
-  return 0;
+  return is(way, "threads_exit") ? 5 : 0;
 }

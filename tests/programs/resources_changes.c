@@ -80,6 +80,8 @@ int main(int argc, char **argv) {
   }
   if (strcmp(how, "fsize") == 0) limit(RLIMIT_FSIZE, 0, 0);
   if (strcmp(how, "nofile") == 0) limit(RLIMIT_NOFILE, 3, 3);
+  if (strcmp(how, "soft_fsize") == 0) limit(RLIMIT_FSIZE, 0, RLIM_INFINITY);
+  if (strcmp(how, "soft_nofile") == 0) limit(RLIMIT_NOFILE, 0, 100);
   if (strcmp(how, "as") == 0) limit(RLIMIT_AS, 1 << 20, 1 << 20);
   if (strcmp(how, "data") == 0) limit(RLIMIT_DATA, 0, 0);
   if (strstr(how, "nproc") != NULL) limit(RLIMIT_NPROC, 0, 0);
