@@ -16,12 +16,13 @@ void side_process_prepare();
 // not return. cleared: a futex, 0 when the child has ended; null: none. Signal-safe. The child's pid, or -errno.
 long clone_with_memory(void* stack_top, void (*main)(void*), void* argument, std::atomic<uint32_t>* cleared);
 
-// What the program limits for itself it may have used up. In a process beside it: the hard limits hold, of files and of memory. Signal-safe.
+// In such a process: the soft limits of descriptors, file size and memory, which the program may have used up, become the hard ones.
+// Signal-safe.
 void use_hard_limits();
 
-// At the end of a process, or before an exec. Calls work() in one and waits for it until the deadline (CLOCK_MONOTONIC); then it is ended. The child has this
-// thread's identity but for its process and thread id, so work() may do what this thread may, and nothing that it has locked or allocated
-// is to be touched by this process where it did not end by itself. Signal-safe itself.
+// At the end of a process, or before an exec. Calls work() in one and waits for it until the deadline (CLOCK_MONOTONIC); then it is
+// ended. The child has this thread's identity but for its process and thread id, so work() may do what this thread may, and nothing that
+// it has locked or allocated is to be touched by this process where it did not end by itself. Signal-safe itself.
 enum class SideWork {
   done,
   impossible,
