@@ -215,7 +215,11 @@ __attribute__((noinline)) static void step_once(void (*function)(), unsigned col
   void* callers[64];
   const int count = backtrace(callers, 64);
   constexpr uint64_t kNeverLeft = ~uint64_t{0};
-  for (int i = count - 1; i >= 1; --i) g.shadow[g.depth++] = {kNeverLeft, reinterpret_cast<uint64_t>(callers[i]) - 1};
+  // From this function's caller on: what is before depends on whose backtrace() it is.
+  int first = 0;
+  while (first < count && callers[first] != __builtin_return_address(0)) ++first;
+  for (int i = count - 1; i >= first; --i)
+    g.shadow[g.depth++] = {kNeverLeft, reinterpret_cast<uint64_t>(callers[i]) - 1};
   prof_call_stepping(function);
 }
 
