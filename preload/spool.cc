@@ -169,9 +169,12 @@ bool spool_claim() {
   const long file = raw_syscall(SYS_open, g_file, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
   // The process gave up its rights, or the folder has gone. Without the file nobody can recover anything.
   if (file < 0) return true;
-  // That one may just be looking whether the process lives.
+  // That one may just be looking whether the process lives; where it was killed, it may be writing.
   constexpr int kMostMilliseconds = 100;
-  for (int i = 0; i < kMostMilliseconds && raw_syscall(SYS_flock, file, LOCK_EX | LOCK_NB) != 0; ++i) {
+  constexpr int kMostAfterKill = 60'000;
+  for (int i = 0; raw_syscall(SYS_flock, file, LOCK_EX | LOCK_NB) != 0; ++i) {
+    const bool is_killed = raw_syscall(SYS_getppid) != g_region->pid;
+    if (i >= (is_killed ? kMostAfterKill : kMostMilliseconds)) break;
     const struct timespec millisecond = timespec_of(1'000'000);
     raw_syscall(SYS_nanosleep, &millisecond, nullptr);
   }

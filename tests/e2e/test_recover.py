@@ -431,3 +431,17 @@ def test_ended_amid_its_exit(spooled):
     written = sorted(run.folder.glob("cpu.*.prof"))
     assert len(written) == 20 and not run.regions(), (run.log, written, run.regions())
     assert recover(run.spool).stdout == "" and sorted(run.folder.glob("cpu.*.prof")) == written and run.log == ""
+
+
+def test_killed_amid_its_exit(spooled):
+    """The process that writes goes on after a kill; recovery and it do not both write."""
+    run = spooled(pprof.BUILD / "programs" / "ends_amid_exit", "20", "kill", settings={"PROF_CPU_HZ": "1000"})
+    assert run.process.wait(120) == 0, run.log
+    recover(run.spool)
+    for _ in range(1000):
+        written = sorted(run.folder.glob("cpu.*.prof"))
+        if len(written) >= 20 and not run.regions():
+            break
+        time.sleep(0.01)
+    assert len(written) == 20 and not run.regions(), (run.log, written, run.regions())
+    assert recover(run.spool).stdout == "" and sorted(run.folder.glob("cpu.*.prof")) == written

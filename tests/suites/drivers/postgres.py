@@ -136,7 +136,7 @@ class Cluster:
                 print(f"process {pid} {kind}")
         text = {": ".join(re.sub(r"[0-9A-F]+/[0-9A-F]+|\d+(\.\d+)?", "N", part) for part in line[1:]).replace(os.environ["TMPDIR"], "…")
                 for line in lines if len(line) == 3}
-        for line in sorted(text):
+        for line in sorted(line for line in text if "unexpected postmaster exit" not in line):
             check(f"{self.name} log: {line.strip()[:150]}", "there")
         return self
 
@@ -253,7 +253,8 @@ def test_postmaster_killed():
     sessions = [cluster.session("select pg_sleep(50)") for _ in range(3)]
     cluster.backend("pg_sleep(50)")
     cluster.kill(cluster.postmaster, signal.SIGKILL)
-    check("sessions", " ".join(outcome(session) for session in sessions))
+    # Whether a session is told why before it is cut off is a matter of chance.
+    check("sessions", " ".join(outcome(session).split()[0] for session in sessions))
     until(lambda: not is_there(cluster.postmaster))
     check("all gone", "yes" if until(lambda: not processes_of(cluster.data), 60) else processes_of(cluster.data))
     cluster.start()
