@@ -5,6 +5,7 @@
 //                     file, which is not needed any more once they are written, or nothing
 //   libprof-server NUMBER… TEXT…      core/serve/server.h; kLaunchedDescriptor is its end of the pair
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/file.h>
@@ -13,6 +14,7 @@
 
 #include <charconv>
 #include <cstring>
+#include <string>
 
 #include "core/base/clocks.h"
 #include "core/base/raw_log.h"
@@ -60,6 +62,13 @@ void end_at(int64_t monotonic_ns) {
   sigprocmask(SIG_UNBLOCK, &alarm, nullptr);
 }
 
+// Has ended, though it may be that nobody has reaped it. One that may not be read is there.
+bool is_gone(uint64_t pid) {
+  char target[1];
+  return readlink(("/proc/" + std::to_string(pid) + "/exe").c_str(), target, sizeof(target)) < 0 && errno == ENOENT &&
+         access("/proc/self/exe", F_OK) == 0;
+}
+
 int report(char** arguments) {
   uint64_t numbers[kReporterNumbers];
   for (unsigned i = 0; i < kReporterNumbers; ++i) numbers[i] = to_number(arguments[1 + i]);
@@ -85,7 +94,10 @@ int report(char** arguments) {
   bool is_written = false;
   const bool done = write_profiles_of_process(static_cast<int>(numbers[0]), numbers[1], task, output, &is_written);
   if (spooled >= 0 && is_written) unlink(spool_file);
-  if (!done) {
+  if (!done && is_gone(numbers[0])) {
+    LogLine(LogLevel::error) << "process " << numbers[0] << " was killed before its profiles were written"
+                             << (spooled >= 0 ? ": PROF_SPOOL has what it had recorded (prof recover)" : "");
+  } else if (!done) {
     LogLine(LogLevel::error) << "process " << numbers[0]
                              << " may not be read (it gave up its rights, or seccomp): no profile"
                              << (numbers[9] != 0 ? "" : " now; at its end");
