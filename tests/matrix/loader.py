@@ -1,5 +1,6 @@
 """How a program and libprof.so come together: other libraries that are preloaded, every layout of a program, loading at run time."""
 
+import dataclasses
 import pathlib
 
 from case import Case
@@ -50,6 +51,8 @@ CASES += beside("before_three", ["eatmydata", "tcmalloc_minimal", "faketime"])
 CASES += beside("behind_three", ["faketime", "tcmalloc_minimal", "eatmydata"], first=True)
 CASES += beside("asan_program", ["asan"], ("loader_work.asan",), first=True)
 CASES += beside("tsan_program", ["tsan"], ("loader_work.tsan",), first=True)
+for how, speed in {"back": "+0 x-3", "hurries": "+0 x50", "stands": "2026-01-02 03:04:05"}.items():
+    CASES += [dataclasses.replace(case, env=case.env | {"FAKETIME": speed}) for case in beside(f"time_{how}", ["faketime"])]
 CASES += [
     # Linked, and not preloaded; and both.
     Case("linked", ("loader_work.linked",), prof={"LD_PRELOAD": None}, expects=WORKS),

@@ -37,6 +37,7 @@ CASES = [
     limited("as_300M", "--as=314572800"),
     limited("as_40M", "--as=41943040", profiles="any", log=(".",)),
     limited("nofile_8", "--nofile=8", profiles="any", log=(".",)),
+    Case("nofile_3", ("sh", "-c", f"exec <&-; ulimit -n 3; exec {WORK} own.txt"), profiles="any", log=(".",)),
     limited("nofile_4", "--nofile=4", profiles="any", log=(".",)),
     limited("sigpending_0", "--sigpending=0"),
     limited("fsize_4096", "--fsize=4096", profiles="any", log=(".",)),
