@@ -6,16 +6,49 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <atomic>
+
 #include "core/base/errno_saver.h"
 #include "preload/exec_environment.h"
 #include "preload/real_symbols.h"
+#include "preload/sigprof_view.h"
+#include "preload/snapshot_signal.h"
 
 #define EXPORTED __attribute__((visibility("default")))
+
+namespace {
+
+// A signal that the program ignores is ignored by what it starts: here ours stands for that, as around an exec. (Not around system(), which
+// takes as long as the command.)
+class AroundSpawn {
+ public:
+  AroundSpawn() {
+    const prof::ErrnoSaver errno_saver;
+    if (count_.fetch_add(1) != 0) return;
+    prof::snapshot_signal_before_exec();
+    prof::sigprof_before_exec();
+  }
+  ~AroundSpawn() {
+    const prof::ErrnoSaver errno_saver;
+    if (count_.fetch_sub(1) != 1) return;
+    prof::sigprof_after_exec();
+    prof::snapshot_signal_after_exec();
+  }
+  AroundSpawn(const AroundSpawn&) = delete;
+  AroundSpawn& operator=(const AroundSpawn&) = delete;
+
+ private:
+  static std::atomic<int> count_;  // of threads that are at it
+};
+constinit std::atomic<int> AroundSpawn::count_{0};
+
+}  // namespace
 
 extern "C" {
 
 EXPORTED int posix_spawn(pid_t* pid, const char* path, const posix_spawn_file_actions_t* actions,
                          const posix_spawnattr_t* attributes, char* const* arguments, char* const* environment) {
+  const AroundSpawn around;
   return prof::with_exec_environment(
       prof::Executed::by_new_child, environment, [path] { return prof::is_preloadable(path); },
       [=](char* const* handed_on) {
@@ -25,6 +58,7 @@ EXPORTED int posix_spawn(pid_t* pid, const char* path, const posix_spawn_file_ac
 
 EXPORTED int posix_spawnp(pid_t* pid, const char* file, const posix_spawn_file_actions_t* actions,
                           const posix_spawnattr_t* attributes, char* const* arguments, char* const* environment) {
+  const AroundSpawn around;
   return prof::with_exec_environment(
       prof::Executed::by_new_child, environment, [file] { return prof::is_preloadable_in_path(file); },
       [=](char* const* handed_on) {
@@ -47,6 +81,7 @@ EXPORTED int system(const char* command) {
 }
 
 EXPORTED FILE* popen(const char* command, const char* mode) {
+  const AroundSpawn around;
   prof::LentEnviron environment = prof::lend_environ();
   FILE* result = prof::real::popen()(command, mode);
   const prof::ErrnoSaver errno_saver;

@@ -44,5 +44,6 @@ CASES = [
     Case("python_empty_environment", ("/usr/bin/python3", "-c",
                                       "import subprocess; print(subprocess.run(['/usr/bin/env'], env={}, capture_output=True))"),
          **ANY),
+    Case("spawn_signals", ("trees_spawn_signals",), log=("handles SIGPROF itself", "PROF_SIGNAL: the program handles"), **ANY),
     Case("setsid", ("bash", "-c", "setsid -w bash -c 'echo a; exit 3'; echo $?"), **ANY),
 ]
