@@ -1,11 +1,13 @@
 """What tests/matrix/endings.py cannot say of how programs end: what core dumps hold, what profiles say, and that nobody waits for long."""
 
+import os
 import pathlib
 import re
 import resource
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 
 import pytest
@@ -153,3 +155,27 @@ def test_second_signal_ends_at_once(runner, stuck_disk):
         process.send_signal(signal.SIGTERM)
     run = runner.run(["sleep", "1000"], {"PROF_CPU": f"{stuck_disk}/cpu.prof", "PROF_EXIT_TIMEOUT": "100000"}, during=during)
     assert not run.stuck and run.returncode == -signal.SIGTERM and run.log == []
+
+
+@pytest.fixture
+def folder_for_all():
+    """pytest's own are closed to others."""
+    with tempfile.TemporaryDirectory() as name:
+        os.chmod(name, 0o711)
+        yield pathlib.Path(name)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives root up")
+@pytest.mark.parametrize("end", ["0", "_exit", "15"])
+def test_owners_where_root_is_given_up(runner, folder_for_all, end):
+    """What is written before is root's, what is written after belongs to who it is then. Where that one may not write, one line says so."""
+    for name, mode, owners in (("open", 0o1777, {"cpu.prof": 0, "heap.prof": 65534}), ("closed", 0o700, {"cpu.prof": 0})):
+        folder = folder_for_all / name
+        folder.mkdir()
+        folder.chmod(mode)
+        settings = {"PROF_CPU": f"{folder}/cpu.prof", "PROF_CPU_DURATION": "0.03", "PROF_HEAP": f"{folder}/heap.prof"}
+        run = runner.run(["resources_changes", "setuid", end], settings)
+        assert run.returncode == {"0": 0, "_exit": 7, "15": -15}[end]
+        assert {path.name: path.stat().st_uid for path in folder.iterdir()} == owners
+        missing = f"libprof: the heap profile is not written: cannot create '{folder}/heap.prof': Permission denied"
+        assert run.log == ([missing] if name == "closed" else []), run.stderr
