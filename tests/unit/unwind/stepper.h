@@ -54,8 +54,9 @@ Stepped step_through(void (*function)(), Ways ways);
 // For a signal handler that is to be stepped through: the kernel clears the trap flag there. First note_handler(), with
 // __builtin_frame_address(0) of the handler, then set_trap_flag() in the handler itself.
 void note_handler(const void* frame, const ucontext_t* interrupted);
+// The nop is the instruction that no trap comes before: it might be a call, which would be missed.
 __attribute__((always_inline)) inline void set_trap_flag() {
-  asm volatile("pushfq; orq $0x100, (%%rsp); popfq" : : : "memory", "cc");
+  asm volatile("pushfq; orq $0x100, (%%rsp); popfq; nop" : : : "memory", "cc");
 }
 
 }  // namespace prof
