@@ -28,7 +28,7 @@ def results(output):
     found = {}
     name = None
     for line in output.splitlines():
-        begins = re.match(r"\w+ \((test\.[\w.]+)\)", line)
+        begins = re.match(r"\w+ \(((?:ctypes\.)?test\.[\w.]+)\)", line)
         name = begins[1] if begins else name
         ends = re.search(r"(?:\.\.\. |^)(ok|FAIL|ERROR|skipped|expected failure|unexpected success)\b", line)
         if name and ends:
