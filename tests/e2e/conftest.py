@@ -15,6 +15,9 @@ import pprof
 LIBRARY = pprof.BUILD / "libprof.so"
 PROGRAMS = pprof.BUILD / "programs"
 CORES = min(2, os.cpu_count())
+# A shell ignores them for what it starts in the background, and the programs under test would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 
 class Run:
