@@ -95,7 +95,7 @@ int report(char** arguments) {
   const bool done = write_profiles_of_process(static_cast<int>(numbers[0]), numbers[1], task, output, &is_written);
   if (spooled >= 0 && is_written) unlink(spool_file);
   if (!done && is_gone(numbers[0])) {
-    LogLine(LogLevel::error) << "process " << numbers[0] << " was killed before its profiles were written"
+    LogLine(LogLevel::error) << "process " << numbers[0] << " ended before its profiles could be read"
                              << (spooled >= 0 ? ": PROF_SPOOL has what it had recorded (prof recover)" : "");
   } else if (!done) {
     LogLine(LogLevel::error) << "process " << numbers[0]

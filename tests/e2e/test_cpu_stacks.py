@@ -40,7 +40,8 @@ def check_nearly_all(profile, *stack, of=None):
 
 
 def check_none_truncated(profile):
-    assert not [s.functions for s in profile.samples if s.truncated], profile.describe()
+    """But for a tick in the loader's own start, which has no unwind information."""
+    assert not [s.functions for s in profile.samples if s.truncated and "_dl_start_user" not in s.functions], profile.describe()
 
 
 def test_vdso(runs):

@@ -24,7 +24,7 @@ WAYS = ["return", "exit", "other", "last", "fork"]
 SCRAPES = ["heap", "allocs", "block", "mutex", "goroutine", "goroutine?debug=2", "stacks", "threadcreate", "profile?seconds=1", "wall?seconds=1",
            "trace?seconds=0.01", "trace?seconds=1", "heap?seconds=1", "status", "/metrics", "", "block?rate=100"]
 # What libprof may say of an end in the middle of things.
-MAY_SAY = ["an earlier snapshot is still being written", "may not be read"]
+MAY_SAY = ["an earlier snapshot is still being written", "may not be read", "ended before its profiles could be read"]
 
 
 def ours(pids):
