@@ -3,6 +3,7 @@ what."""
 
 import math
 import os
+import re
 import signal
 import time
 
@@ -259,7 +260,8 @@ def test_more_threads_than_looks(runs):
     assert .8 * MANY * (profile.seconds - .5) <= profile.wall / 1e9 <= 1.05 * (MANY + 1) * profile.seconds, (
         profile.seconds, profile.wall)
     (comment,) = [comment for comment in profile.comments if "was looked at every" in comment]
-    assert comment.startswith(f"each thread was looked at every 10 s, when there were {MANY + 1} "), comment
+    # They are listed at the beginning of a turn, when the last may not have begun.
+    assert re.match(f"each thread was looked at every 10 s, when there were ({MANY}|{MANY + 1}) ", comment), comment
     assert comment.endswith("the profile ends before all were"), comment
     assert not [comment for comment in read(runs[100].folder / "wall.prof", 100).comments if "looked at" in comment]
 
