@@ -1,5 +1,7 @@
 #include "core/report/location_table.h"
 
+#include <algorithm>
+
 #include "core/base/address.h"
 #include "core/report/demangle.h"
 
@@ -103,8 +105,9 @@ uint32_t LocationTable::find_frame(uint64_t frame, uint32_t generation) {
   if (index < 0) {
     // A JIT compiler's code may be gone by now, and its names not.
     const std::string name = modules_.knows_all() ? kUnmapped : kAnonymous;
-    return add(mapping_of(frame & ~uint64_t{4095}, (frame | 4095) + 1, 0, name, ""), frame,
-               symbolizer_->find_jit(frame), false);
+    // A spoiled return address may lie in the very last page, behind which there is no address.
+    const uint64_t end = std::max((frame | 4095) + 1, frame | 4095);
+    return add(mapping_of(frame & ~uint64_t{4095}, end, 0, name, ""), frame, symbolizer_->find_jit(frame), false);
   }
   const Module& module = modules_.modules()[static_cast<size_t>(index)];
   if (!module.from_file && module.path != "[vdso]") {
