@@ -17,6 +17,10 @@ import subprocess
 import sys
 import time
 
+sys.dont_write_bytecode = True
+
+from driver import check, until  # noqa: E402
+
 FOLDER = pathlib.Path(os.environ["TMPDIR"])
 NGINX = "/usr/sbin/nginx"
 LIMIT = 60
@@ -31,17 +35,6 @@ http {{
   server {{ listen 127.0.0.1:{port}; location / {{ add_header Version {version}; }} location /slow {{ limit_rate 20k; }} }}
 }}
 """
-
-
-def check(name, value):
-    print(f"check {name}: {value}", flush=True)
-
-
-def until(condition, limit=LIMIT):
-    end = time.monotonic() + limit
-    while not (value := condition()) and time.monotonic() < end:
-        time.sleep(0.02)
-    return value
 
 
 def free_port():

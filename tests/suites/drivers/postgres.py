@@ -17,7 +17,10 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
+
+sys.dont_write_bytecode = True
+
+from driver import check, until  # noqa: E402
 
 BINARIES = pathlib.Path(sys.argv[1])
 FOLDER = pathlib.Path(os.environ["TMPDIR"], "cluster")
@@ -40,17 +43,6 @@ def become_unprivileged():
     os.setuid(user.pw_uid)
     os.environ["LC_ALL"] = "C"
     os.execv(sys.executable, [sys.executable, *sys.argv])
-
-
-def check(name, value):
-    print(f"check {name}: {value}", flush=True)
-
-
-def until(condition, limit=LIMIT):
-    end = time.monotonic() + limit
-    while not (value := condition()) and time.monotonic() < end:
-        time.sleep(0.02)
-    return value
 
 
 def run(*words, limit=LIMIT):
