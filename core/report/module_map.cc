@@ -76,9 +76,8 @@ std::string read_proc_file(const std::string& path) {
 std::string read_proc_file(int fd) {
   std::string text;
   lseek(fd, 0, SEEK_SET);
-  char buffer
-      [8 *
-       1024];  // the kernel gives a page at a time of most, and a larger one is not to be had for nothing at a start
+  // The kernel gives a page at a time of most, and a larger one is not to be had for nothing at a start.
+  char buffer[8192];
   for (;;) {
     const ssize_t bytes = read(fd, buffer, sizeof(buffer));
     if (bytes < 0 && errno == EINTR) continue;
