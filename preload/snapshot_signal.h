@@ -25,7 +25,8 @@ void snapshot_signal_after_exec();  // it failed
 // Sets the handler as ever: something it depends on has changed (preload/alternate_stack.h).
 void snapshot_signal_handle_again();
 
-// Takes the signal if it has been pending for a while, because every thread blocks it. Two system calls at most. Signal-safe.
+// Takes the signal if it has been pending for a while, because every thread blocks it. Two system calls at most, and none where this
+// thread has looked since the kernel's last tick. Signal-safe.
 void poll_snapshot_signal();
 
 }  // namespace prof
