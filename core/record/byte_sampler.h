@@ -11,7 +11,7 @@
 namespace prof {
 
 // Bytes that the thread may still allocate unsampled. 0 in a new thread, so that its first allocation asks.
-extern __attribute__((visibility("hidden"))) constinit thread_local uint64_t t_bytes_left;
+extern __attribute__((visibility("hidden"))) constinit thread_local uint64_t t_bytes_left asm("prof_bytes_left");
 // How many times next_sample() was asked in this thread; with t_bytes_left it tells whether an allocation was counted in between.
 extern constinit thread_local uint32_t t_sampler_calls;
 

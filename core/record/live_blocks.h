@@ -43,7 +43,8 @@ struct TakenBlock {
   int64_t born_ns = 0;
 };
 
-extern __attribute__((visibility("hidden"))) std::atomic<uint8_t> g_live_filter[1 << kFilterBits];
+extern __attribute__((visibility("hidden"))) std::atomic<uint8_t> g_live_filter[1 << kFilterBits] asm(
+    "prof_live_filter");
 
 inline uint64_t hash_of_block(const void* block) {
   // Allocators align to 16. 2^64 / golden ratio.
@@ -51,13 +52,11 @@ inline uint64_t hash_of_block(const void* block) {
 }
 
 // 64 KB of addresses share a cache line. The sum keeps the beginnings of glibc's arenas apart, which are 64 MB each: the kilobyte, and
-// the kilobyte / 64, by one multiplication and a shift.
+// the kilobyte / 64, of the address's low 32 bits: no more of it reaches the 16.
+// preload/interpose_malloc.cc has it in machine code too.
 inline unsigned filter_class_of(const void* block) {
-  constexpr unsigned kShift = 64 - kFilterBits;
-  constexpr uint64_t kFactor = (uint64_t{1} << (kShift - 10)) + (uint64_t{1} << (kShift - 16));
-  auto product = reinterpret_cast<uint64_t>(block);
-  asm("imulq %1, %0" : "+r"(product) : "r"(kFactor) : "cc");  // the compiler would make four instructions of it
-  return static_cast<unsigned>(product >> kShift);
+  static_assert(kFilterBits == 16);
+  return static_cast<uint32_t>(reinterpret_cast<uint64_t>(block)) * 65 >> 16;
 }
 
 // False: the block is surely not in the table. Whoever frees a block got its address after it was put in, by whatever way the

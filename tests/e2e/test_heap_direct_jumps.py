@@ -1,0 +1,38 @@
+"""malloc and free lead straight to the real ones where nobody could mind (preload/direct_jumps.h), by a pointer where somebody might;
+the books are right in either way."""
+
+import pytest
+
+import heap
+import pprof
+
+LIBRARY = str(pprof.BUILD / "libprof.so")
+WAYS = {
+    "alone": ([], heap.settings(1), "direct"),
+    "jemalloc_behind": ([], heap.settings(1, LD_PRELOAD=f"{LIBRARY} libjemalloc.so.2"), "direct"),
+    "filter": (["filter"], heap.settings(1), "indirect"),
+    "threads": (["threads"], {"PROF_CPU": None, "PROF_HEAP": None, "PROF_SIGNAL": "USR2"}, "indirect"),
+    "no_heap_profile": ([], {}, "indirect"),
+}
+
+
+def RUNS():
+    return {name: (["heap_direct_jumps", *arguments], settings) for name, (arguments, settings, _) in WAYS.items()}
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_where_they_lead(runs, name):
+    result = runs[name].result
+    real = "libjemalloc.so.2" if name == "jemalloc_behind" else "libc.so.6"
+    for call in ("malloc", "free"):
+        assert result[call] == WAYS[name][2], result
+        assert result[f"{call}_code"] == ["libprof.so", "r-xp"], result
+        assert result[f"{call}_target"][0] == (real if WAYS[name][2] == "direct" else "libprof.so"), result
+    assert runs[name].log == [], runs[name].stderr
+
+
+@pytest.mark.parametrize("name", [name for name in WAYS if "PROF_HEAP" in WAYS[name][1] and WAYS[name][1]["PROF_HEAP"]])
+def test_books(runs, name):
+    profile = heap.read(runs[name].folder / "heap.prof")
+    wanted = heap.expected(runs[name].result["books"]["allocates_small"])
+    assert profile.of_leaf("allocates_small") == wanted, profile.describe()
