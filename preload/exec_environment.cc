@@ -114,7 +114,7 @@ Addition addition_to(char* const* environment, Executed executed) {
     if (value_if(entry, "PROF_") != nullptr) has_settings = true;
     if (const char* value = value_if(entry, "LD_PRELOAD="); value != nullptr) libraries = value;
   }
-  const bool has_library = libraries != nullptr && lists_library(libraries, g_library);
+  const bool has_library = libraries != nullptr && strlen(libraries) < kMostPath && lists_library(libraries, g_library);
   if (!has_library && (has_settings || libraries != nullptr)) return {};
   Addition addition = {entries + 2, !has_library, !has_settings, g_is_child || is_child};
   addition.entries += (addition.preload ? 1 : 0) + (addition.settings ? g_count : 0);
@@ -129,6 +129,31 @@ void add_to(char* const* environment, const Addition& addition, char** room) {
   if (addition.preload) *room++ = g_preload;
   for (size_t i = 0; addition.settings && i < g_count; ++i) *room++ = const_cast<char*>(g_settings[i]);
   *room = nullptr;
+}
+
+// Of several entries the loader goes by the last.
+size_t bytes_of_preload(char* const* environment) {
+  size_t bytes = 1;
+  for (; *environment != nullptr; ++environment) {
+    if (value_if(*environment, "LD_PRELOAD=") != nullptr) bytes = strlen(*environment) + 1;
+  }
+  return bytes;
+}
+
+void copy_without_library(char* const* environment, char** entries, char* text) {
+  const char* last = nullptr;
+  for (; *environment != nullptr; ++environment) {
+    if (value_if(*environment, "LD_PRELOAD=") == nullptr) {
+      *entries++ = *environment;
+    } else {
+      last = *environment;
+    }
+  }
+  if (last != nullptr) {
+    memcpy(text, last, strlen(last) + 1);
+    if (take_library_out(text + strlen("LD_PRELOAD="), g_library)) *entries++ = text;
+  }
+  *entries = nullptr;
 }
 
 bool is_library_in_reach() { return raw_syscall(SYS_faccessat, AT_FDCWD, g_library, R_OK) == 0; }
@@ -152,7 +177,7 @@ LentEnviron lend_environ() {
   const Addition addition = addition_to(environ, Executed::by_new_child);
   // The mark alone is not worth it: the shell's parent is here, and is known by its own environment.
   if (!addition.preload && !addition.settings && !addition.forbids) return {};
-  if (!addition.forbids && (!is_preloadable("/bin/sh") || !is_library_in_reach())) return {};
+  if (!addition.forbids && (preloading_into("/bin/sh") != Preloading::done || !is_library_in_reach())) return {};
   char** lent = g_lent.exchange(nullptr);
   if (lent == nullptr) {
     const long memory = raw_syscall(SYS_mmap, nullptr, kMostEntries * sizeof(char*), PROT_READ | PROT_WRITE,

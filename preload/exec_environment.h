@@ -3,7 +3,8 @@
 // An environment that has the settings and the preload is handed on as it is, with a mark that says whose child it is. One that has
 // neither was cleaned, or made anew: both are added, and taken out again at the start of what is executed (start_environment.h), which sees
 // the environment that the program meant for it. One that has half of it was changed on purpose (LD_PRELOAD unset or set to something
-// else), and stays as it is; so does that of a program into which nothing can be preloaded.
+// else), and stays as it is; so does that of a program into which nothing can be preloaded. Where the program's loader would refuse
+// libprof.so it is taken out of LD_PRELOAD, or the program would not start, or have more on its stderr.
 //
 // Signal-safe where not said otherwise, and for children of vfork: the new array is on the caller's stack.
 #pragma once
@@ -42,15 +43,26 @@ void add_to(char* const* environment, const Addition& addition, char** room);
 // Whether libprof.so can be reached by what is executed.
 bool is_library_in_reach();
 
-// Calls exec(environment) with what is to be handed on. is_preloadable: asked of the file only where something is to be added.
-template <typename IsPreloadable, typename Exec>
+// The same environment without libprof.so in its LD_PRELOAD. entries: room for as many pointers as it has, with its end; text: for
+// bytes_of_preload().
+size_t bytes_of_preload(char* const* environment);
+void copy_without_library(char* const* environment, char** entries, char* text);
+
+// Calls exec(environment) with what is to be handed on. preloading: asked of the file.
+template <typename PreloadingInto, typename Exec>
 inline __attribute__((always_inline)) int with_exec_environment(Executed executed, char* const* environment,
-                                                                IsPreloadable is_preloadable, Exec exec) {
+                                                                PreloadingInto preloading, Exec exec) {
   const Addition addition = addition_to(environment, executed);
   if (addition.entries == 0) return exec(environment);
-  if (!addition.forbids && (!is_preloadable() || (addition.preload && !is_library_in_reach())))
-    return exec(environment);
   auto** room = static_cast<char**>(alloca(addition.entries * sizeof(char*)));
+  if (!addition.forbids) {
+    const Preloading found = preloading();
+    if (found == Preloading::refused && !addition.preload) {
+      copy_without_library(environment, room, static_cast<char*>(alloca(bytes_of_preload(environment))));
+      return exec(static_cast<char* const*>(room));
+    }
+    if (found != Preloading::done || (addition.preload && !is_library_in_reach())) return exec(environment);
+  }
   add_to(environment, addition, room);
   const int result = exec(static_cast<char* const*>(room));
   // At the very limit of what may be handed on: what the program asked for fits.

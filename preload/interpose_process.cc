@@ -104,14 +104,14 @@ extern "C" {
 EXPORTED int execve(const char* path, char* const* arguments, char* const* environment) {
   const AroundExec around(is_program(path));
   return prof::with_exec_environment(
-      prof::Executed::by_caller, environment, [path] { return prof::is_preloadable(path); },
+      prof::Executed::by_caller, environment, [path] { return prof::preloading_into(path); },
       [=](char* const* handed_on) { return prof::real::execve()(path, arguments, handed_on); });
 }
 
 EXPORTED int execv(const char* path, char* const* arguments) {
   const AroundExec around(is_program(path));
   return prof::with_exec_environment(
-      prof::Executed::by_caller, environ, [path] { return prof::is_preloadable(path); },
+      prof::Executed::by_caller, environ, [path] { return prof::preloading_into(path); },
       [=](char* const* handed_on) {
         // The same function, where it can be: another library may stand behind it.
         if (handed_on == environ) return prof::real::execv()(path, arguments);
@@ -122,7 +122,7 @@ EXPORTED int execv(const char* path, char* const* arguments) {
 EXPORTED int execvp(const char* file, char* const* arguments) {
   const AroundExec around(is_in_path(file));
   return prof::with_exec_environment(
-      prof::Executed::by_caller, environ, [file] { return prof::is_preloadable_in_path(file); },
+      prof::Executed::by_caller, environ, [file] { return prof::preloading_into_found(file); },
       [=](char* const* handed_on) {
         if (handed_on == environ) return prof::real::execvp()(file, arguments);
         return prof::real::execvpe()(file, arguments, handed_on);
@@ -132,14 +132,14 @@ EXPORTED int execvp(const char* file, char* const* arguments) {
 EXPORTED int execvpe(const char* file, char* const* arguments, char* const* environment) {
   const AroundExec around(is_in_path(file));
   return prof::with_exec_environment(
-      prof::Executed::by_caller, environment, [file] { return prof::is_preloadable_in_path(file); },
+      prof::Executed::by_caller, environment, [file] { return prof::preloading_into_found(file); },
       [=](char* const* handed_on) { return prof::real::execvpe()(file, arguments, handed_on); });
 }
 
 EXPORTED int fexecve(int fd, char* const* arguments, char* const* environment) {
   const AroundExec around(true);
   return prof::with_exec_environment(
-      prof::Executed::by_caller, environment, [fd] { return prof::is_preloadable(fd); },
+      prof::Executed::by_caller, environment, [fd] { return prof::preloading_into(fd); },
       [=](char* const* handed_on) { return prof::real::fexecve()(fd, arguments, handed_on); });
 }
 
@@ -148,10 +148,10 @@ EXPORTED int execveat(int fd, const char* path, char* const* arguments, char* co
   const bool is_path = is_program(fd, path);
   const bool is_descriptor = !is_path && (flags & AT_EMPTY_PATH) != 0;
   const AroundExec around(is_path || is_descriptor);
-  const auto is_preloadable = [=] { return is_descriptor ? prof::is_preloadable(fd) : prof::is_preloadable(fd, path); };
-  return prof::with_exec_environment(
-      prof::Executed::by_caller, environment, is_preloadable,
-      [=](char* const* handed_on) { return prof::real::execveat()(fd, path, arguments, handed_on, flags); });
+  const auto preloading = [=] { return is_descriptor ? prof::preloading_into(fd) : prof::preloading_into(fd, path); };
+  return prof::with_exec_environment(prof::Executed::by_caller, environment, preloading, [=](char* const* handed_on) {
+    return prof::real::execveat()(fd, path, arguments, handed_on, flags);
+  });
 }
 
 EXPORTED int execl(const char* path, const char* first, ...) {

@@ -50,7 +50,7 @@ EXPORTED int posix_spawn(pid_t* pid, const char* path, const posix_spawn_file_ac
                          const posix_spawnattr_t* attributes, char* const* arguments, char* const* environment) {
   const AroundSpawn around;
   return prof::with_exec_environment(
-      prof::Executed::by_new_child, environment, [path] { return prof::is_preloadable(path); },
+      prof::Executed::by_new_child, environment, [path] { return prof::preloading_into(path); },
       [=](char* const* handed_on) {
         return prof::real::posix_spawn()(pid, path, actions, attributes, arguments, handed_on);
       });
@@ -60,7 +60,7 @@ EXPORTED int posix_spawnp(pid_t* pid, const char* file, const posix_spawn_file_a
                           const posix_spawnattr_t* attributes, char* const* arguments, char* const* environment) {
   const AroundSpawn around;
   return prof::with_exec_environment(
-      prof::Executed::by_new_child, environment, [file] { return prof::is_preloadable_in_path(file); },
+      prof::Executed::by_new_child, environment, [file] { return prof::preloading_into_found(file); },
       [=](char* const* handed_on) {
         return prof::real::posix_spawnp()(pid, file, actions, attributes, arguments, handed_on);
       });

@@ -23,29 +23,37 @@ constexpr size_t kHead = 256;         // what the kernel looks at
 
 bool starts(const char* text, const char* with) { return strncmp(text, with, strlen(with)) == 0; }
 
-// The program headers of a dynamic program name the loader, which is what reads LD_PRELOAD.
-bool has_loader(long fd, const Elf64_Ehdr& header) {
+// Leaves the loader's name in `loader`, which is what reads LD_PRELOAD. False: there is none, as in a static program.
+template <typename Header, typename Segment, size_t room>
+bool find_loader(long fd, const char* head, char (&loader)[room]) {
   constexpr int kMostHeaders = 64;
+  Header header;
+  memcpy(&header, head, sizeof(header));
+  if (header.e_phentsize != sizeof(Segment)) return false;
   for (int i = 0; i < header.e_phnum && i < kMostHeaders; ++i) {
-    Elf64_Phdr segment;
+    Segment segment;
     const uint64_t at = header.e_phoff + static_cast<uint64_t>(i) * sizeof(segment);
     if (raw_syscall(SYS_pread64, fd, &segment, sizeof(segment), at) != sizeof(segment)) return false;
     if (segment.p_type != PT_INTERP) continue;
-    char loader[64] = {};
-    const size_t bytes = std::min<size_t>(segment.p_filesz, sizeof(loader) - 1);
-    if (raw_syscall(SYS_pread64, fd, loader, bytes, segment.p_offset) < 0) return false;
-    return strstr(loader, "ld-musl") == nullptr;
+    const size_t bytes = std::min<size_t>(segment.p_filesz, room - 1);
+    return raw_syscall(SYS_pread64, fd, loader, bytes, segment.p_offset) > 0;
   }
   return false;
 }
 
-bool is_loadable_elf(long fd, const char* head, const char* path) {
+Preloading preloading_into_elf(long fd, const char* head, const char* path) {
+  char loader[64] = {};
+  if (head[EI_CLASS] == ELFCLASS32) {
+    const bool has_loader = find_loader<Elf32_Ehdr, Elf32_Phdr>(fd, head, loader);
+    return has_loader ? Preloading::refused : Preloading::left_out;
+  }
   Elf64_Ehdr header;
   memcpy(&header, head, sizeof(header));
-  if (header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_machine != EM_X86_64) return false;
-  if (header.e_phentsize != sizeof(Elf64_Phdr)) return false;
   const char* slash = strrchr(path, '/');
-  return has_loader(fd, header) || starts(slash == nullptr ? path : slash + 1, "ld-linux");
+  const bool is_loader = starts(slash == nullptr ? path : slash + 1, "ld-linux");
+  if (!find_loader<Elf64_Ehdr, Elf64_Phdr>(fd, head, loader) && !is_loader) return Preloading::left_out;
+  const bool is_ours = header.e_machine == EM_X86_64 && strstr(loader, "ld-musl") == nullptr;
+  return is_ours ? Preloading::done : Preloading::refused;
 }
 
 // Leaves the interpreter of a script in `head`.
@@ -56,44 +64,46 @@ const char* interpreter_in(char* head) {
   return name;
 }
 
-bool is_preloadable(int folder, const char* path, int depth) {
+Preloading preloading_into(int folder, const char* path, int depth) {
   struct stat file;
-  if (raw_syscall(SYS_newfstatat, folder, path, &file, 0) != 0 || !S_ISREG(file.st_mode)) return false;
+  if (raw_syscall(SYS_newfstatat, folder, path, &file, 0) != 0 || !S_ISREG(file.st_mode)) return Preloading::left_out;
   // In a program with rights of its own nothing is preloaded, and it shall not be handed settings.
-  if ((file.st_mode & (S_ISUID | S_ISGID)) != 0) return false;
+  if ((file.st_mode & (S_ISUID | S_ISGID)) != 0) return Preloading::left_out;
   const long fd = raw_syscall(SYS_openat, folder, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0) return false;
+  if (fd < 0) return Preloading::left_out;
   if (raw_syscall(SYS_fgetxattr, fd, "security.capability", nullptr, 0) > 0) {
     raw_syscall(SYS_close, fd);
-    return false;
+    return Preloading::left_out;
   }
   char head[kHead + 1] = {};
   const long bytes = raw_syscall(SYS_pread64, fd, head, kHead, 0);
   const bool is_script = bytes > 2 && starts(head, "#!");
   const bool is_elf = bytes >= static_cast<long>(sizeof(Elf64_Ehdr)) && starts(head, ELFMAG);
   // Any other text is run by a shell, where at all.
-  bool is = bytes >= 0;
-  if (is_elf) is = is_loadable_elf(fd, head, path);
+  Preloading preloading = bytes < 0 ? Preloading::left_out : Preloading::done;
+  if (is_elf) preloading = preloading_into_elf(fd, head, path);
   raw_syscall(SYS_close, fd);
-  if (!is_script) return is;
-  return depth < kMostInterpreters && is_preloadable(AT_FDCWD, interpreter_in(head), depth + 1);
+  if (!is_script) return preloading;
+  return depth < kMostInterpreters ? preloading_into(AT_FDCWD, interpreter_in(head), depth + 1) : Preloading::left_out;
 }
 
 }  // namespace
 
-bool is_preloadable(const char* path) { return is_preloadable(AT_FDCWD, path); }
+Preloading preloading_into(const char* path) { return preloading_into(AT_FDCWD, path); }
 
-bool is_preloadable(int folder, const char* path) { return path != nullptr && is_preloadable(folder, path, 0); }
-
-bool is_preloadable(int fd) {
-  char path[32] = "/proc/self/fd/";
-  *std::to_chars(path + strlen(path), path + sizeof(path) - 1, fd).ptr = '\0';
-  return is_preloadable(path);
+Preloading preloading_into(int folder, const char* path) {
+  return path == nullptr ? Preloading::left_out : preloading_into(folder, path, 0);
 }
 
-bool is_preloadable_in_path(const char* file) {
-  if (file == nullptr || *file == '\0') return false;
-  if (strchr(file, '/') != nullptr) return is_preloadable(file);
+Preloading preloading_into(int fd) {
+  char path[32] = "/proc/self/fd/";
+  *std::to_chars(path + strlen(path), path + sizeof(path) - 1, fd).ptr = '\0';
+  return preloading_into(path);
+}
+
+Preloading preloading_into_found(const char* file) {
+  if (file == nullptr || *file == '\0') return Preloading::left_out;
+  if (strchr(file, '/') != nullptr) return preloading_into(file);
   const char* folders = "/bin:/usr/bin";
   for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
     if (const char* path = value_if(*entry, "PATH="); path != nullptr) {
@@ -111,9 +121,9 @@ bool is_preloadable_in_path(const char* file) {
       candidate[bytes] = '/';
       // An empty one is the working folder.
       memcpy(candidate + bytes + (bytes == 0 ? 0 : 1), file, length + 1);
-      if (raw_syscall(SYS_faccessat, AT_FDCWD, candidate, X_OK) == 0) return is_preloadable(candidate);
+      if (raw_syscall(SYS_faccessat, AT_FDCWD, candidate, X_OK) == 0) return preloading_into(candidate);
     }
-    if (*end == '\0') return false;
+    if (*end == '\0') return Preloading::left_out;
   }
 }
 

@@ -4,13 +4,18 @@
 
 namespace prof {
 
-// False: it will not (a static, setuid or other machine's program), or it cannot be told.
-bool is_preloadable(const char* path);
+enum class Preloading {
+  done,
+  left_out,  // without a word: in a static or setuid program; or it cannot be told
+  refused  // by a loader that ends the program for it (musl's), or says so on its stderr (another machine's, a 32-bit program's)
+};
+
+Preloading preloading_into(const char* path);
 // As execveat finds it.
-bool is_preloadable(int folder, const char* path);
+Preloading preloading_into(int folder, const char* path);
 // Of a descriptor's file.
-bool is_preloadable(int fd);
+Preloading preloading_into(int fd);
 // Of the file that exec finds in PATH.
-bool is_preloadable_in_path(const char* file);
+Preloading preloading_into_found(const char* file);
 
 }  // namespace prof

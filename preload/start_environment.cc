@@ -60,19 +60,6 @@ void for_each_library(const char* list, Visit visit) {
   }
 }
 
-// In place: the list becomes shorter. False: nothing is left of it.
-bool take_library_out(char* list, const char* library) {
-  char* to = list;
-  for_each_library(list, [&](std::string_view each) {
-    if (name_of_file(each) == name_of_file(library)) return;
-    if (to != list) *to++ = ':';
-    memmove(to, each.data(), each.size());
-    to += each.size();
-  });
-  std::fill(to, to + strlen(to), '\0');
-  return to != list;
-}
-
 }  // namespace
 
 const char* value_if(const char* entry, const char* name_and_equals) {
@@ -84,6 +71,18 @@ bool lists_library(const char* list, const char* library) {
   bool is_listed = false;
   for_each_library(list, [&](std::string_view each) { is_listed |= name_of_file(each) == name_of_file(library); });
   return is_listed;
+}
+
+bool take_library_out(char* list, const char* library) {
+  char* to = list;
+  for_each_library(list, [&](std::string_view each) {
+    if (name_of_file(each) == name_of_file(library)) return;
+    if (to != list) *to++ = ':';
+    memmove(to, each.data(), each.size());
+    to += each.size();
+  });
+  std::fill(to, to + strlen(to), '\0');
+  return to != list;
 }
 
 const StartEnvironment& environment_take(char** of_main) {
