@@ -15,6 +15,7 @@
 #include "preload/cpu_sampling.h"
 #include "preload/endings.h"
 #include "preload/exec_environment.h"
+#include "preload/executed_file.h"
 #include "preload/real_symbols.h"
 #include "preload/recording.h"
 #include "preload/sigprof_view.h"
@@ -52,35 +53,9 @@ class AroundExec {
   bool is_read_ = false;
 };
 
-// Not with the rights of the real user, as access() would ask.
-bool is_program(int folder, const char* path) {
-  constexpr int kEffectiveRights = 0x200;  // AT_EACCESS
-  if (prof::raw_syscall(SYS_faccessat2, folder, path, X_OK, kEffectiveRights) != 0) return false;
-  struct stat st;
-  return prof::raw_syscall(SYS_newfstatat, folder, path, &st, 0) == 0 && S_ISREG(st.st_mode);
-}
-
-bool is_program(const char* path) { return path != nullptr && is_program(AT_FDCWD, path); }
-
-// Whether one of the folders in PATH has the file. The C library looks in the same order, and goes on where it may not execute what it found.
-bool is_in_path(const char* file) {
-  if (file == nullptr || *file == '\0') return false;
-  if (strchr(file, '/') != nullptr) return is_program(file);
-  const char* folders = getenv("PATH");
-  if (folders == nullptr) folders = "/bin:/usr/bin";
-  const size_t length = strlen(file);
-  char path[1024];
-  for (;;) {
-    const size_t bytes = static_cast<size_t>(strchrnul(folders, ':') - folders);
-    if (bytes + 1 + length < sizeof(path)) {
-      memcpy(path, folders, bytes);
-      path[bytes] = '/';
-      memcpy(path + bytes + (bytes == 0 ? 0 : 1), file, length + 1);
-      if (is_program(path)) return true;
-    }
-    if (folders[bytes] == '\0') return false;
-    folders += bytes + 1;
-  }
+bool is_found(const char* file) {
+  prof::PathRoom room;
+  return prof::find_executed(file, &room) != nullptr;
 }
 
 }  // namespace
@@ -102,14 +77,14 @@ bool is_in_path(const char* file) {
 extern "C" {
 
 EXPORTED int execve(const char* path, char* const* arguments, char* const* environment) {
-  const AroundExec around(is_program(path));
+  const AroundExec around(prof::is_executable(path));
   return prof::with_exec_environment(
       prof::Executed::by_caller, environment, [path] { return prof::preloading_into(path); },
       [=](char* const* handed_on) { return prof::real::execve()(path, arguments, handed_on); });
 }
 
 EXPORTED int execv(const char* path, char* const* arguments) {
-  const AroundExec around(is_program(path));
+  const AroundExec around(prof::is_executable(path));
   return prof::with_exec_environment(
       prof::Executed::by_caller, environ, [path] { return prof::preloading_into(path); },
       [=](char* const* handed_on) {
@@ -120,7 +95,7 @@ EXPORTED int execv(const char* path, char* const* arguments) {
 }
 
 EXPORTED int execvp(const char* file, char* const* arguments) {
-  const AroundExec around(is_in_path(file));
+  const AroundExec around(is_found(file));
   return prof::with_exec_environment(
       prof::Executed::by_caller, environ, [file] { return prof::preloading_into_found(file); },
       [=](char* const* handed_on) {
@@ -130,7 +105,7 @@ EXPORTED int execvp(const char* file, char* const* arguments) {
 }
 
 EXPORTED int execvpe(const char* file, char* const* arguments, char* const* environment) {
-  const AroundExec around(is_in_path(file));
+  const AroundExec around(is_found(file));
   return prof::with_exec_environment(
       prof::Executed::by_caller, environment, [file] { return prof::preloading_into_found(file); },
       [=](char* const* handed_on) { return prof::real::execvpe()(file, arguments, handed_on); });
@@ -145,7 +120,7 @@ EXPORTED int fexecve(int fd, char* const* arguments, char* const* environment) {
 
 EXPORTED int execveat(int fd, const char* path, char* const* arguments, char* const* environment, int flags) {
   // Which of the two it is, the kernel says: the path is not to be read here.
-  const bool is_path = is_program(fd, path);
+  const bool is_path = prof::is_executable(fd, path);
   const bool is_descriptor = !is_path && (flags & AT_EMPTY_PATH) != 0;
   const AroundExec around(is_path || is_descriptor);
   const auto preloading = [=] { return is_descriptor ? prof::preloading_into(fd) : prof::preloading_into(fd, path); };

@@ -11,9 +11,7 @@
 #include <cstring>
 
 #include "core/base/raw_syscall.h"
-#include "preload/start_environment.h"
-
-extern "C" char** environ;
+#include "preload/executed_file.h"
 
 namespace prof {
 namespace {
@@ -102,29 +100,9 @@ Preloading preloading_into(int fd) {
 }
 
 Preloading preloading_into_found(const char* file) {
-  if (file == nullptr || *file == '\0') return Preloading::left_out;
-  if (strchr(file, '/') != nullptr) return preloading_into(file);
-  const char* folders = "/bin:/usr/bin";
-  for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
-    if (const char* path = value_if(*entry, "PATH="); path != nullptr) {
-      folders = path;
-      break;
-    }
-  }
-  char candidate[1024];
-  const size_t length = strlen(file);
-  for (const char* end = folders;; folders = end + 1) {
-    end = folders + strcspn(folders, ":");
-    const auto bytes = static_cast<size_t>(end - folders);
-    if (bytes + length + 2 <= sizeof(candidate)) {
-      memcpy(candidate, folders, bytes);
-      candidate[bytes] = '/';
-      // An empty one is the working folder.
-      memcpy(candidate + bytes + (bytes == 0 ? 0 : 1), file, length + 1);
-      if (raw_syscall(SYS_faccessat, AT_FDCWD, candidate, X_OK) == 0) return preloading_into(candidate);
-    }
-    if (*end == '\0') return Preloading::left_out;
-  }
+  PathRoom room;
+  const char* const path = find_executed(file, &room);
+  return path == nullptr ? Preloading::left_out : preloading_into(path);
 }
 
 }  // namespace prof

@@ -1,0 +1,45 @@
+#include "preload/executed_file.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstring>
+
+#include "core/base/raw_syscall.h"
+
+namespace prof {
+
+bool is_executable(int folder, const char* path) {
+  // Not with the rights of the real user, as access() would ask.
+  constexpr int kEffectiveRights = 0x200;  // AT_EACCESS
+  if (raw_syscall(SYS_faccessat2, folder, path, X_OK, kEffectiveRights) != 0) return false;
+  struct stat file;
+  return raw_syscall(SYS_newfstatat, folder, path, &file, 0) == 0 && S_ISREG(file.st_mode);
+}
+
+bool is_executable(const char* path) { return path != nullptr && is_executable(AT_FDCWD, path); }
+
+const char* find_executed(const char* file, PathRoom* room) {
+  if (file == nullptr || *file == '\0') return nullptr;
+  if (strchr(file, '/') != nullptr) return is_executable(file) ? file : nullptr;
+  const char* folders = getenv("PATH");
+  if (folders == nullptr) folders = "/bin:/usr/bin";
+  const size_t length = strlen(file);
+  // The C library looks in the same order, and goes on where it may not execute what it found.
+  for (;;) {
+    const auto bytes = static_cast<size_t>(strchrnul(folders, ':') - folders);
+    if (bytes + 1 + length < sizeof(room->text)) {
+      // An empty one is the working folder.
+      memcpy(room->text, folders, bytes);
+      room->text[bytes] = '/';
+      memcpy(room->text + bytes + (bytes == 0 ? 0 : 1), file, length + 1);
+      if (is_executable(room->text)) return room->text;
+    }
+    if (folders[bytes] == '\0') return nullptr;
+    folders += bytes + 1;
+  }
+}
+
+}  // namespace prof
