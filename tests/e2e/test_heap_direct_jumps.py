@@ -1,15 +1,22 @@
 """malloc and free lead straight to the real ones where nobody could mind (preload/direct_jumps.h), by a pointer where somebody might;
 the books are right in either way."""
 
+import pathlib
+import re
+
 import pytest
 
 import heap
 import pprof
 
+# In a container there is a filter already.
+IS_WATCHED = (re.search(r"^Seccomp:\s+0$", pathlib.Path("/proc/self/status").read_text(), re.MULTILINE) is None
+              or pathlib.Path("/sys/fs/selinux/enforce").exists())
+STRAIGHT = "indirect" if IS_WATCHED else "direct"
 LIBRARY = str(pprof.BUILD / "libprof.so")
 WAYS = {
-    "alone": ([], heap.settings(1), "direct"),
-    "jemalloc_behind": ([], heap.settings(1, LD_PRELOAD=f"{LIBRARY} libjemalloc.so.2"), "direct"),
+    "alone": ([], heap.settings(1), STRAIGHT),
+    "jemalloc_behind": ([], heap.settings(1, LD_PRELOAD=f"{LIBRARY} libjemalloc.so.2"), STRAIGHT),
     "filter": (["filter"], heap.settings(1), "indirect"),
     "threads": (["threads"], {"PROF_CPU": None, "PROF_HEAP": None, "PROF_SIGNAL": "USR2"}, "indirect"),
     "no_heap_profile": ([], {}, "indirect"),
