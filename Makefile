@@ -40,7 +40,7 @@ $(BUILD)/deps.stamp: tools/deps
 $(RECORD) $(REPORT) $(SERVE) $(PRELOAD) $(PROF) $(PROTO).cc: | $(BUILD)/deps.stamp
 
 $(BUILD)/libprof.so: $(RECORD) $(REPORT) $(SERVE) $(PRELOAD) preload/exports.map preload/wrapped.txt Makefile
-	@echo "  $@"; $(CXX) $(LINK) -o $@ $(RECORD) $(REPORT) $(SERVE) $(PRELOAD) $(ARCHIVES)
+	@echo "  $@"; $(CXX) $(LINK) -o $@.new $(RECORD) $(REPORT) $(SERVE) $(PRELOAD) $(ARCHIVES) && mv $@.new $@
 # Of the record side no more than what reads its values; and memcpy is the C library's.
 RECOVER := $(REPORT) $(filter-out %/bytes.o,$(RECORD))
 $(BUILD)/prof: $(PROF) $(RECOVER) $(PROTO).o
