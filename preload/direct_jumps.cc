@@ -1,9 +1,11 @@
 #include "preload/direct_jumps.h"
 
+#include <fcntl.h>
 #include <linux/seccomp.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/single_threaded.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -41,6 +43,14 @@ bool new_jumps(const char* site, const void* real, uint64_t* word) {
   return true;
 }
 
+// Whether this is the only thread: the C library does not know of those that were made by bare clone.
+bool is_alone() {
+  struct stat tasks;
+  const long error = raw_syscall(SYS_newfstatat, AT_FDCWD, "/proc/self/task", &tasks, 0);
+  return __libc_single_threaded && error == 0 &&
+         tasks.st_nlink == 3;  // the folder itself, its parent, and a folder a thread
+}
+
 // A filter may kill for it, or SELinux's policy report it, and neither says so before.
 bool may_be_held_against_us() {
   return raw_syscall(SYS_prctl, PR_GET_SECCOMP) != SECCOMP_MODE_DISABLED ||
@@ -60,7 +70,7 @@ void change(char* site, uint64_t word) {
 void call_real_allocator_directly() {
   uint64_t of_malloc;
   uint64_t of_free;
-  if (!__libc_single_threaded || may_be_held_against_us() || !find_real_allocator()) return;
+  if (!is_alone() || may_be_held_against_us() || !find_real_allocator()) return;
   if (!new_jumps(prof_jumps_of_malloc, reinterpret_cast<const void*>(g_real_allocator.malloc), &of_malloc)) return;
   if (!new_jumps(prof_jumps_of_free, reinterpret_cast<const void*>(g_real_allocator.free), &of_free)) return;
   change(prof_jumps_of_malloc, of_malloc);

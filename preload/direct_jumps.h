@@ -2,11 +2,12 @@
 //
 // It changes instructions of libprof's own, once, and no other's. Where that could be refused in a way that harms or that somebody is
 // told of, it is left alone: under a system call filter or SELinux, with more than one thread, or with the allocator out of reach.
+// And for a heap profile that begins later: a thread, or what a signal handler interrupted, may stand between the two jumps.
 #pragma once
 
 namespace prof {
 
-// Normal code, any number of times: libprof's constructor, or the program's thread that begins a heap profile. errno stays.
+// Normal code: libprof's constructor, before it starts a thread. errno stays.
 void call_real_allocator_directly();
 
 }  // namespace prof

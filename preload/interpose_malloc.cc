@@ -62,8 +62,10 @@ extern "C" __attribute__((visibility("hidden"), used)) void prof_looked_at_free(
 // These two are the half of all calls, so their instructions are counted, and their branches even more: the processor fetches one that
 // was ever taken more slowly than one that never was. What both do is count_bytes() and may_be_live(). The last two instructions are
 // a word of their own, for preload/direct_jumps.h.
+#define NAKED \
+  EXPORTED __attribute__((naked, aligned(64), no_stack_protector, no_instrument_function))  // whatever CXXFLAGS say
 static_assert(offsetof(prof::RealAllocator, malloc) == 0 && offsetof(prof::RealAllocator, free) == 8);
-EXPORTED __attribute__((naked, aligned(64))) void* malloc(size_t /*size*/) {
+NAKED void* malloc(size_t /*size*/) {
   asm("cmpq $1, %rdi\n"
       "movq %rdi, %rdx\n"
       "movq prof_bytes_left@gottpoff(%rip), %rax\n"
@@ -77,7 +79,7 @@ EXPORTED __attribute__((naked, aligned(64))) void* malloc(size_t /*size*/) {
       "1: jmp prof_looked_at_malloc");
 }
 
-EXPORTED __attribute__((naked, aligned(64))) void free(void* /*block*/) {
+NAKED void free(void* /*block*/) {
   asm("imull $65, %edi, %eax\n"
       "leaq prof_live_filter(%rip), %rdx\n"
       "shrl $16, %eax\n"

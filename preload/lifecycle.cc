@@ -33,6 +33,7 @@
 #include "preload/api_users.h"
 #include "preload/cpu_sampling.h"
 #include "preload/deadly_signals.h"
+#include "preload/direct_jumps.h"
 #include "preload/endings.h"
 #include "preload/exec_environment.h"
 #include "preload/extended_allocators.h"
@@ -320,6 +321,8 @@ bool begin(char** environment_of_main) {
   uint64_t low;
   uint64_t high;
   main_stack(&low, &high);
+  // Here and never later: of a process with one thread, in no handler, nobody can stand amid the jumps.
+  if (has_heap()) call_real_allocator_directly();
   if (!recording_start(g_config, low, high, g_foreign_malloc, nullptr)) return false;
   if (!g_config.kinds.empty()) {
     watch_ends();

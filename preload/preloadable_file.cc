@@ -21,6 +21,16 @@ constexpr size_t kHead = 256;         // what the kernel looks at
 
 bool starts(const char* text, const char* with) { return strncmp(text, with, strlen(with)) == 0; }
 
+const char* name_of(const char* path) {
+  const char* slash = strrchr(path, '/');
+  return slash == nullptr ? path : slash + 1;
+}
+
+// musl's library is its loader, and goes by that name too.
+bool is_musl(const char* loader) {
+  return starts(name_of(loader), "ld-musl") || strcmp(name_of(loader), "libc.so") == 0;
+}
+
 // Leaves the loader's name in `loader`, which is what reads LD_PRELOAD. False: there is none, as in a static program.
 template <typename Header, typename Segment, size_t room>
 bool find_loader(long fd, const char* head, char (&loader)[room]) {
@@ -40,17 +50,18 @@ bool find_loader(long fd, const char* head, char (&loader)[room]) {
 }
 
 Preloading preloading_into_elf(long fd, const char* head, const char* path) {
-  char loader[64] = {};
+  char loader[kHead] = {};
+  const bool is_loader =
+      starts(name_of(path), "ld-linux") || is_musl(path);  // that is executed itself, and given a program
   if (head[EI_CLASS] == ELFCLASS32) {
-    const bool has_loader = find_loader<Elf32_Ehdr, Elf32_Phdr>(fd, head, loader);
-    return has_loader ? Preloading::refused : Preloading::left_out;
+    const bool is_dynamic = find_loader<Elf32_Ehdr, Elf32_Phdr>(fd, head, loader) || is_loader;
+    return is_dynamic ? Preloading::refused : Preloading::left_out;
   }
   Elf64_Ehdr header;
   memcpy(&header, head, sizeof(header));
-  const char* slash = strrchr(path, '/');
-  const bool is_loader = starts(slash == nullptr ? path : slash + 1, "ld-linux");
-  if (!find_loader<Elf64_Ehdr, Elf64_Phdr>(fd, head, loader) && !is_loader) return Preloading::left_out;
-  const bool is_ours = header.e_machine == EM_X86_64 && strstr(loader, "ld-musl") == nullptr;
+  const bool has_loader = find_loader<Elf64_Ehdr, Elf64_Phdr>(fd, head, loader);
+  if (!has_loader && !is_loader) return Preloading::left_out;
+  const bool is_ours = header.e_machine == EM_X86_64 && !is_musl(has_loader ? loader : path);
   return is_ours ? Preloading::done : Preloading::refused;
 }
 

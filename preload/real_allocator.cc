@@ -104,9 +104,9 @@ void* first_pvalloc(size_t size) { return search() ? g_real_allocator.pvalloc(si
 
 }  // namespace
 
-constinit RealAllocator g_real_allocator = {first_malloc,        first_free,     first_calloc,
-                                            first_realloc,       first_memalign, first_posix_memalign,
-                                            first_aligned_alloc, first_valloc,   first_pvalloc};
+[[gnu::used]] constinit RealAllocator g_real_allocator = {first_malloc,        first_free,     first_calloc,
+                                                          first_realloc,       first_memalign, first_posix_memalign,
+                                                          first_aligned_alloc, first_valloc,   first_pvalloc};
 
 bool find_real_allocator() { return search(); }
 

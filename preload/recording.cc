@@ -18,7 +18,6 @@
 #include "core/record/scratch.h"
 #include "core/unwind/unwind.h"
 #include "preload/cpu_sampling.h"
-#include "preload/direct_jumps.h"
 #include "preload/fork_flag.h"
 #include "preload/heap_sampling.h"
 #include "preload/spool.h"
@@ -128,7 +127,6 @@ bool start_heap() {
   if (!has_root(Root::heap) && !record_create_heap(g_config->heap_rate, g_config->heap_peak)) return false;
   note_foreign_malloc();
   g_heap_rate = g_config->heap_rate;
-  call_real_allocator_directly();
   heap_sampling_start(g_heap_rate, g_config->stack_depth);
   return true;
 }

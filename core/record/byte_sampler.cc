@@ -6,7 +6,7 @@
 
 namespace prof {
 
-constinit thread_local uint64_t t_bytes_left = 0;
+[[gnu::used]] constinit thread_local uint64_t t_bytes_left = 0;
 constinit thread_local uint32_t t_sampler_calls = 0;
 
 namespace {

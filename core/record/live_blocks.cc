@@ -2,7 +2,7 @@
 
 namespace prof {
 
-std::atomic<uint8_t> g_live_filter[1 << kFilterBits];
+[[gnu::used]] std::atomic<uint8_t> g_live_filter[1 << kFilterBits];
 
 namespace {
 

@@ -1,6 +1,6 @@
 // Says how libprof's malloc and free go on to the real ones, and shows blocks of known numbers. The argument: nothing; filter (under a
-// system call filter, which it gives itself before it is executed again, and which kills whoever makes memory executable); threads (the
-// profile begins while there is a thread).
+// system call filter, which it gives itself before it is executed again, and which kills whoever makes memory executable); later (the
+// profile begins after the start); threads (likewise, while there is another thread).
 // build: -O2 -fomit-frame-pointer -I preload
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -95,6 +95,7 @@ int main(int argc, char **argv) {
   }
   pthread_t thread;
   const int has_thread = strcmp(how, "threads") == 0;
+  if (strcmp(how, "later") == 0 && prof_set_rate("heap", 1) != 0) return 1;
   if (has_thread) {
     pthread_barrier_init(&end, NULL, 2);
     if (pthread_create(&thread, NULL, waits, NULL) != 0 || prof_set_rate("heap", 1) != 0) return 1;
