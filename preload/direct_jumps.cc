@@ -14,6 +14,7 @@
 
 #include "core/base/raw_syscall.h"
 #include "preload/real_allocator.h"
+#include "preload/valgrind.h"
 
 // Eight bytes that begin at a multiple of eight: a short conditional jump to what is to be looked at, and an indirect one to the real
 // function.
@@ -51,9 +52,10 @@ bool is_alone() {
          tasks.st_nlink == 3;  // the folder itself, its parent, and a folder a thread
 }
 
-// A filter may kill for it, or SELinux's policy report it, and neither says so before.
+// A filter may kill for it, or SELinux's policy report it, and neither says so before; and valgrind goes on with instructions that it has
+// read, and reads the others anew.
 bool may_be_held_against_us() {
-  return raw_syscall(SYS_prctl, PR_GET_SECCOMP) != SECCOMP_MODE_DISABLED ||
+  return is_under_valgrind() || raw_syscall(SYS_prctl, PR_GET_SECCOMP) != SECCOMP_MODE_DISABLED ||
          raw_syscall(SYS_access, "/sys/fs/selinux/enforce", F_OK) == 0;
 }
 

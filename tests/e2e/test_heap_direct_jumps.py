@@ -20,12 +20,15 @@ WAYS = {
     "filter": (["filter"], heap.settings(1), "indirect"),
     "later": (["later"], {"PROF_CPU": None, "PROF_SIGNAL": "USR2"}, "indirect"),
     "threads": (["threads"], {"PROF_CPU": None, "PROF_SIGNAL": "USR2"}, "indirect"),
+    "valgrind": ([], heap.settings(1), "indirect"),
     "no_heap_profile": ([], {}, "indirect"),
 }
+PROGRAM = "heap_direct_jumps"
+COMMANDS = {"valgrind": ["valgrind", "--tool=none", "-q", pprof.BUILD / "programs" / PROGRAM]}
 
 
 def RUNS():
-    return {name: (["heap_direct_jumps", *arguments], settings) for name, (arguments, settings, _) in WAYS.items()}
+    return {name: ([*COMMANDS.get(name, [PROGRAM]), *arguments], settings) for name, (arguments, settings, _) in WAYS.items()}
 
 
 @pytest.mark.parametrize("name", WAYS)
