@@ -271,7 +271,7 @@ bool begin(char** environment_of_main) {
     exec_environment_forbids();
     return false;
   }
-  g_config = config_from_environment(start.settings);
+  g_config = config_from_environment(start.settings, start.lineage == Lineage::child);
   if (!g_config.api_is_set) g_config.api = program_uses_api();
   if (!g_config.is_needed()) return false;
   if (has_namespace_of_its_own()) {

@@ -17,6 +17,7 @@ constexpr KindSet kBlock{ProfileKind::block};
 constexpr KindSet kMutex{ProfileKind::mutex};
 constexpr KindSet kWall{ProfileKind::wall};
 constexpr KindSet kTrace{ProfileKind::trace};
+constexpr KindSet kAtSignal{ProfileKind::stacks};  // and at no other time
 constexpr KindSet kTimedWaits{ProfileKind::block, ProfileKind::trace};
 
 // What a message says of the kinds that stay off.
@@ -30,9 +31,8 @@ constexpr std::string_view text_of(KindSet off) {
   if (off == kTrace) return " (no trace)";
   if (off == kTickedKinds) return " (no CPU profile, no trace)";
   if (off == kTimedWaits) return " (no block profile, no trace)";
-  if (off == KindSet(ProfileKind::stacks)) return " (no stacks)";
   if (off == KindSet(ProfileKind::threadcreate)) return " (no threadcreate profile)";
-  if (off == kCumulativeKinds) return " (no profile but the CPU's)";
+  if (off == kAtSignal) return " (no snapshots)";
   return " (no profile)";
 }
 
@@ -195,7 +195,7 @@ constexpr Setting kSettings[] = {
      }},
     {"PROF_TRACE_BUFFER", "a whole number of KiB from 4 to 512", kTrace,
      [](std::string_view value, Config* config) { return parse_number(value, 4u, 512u, &config->trace_buffer); }},
-    {"PROF_SIGNAL", kSnapshotSignalsAccepted, kCumulativeKinds,
+    {"PROF_SIGNAL", kSnapshotSignalsAccepted, kAtSignal,
      [](std::string_view value, Config* config) {
        config->snapshot_signal = 0;
        return value == "0" || parse_signal(value, &config->snapshot_signal);
@@ -269,7 +269,10 @@ const Setting* find_setting(std::string_view name) {
 
 }  // namespace
 
-Config config_from_environment(const char* const* environment) {
+Config config_from_environment(const char* const* environment, bool is_child) {
+  // A child's settings are its parent's nearly always, and so are their faults.
+  const LogLevel warning = is_child ? LogLevel::info : LogLevel::warn;
+  const LogLevel fault = is_child ? LogLevel::info : LogLevel::error;
   Config config;
   KindSet usable = KindSet::all();
   bool may_serve = true;
@@ -285,10 +288,10 @@ Config config_from_environment(const char* const* environment) {
       if ((name == "PROF_LOG") != log_only) continue;
       const Setting* setting = find_setting(name);
       if (setting == nullptr) {
-        LogLine(LogLevel::warn) << name << ": there is no such setting; libprof's README lists them";
+        LogLine(warning) << name << ": there is no such setting; libprof's README lists them";
       } else if (!setting->take(value, &config)) {
-        LogLine(LogLevel::error) << name << ": '" << value << "' cannot be used; accepted: " << setting->accepted
-                                 << (is_of_server(name) ? " (nothing is served)" : text_of(setting->needed_by));
+        LogLine(fault) << name << ": '" << value << "' cannot be used; accepted: " << setting->accepted
+                       << (is_of_server(name) ? " (nothing is served)" : text_of(setting->needed_by));
         usable = usable.without(setting->needed_by);
         may_serve &= !is_of_server(name);
       }
@@ -304,14 +307,13 @@ Config config_from_environment(const char* const* environment) {
   const bool has_snapshots = config.kinds.meets(kCumulativeKinds);
   if (config.kinds.has(ProfileKind::cpu) && has_snapshots && config.cpu_signal == config.snapshot_signal &&
       config.cpu_signal != 0) {
-    LogLine(LogLevel::error) << "PROF_CPU_SIGNAL: it is PROF_SIGNAL too; choose another for one of them (no snapshots)";
+    LogLine(fault) << "PROF_CPU_SIGNAL: it is PROF_SIGNAL too; choose another for one of them (no snapshots)";
     config.snapshot_signal = 0;
     config.kinds = config.kinds.without(KindSet(ProfileKind::stacks));
   }
   // They are written at its signal and at no other time.
   if (config.kinds.has(ProfileKind::stacks) && config.snapshot_signal == 0) {
-    LogLine(LogLevel::warn)
-        << "PROF_STACKS: nothing would ever be written, as PROF_SIGNAL=0 leaves it no signal (no stacks)";
+    LogLine(warning) << "PROF_STACKS: nothing would ever be written, as PROF_SIGNAL=0 leaves it no signal (no stacks)";
     config.kinds = config.kinds.without(KindSet(ProfileKind::stacks));
   }
   return config;

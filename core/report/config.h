@@ -124,7 +124,8 @@ std::string_view variable_of(const Config& config, ProfileKind kind);
 std::string_view name_of(ProfileKind kind);
 std::string_view title_of(ProfileKind kind);
 
-// environment: as environ. The views of the result point into it. Says what is wrong with it on stderr.
-Config config_from_environment(const char* const* environment);
+// environment: as environ. The views of the result point into it. Says what is wrong with it on stderr; of a child of a profiled program, which
+// has its settings from there, only at PROF_LOG=info.
+Config config_from_environment(const char* const* environment, bool is_child = false);
 
 }  // namespace prof

@@ -292,6 +292,27 @@ def test_merge_leaves_who_goes_on(tmp_path):
     assert any(pprof.read(path).count("steady_work") > 20 for path in folder.glob("PROF_CPU/*"))
 
 
+def test_merge_leaves_who_writes_over_its_environment(tmp_path):
+    """As servers do that show a title of their own (redis-server): the environment says no longer whose process it is."""
+    program = tmp_path / "titled.py"
+    program.write_text("""
+import ctypes, os, time
+if os.fork(): os._exit(0)
+os.setsid()
+at = int(open("/proc/self/stat").read().rsplit(")", 1)[1].split()[47])
+ctypes.memset(at, 0, len(open("/proc/self/environ", "rb").read()))
+end = time.time() + 2.7
+while time.time() < end: sum(range(10000))
+""")
+    answer = profrun(tmp_path, "--cpuprofile", "c.prof", "--", "/usr/bin/python3", program)
+    assert answer.returncode == 0 and b"1 process goes on" in answer.stderr, answer
+    (folder,) = tmp_path.glob("profrun.*")
+    deadline = time.monotonic() + 60
+    while not list(folder.glob("PROF_CPU/p.*")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert sum(pprof.read(path).total for path in folder.glob("PROF_CPU/p.*")) > 20
+
+
 def waits_for_end(pid):
     deadline = time.monotonic() + 60
     while os.path.exists(f"/proc/{pid}") and time.monotonic() < deadline:

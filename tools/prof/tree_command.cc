@@ -7,12 +7,12 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
+#include <thread>
 
 #include "tools/prof/merge_command.h"
 #include "tools/prof/recover_command.h"
@@ -105,27 +105,40 @@ int run(const TreeCommand& command) {
   return status;
 }
 
-// How many processes were started with these settings and live.
+// No stream: a process may end while it is read.
+bool has_in(const std::string& file, const std::string& text) {
+  std::FILE* stream = std::fopen(file.c_str(), "rb");
+  if (stream == nullptr) return false;
+  std::string content;
+  char buffer[4096];
+  for (size_t bytes; (bytes = std::fread(buffer, 1, sizeof(buffer), stream)) != 0;) content.append(buffer, bytes);
+  std::fclose(stream);
+  return content.find(text) != std::string::npos;
+}
+
+// How many processes were started with these settings and live. A program that writes its title over its environment still has the region
+// mapped that it records in.
 size_t count_left(const std::string& folder) {
   size_t count = 0;
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator("/proc", error)) {
     const std::string name = entry.path().filename();
     if (name.find_first_not_of("0123456789") != std::string::npos || name == std::to_string(getpid())) continue;
-    std::ifstream file(entry.path() / "environ", std::ios::binary);
-    const std::string environment{std::istreambuf_iterator<char>(file), {}};
-    if (environment.find(folder + "/") != std::string::npos) ++count;
+    if (has_in(entry.path().string() + "/environ", folder + "/") ||
+        has_in(entry.path().string() + "/maps", folder + "/"))
+      ++count;
   }
   return count;
 }
 
 // Those of the tree that end with the program, or right after it, are waited for.
 size_t await_others(const std::string& folder) {
-  constexpr int kMostMilliseconds = 2000;
-  constexpr int kEvery = 20;
+  constexpr std::chrono::seconds kMost{2};
+  constexpr std::chrono::milliseconds kEvery{20};
+  const auto end = std::chrono::steady_clock::now() + kMost;
   size_t left = count_left(folder);
-  for (int waited = 0; left != 0 && waited < kMostMilliseconds; waited += kEvery) {
-    usleep(kEvery * 1000);
+  while (left != 0 && std::chrono::steady_clock::now() < end) {
+    std::this_thread::sleep_for(kEvery);
     left = count_left(folder);
   }
   return left;
@@ -158,6 +171,11 @@ int run_tree(const TreeCommand& command) {
     const std::string variable = each.substr(0, equals);
     wanted.push_back({variable, absolute(each.substr(equals + 1)), folder + "/" + variable});
     if (!make_folder(wanted.back().folder, /*exists=*/false)) return failed("cannot make " + wanted.back().folder);
+    const std::string place = std::filesystem::path(wanted.back().file).parent_path().string();
+    if (access(place.c_str(), W_OK | X_OK) != 0) {
+      failed(wanted.back().file + ": cannot be written there: " + std::strerror(errno) +
+             "; the profiles will stay in " + folder);
+    }
     setenv(variable.c_str(), (wanted.back().folder + "/p").c_str(), 1);
   }
   // Of those that are killed.

@@ -149,13 +149,16 @@ Test(config, takes_real_time_signals_by_name, .init = cr_redirect_stderr) {
   for (const char* bad : {"PROF_SIGNAL=RTMIN-1", "PROF_SIGNAL=RTMAX+1", "PROF_SIGNAL=RTMIN+31", "PROF_SIGNAL=RTMAX-31",
                           "PROF_SIGNAL=RTMIN+", "PROF_SIGNAL=RTMIN+-1", "PROF_SIGNAL=RTMIN 3", "PROF_SIGNAL=RTMID"}) {
     log_start(LogLevel::error);
-    cr_assert_not(config_of({"PROF_HEAP=h.prof", bad}).kinds.meets(kHeapKinds), "%s", bad);
+    const Config c = config_of({"PROF_HEAP=h.prof", "PROF_STACKS=s.prof", bad});
+    cr_assert_eq(c.snapshot_signal, 0, "%s", bad);
+    cr_assert(c.kinds == kHeapKinds.without(KindSet(ProfileKind::allocs)), "%s: the profile at the end is no snapshot",
+              bad);
   }
 }
 
 Test(config, a_heap_setting_that_cannot_be_used_leaves_the_cpu_profile, .init = cr_redirect_stderr) {
   for (const char* bad : {"PROF_HEAP_RATE=0", "PROF_HEAP_RATE=1k", "PROF_HEAP_RATE=-5", "PROF_HEAP_RATE=1099511627777",
-                          "PROF_HEAP_PEAK=yes", "PROF_HEAP_MMAP=2", "PROF_SIGNAL=KILL", "PROF_SIGNAL=", "PROF_HEAP="}) {
+                          "PROF_HEAP_PEAK=yes", "PROF_HEAP_MMAP=2", "PROF_HEAP="}) {
     log_start(LogLevel::error);
     const Config c = config_of({"PROF_CPU=cpu.prof", "PROF_HEAP=heap.prof", bad});
     cr_assert(c.kinds.has(ProfileKind::cpu), "%s", bad);
