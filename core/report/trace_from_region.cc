@@ -156,7 +156,8 @@ void add_trace(const RegionView& region, const SnapshotParts& parts, Stacks* sta
   trace.from_unix_ns = header.start_unix_ns + trace.from_ns - header.start_monotonic_ns;
   trace.waits_from_ns =
       static_cast<int64_t>(std::min(record->waits_from_ns.load(std::memory_order_relaxed), uint64_t{kMostTime}));
-  trace.period_ns = std::clamp(cpu->period_ns, int64_t{0}, kMostTime);
+  constexpr int64_t kLongestPeriod = 1'000'000'000;  // PROF_CPU_HZ is 1 or more; of a spoiled file it may be anything
+  trace.period_ns = std::clamp(cpu->period_ns, int64_t{0}, kLongestPeriod);
   Reader reader(region, stacks, labels, snapshot);
   const Ref seats = header.roots[static_cast<unsigned>(Root::trace)];
   if (region.at(seats, sizeof(TraceRecord) + uint64_t{record->most_rings} * sizeof(TraceSeat)) == nullptr) return;
