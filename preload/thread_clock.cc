@@ -95,7 +95,10 @@ bool is_perf_event(int fd, uint64_t id) {
 // The event is held by a mapping of its one control page, not by the descriptor: the host may close every descriptor it
 // finds (daemons do), and ours is closed by ourselves at the first tick.
 bool start_perf(ThreadSlot* slot, int tid, bool keeps_no_descriptor) {
-  const long low = open_perf_event(tid, std::max<int64_t>(slot->phase_ns, 10'000));  // the kernel's least period
+  // The event repeats its first period until a signal of it is handled, which in a program that was executed with SIGPROF blocked may be
+  // never: at the kernel's least, 10 us, nothing else was done. What a tick counts for goes by the clock, not by when it came.
+  constexpr int64_t kLeastPeriodNs = 40'000;
+  const long low = open_perf_event(tid, std::max(slot->phase_ns, kLeastPeriodNs));
   if (low < 0) return false;
   // To a high number in the meantime, which a host that counts on the lowest free one does not meet.
   const int fd = static_cast<int>(raw_syscall(SYS_fcntl, low, F_DUPFD_CLOEXEC, g_perf_base));
