@@ -131,10 +131,14 @@ struct Books {
   uint64_t unsure, unsure_ns;             // calls that may have waited, or may have had no processor; not in the others
   uint64_t under_1ms_ns;                  // of ns: of waits shorter than that
   double squares;                         // of each wait's ns
-  double count_variance, delay_variance;  // of what is estimated of all waits at kDefaultRate
+  double count_variance, delay_variance;  // of what is estimated of all waits at PROF_BLOCK_RATE
   uint64_t ended[kFunctions];             // to_unlock_ns, by whose unlock
 };
-static const uint64_t kDefaultRate = 10000;
+static uint64_t rate_asked_for() {
+  const char *value = getenv("PROF_BLOCK_RATE");
+  return value == nullptr ? 10000 : strtoull(value, nullptr, 10);
+}
+static const uint64_t kRate = rate_asked_for();
 
 struct alignas(128) Place {
   pthread_mutex_t mutex;
@@ -178,14 +182,14 @@ static std::vector<Wait> waits;
 static void enter(Books *books, uint64_t start, uint64_t end, Function ended_by, uint64_t unlocked = 0) {
   const uint64_t ns = end - start;
   const uint64_t to_unlock = unlocked == 0 ? ns : unlocked > start ? std::min(unlocked, end) - start : 0;
-  const double wait = (double)std::max<uint64_t>(ns, 1), rate = (double)kDefaultRate;
+  const double wait = (double)std::max<uint64_t>(ns, 1), rate = (double)kRate;
   ++books->waits;
   books->ns += ns;
   books->squares += wait * wait;
   books->to_unlock_ns += to_unlock;
   books->ended[ended_by] += to_unlock;
   if (ns < 1000000) books->under_1ms_ns += ns;
-  if (ns < kDefaultRate) {
+  if (ns < kRate) {
     books->count_variance += rate / wait - 1;
     books->delay_variance += wait * (rate - wait);
   }
