@@ -19,7 +19,7 @@ $(BUILD)/table_rules: $(ORACLE) $(RECORD)
 STEPPED := plain:-O0 optimized:-O2 with_frame_pointer:-O2,-fno-omit-frame-pointer small:-Os \
   fastest:-O3,-fstack-protector-all,-fstack-clash-protection
 STEPPED_OBJECTS := $(foreach v,$(STEPPED),$(BUILD)/obj/tests/stepped_$(firstword $(subst :, ,$(v))).o)
-$(STEPPED_OBJECTS): $(BUILD)/obj/tests/stepped_%.o: tests/unit/unwind/stepped_functions.cc tests/unit/unwind/stepped_functions.h tests/rules.mk
+$(STEPPED_OBJECTS): $(BUILD)/obj/tests/stepped_%.o: tests/unit/unwind/stepped_functions.cc tests/unit/unwind/stepped_functions.h tests/rules.mk | $(BUILD)/deps.stamp
 	@mkdir -p $(@D)
 	@$(CXX) $(FLAGS) -DSTEPPED=$* $(subst $(comma), ,$(patsubst $*:%,%,$(filter $*:%,$(STEPPED)))) -c -o $@ $<
 $(BUILD)/unit/unwind/stepping_test: tests/unit/unwind/stepper.cc $(STEPPED_OBJECTS)
@@ -81,5 +81,5 @@ $(BUILD)/bench_unwind: tests/bench/bench_unwind.cc $(RECORD) $(REPORT)
 	@echo "  $@"; $(CXX) $(FLAGS) -o $@ $< $(RECORD) $(REPORT) $(ARCHIVES)
 $(BUILD)/bench_%: tests/bench/bench_%.cc | $(BUILD)/deps.stamp
 	@echo "  $@"; $(CXX) -std=c++20 -O2 -g -Wall -Wextra -fno-optimize-sibling-calls -o $@ $< -lpthread
-$(BUILD)/pass_through.so: tests/bench/pass_through.c
+$(BUILD)/pass_through.so: tests/bench/pass_through.c | $(BUILD)/deps.stamp
 	@echo "  $@"; $(CC) -O2 -shared -fPIC -Wl,-Bsymbolic -o $@ $<
