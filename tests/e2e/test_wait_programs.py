@@ -564,6 +564,8 @@ def test_postgres(all_runs, variant):
     assert list(starts(threads).values()) == [helpers] and threads.of("__libc_start_main")[0] == helpers, threads.describe()
     assert f"threads created: {helpers}, of which alive: 0" in threads.comments, threads.comments
     (block,) = [profile for profile in profiles(run, "block", "pgbench") if profile.samples]
-    assert all(sample.leaf_file.endswith("/pgbench") for sample in block.samples), block.describe()
+    # Two that connect at once may meet at a lock of libpq's.
+    own = [sample for sample in block.samples if "/libpq.so" not in sample.leaf_file]
+    assert own and all(sample.leaf_file.endswith("/pgbench") for sample in own), block.describe()
     # All but the last one that comes to the barrier.
     assert block.count >= helpers or variant == "default" and block.count > 0, block.describe()
