@@ -32,7 +32,7 @@ constexpr std::string_view text_of(KindSet off) {
   if (off == kTickedKinds) return " (no CPU profile, no trace)";
   if (off == kTimedWaits) return " (no block profile, no trace)";
   if (off == KindSet(ProfileKind::threadcreate)) return " (no threadcreate profile)";
-  if (off == kAtSignal) return " (no snapshots)";
+  if (off == kAtSignal) return " (no stacks)";
   return " (no profile)";
 }
 
@@ -291,7 +291,9 @@ Config config_from_environment(const char* const* environment, bool is_child) {
         LogLine(warning) << name << ": there is no such setting; libprof's README lists them";
       } else if (!setting->take(value, &config)) {
         LogLine(fault) << name << ": '" << value << "' cannot be used; accepted: " << setting->accepted
-                       << (is_of_server(name) ? " (nothing is served)" : text_of(setting->needed_by));
+                       << (is_of_server(name)      ? " (nothing is served)"
+                           : name == "PROF_SIGNAL" ? " (no snapshots)"
+                                                   : text_of(setting->needed_by));
         usable = usable.without(setting->needed_by);
         may_serve &= !is_of_server(name);
       }
