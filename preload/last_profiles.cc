@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <new>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -56,6 +57,16 @@ void write_now() {
   g_is_written = write_own_profiles(g_region, g_last_task, *g_output, notes, files);
 }
 
+// By the program's own process, which is not to see it fail. False: it has no memory for that.
+bool write_now_if_possible() {
+  try {
+    write_now();
+    return true;
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
+}
+
 std::atomic<bool> g_is_handed_over{false};  // the writing at the end, to a process beside
 
 // The region's file goes here, not when the process goes on: it may be killed, or end, as soon as the profiles are there.
@@ -76,12 +87,19 @@ bool writes_to_descriptors() {
 
 void say_what_is_missing(SideWork result) {
   if (result == SideWork::failed) {
-    LogLine(LogLevel::error) << "the writing of the profiles has failed: what is not written by now is lost";
+    LogLine(LogLevel::error)
+        << "the writing of the profiles has failed (no memory?): what is not written by now is lost";
   } else if (result == SideWork::too_late || result == SideWork::stuck) {
     // Where the disk does not answer, nothing can be taken away there.
     if (result == SideWork::too_late) discard_unfinished_file();
     LogLine(LogLevel::warn) << "PROF_EXIT_TIMEOUT is over: what is not written by now of the profiles is given up";
   }
+}
+
+// The process beside has the program's memory, and with it the limits of that: what it fails for want of may be there for one that has its
+// own. True: that one is at it, or has said what it lacks itself.
+bool write_apart(const ReportTask& task, int64_t deadline_ns) {
+  return reporter_can_read() && reporter_finish(task, *g_output, deadline_ns, ending_is_urgent);
 }
 
 // The last resort, where no process can be made: by this one itself, on a stack of its own, and in as much time as it takes. Not where the
@@ -191,12 +209,17 @@ void write_last(Ending ending, int64_t deadline_ns) {
   if (ending == Ending::immediate || !reporter_can_read()) {
     g_last_task = task;
     const SideWork result = work_aside(write_aside, writes_to_descriptors(), deadline_ns);
+    if (result == SideWork::failed && write_apart(task, deadline_ns)) return;
     say_what_is_missing(result);
     if (result != SideWork::impossible) return spool_finish(g_is_written);
   }
   if (reporter_finish(task, *g_output, deadline_ns, ending_is_urgent)) return;
   g_last_task = task;
-  if (write_here(ending, [](void*) { write_now(); })) return spool_finish(g_is_written);
+  if (write_here(ending, [](void*) {
+        if (!write_now_if_possible()) say_what_is_missing(SideWork::failed);
+      })) {
+    return spool_finish(g_is_written);
+  }
   LogLine(LogLevel::warn) << "no process could be started to write the profiles: they are lost";
 }
 
@@ -258,10 +281,11 @@ void write_at_exit(Ending ending) {
   if (was_on || (stretch != 0 && unwritten)) g_last_task = task_of_stretch(*g_config, stretch);
   g_last_task.cumulative = g_config->kinds.meets(kCumulativeKinds);
   g_last_task.ending = ending;
-  const SideWork result =
+  SideWork result =
       is_nothing_to_memory() ? SideWork::impossible : work_aside(write_aside, writes_to_descriptors(), deadline);
+  if (result == SideWork::impossible && !write_now_if_possible()) result = SideWork::failed;
+  if (result == SideWork::failed && write_apart(g_last_task, deadline)) return;
   say_what_is_missing(result);
-  if (result == SideWork::impossible) write_now();
   spool_finish(g_is_written);
 }
 

@@ -14,6 +14,7 @@
 
 #include <charconv>
 #include <cstring>
+#include <new>
 #include <string>
 
 #include "core/base/clocks.h"
@@ -22,6 +23,7 @@
 #include "core/report/output.h"
 #include "core/report/profiler.h"
 #include "core/serve/server.h"
+#include "preload/private_heap.h"
 #include "preload/program_launch.h"
 #include "preload/reporter.h"
 
@@ -133,6 +135,19 @@ int serve_program(char** arguments) {
   return serve(server);
 }
 
+int run(int (*program)(char**), char** arguments) {
+  private_heap_start();
+  private_heap_ends_quietly(getpid());
+  try {
+    return program(arguments);
+  } catch (const std::bad_alloc&) {
+    discard_unfinished_file();
+    LogLine(LogLevel::error) << arguments[0] << " of process " << arguments[1]
+                             << ": no memory (RLIMIT_AS or RLIMIT_DATA): what is not written by now is lost";
+    return 1;
+  }
+}
+
 }  // namespace
 }  // namespace prof
 
@@ -143,8 +158,10 @@ extern "C" __attribute__((visibility("hidden"), used)) void prof_program_main(lo
   prof::log_start(prof::LogLevel::warn);
   constexpr long kReporterWords = 1 + prof::kReporterNumbers + prof::kProfileKinds + 1;
   constexpr long kServerWords = 1 + prof::kServerNumbers + prof::kServerTexts;
-  if (count == kReporterWords && strcmp(arguments[0], "libprof-reporter") == 0) _exit(prof::report(arguments));
-  if (count == kServerWords && strcmp(arguments[0], "libprof-server") == 0) _exit(prof::serve_program(arguments));
+  if (count == kReporterWords && strcmp(arguments[0], "libprof-reporter") == 0)
+    _exit(prof::run(prof::report, arguments));
+  if (count == kServerWords && strcmp(arguments[0], "libprof-server") == 0)
+    _exit(prof::run(prof::serve_program, arguments));
   prof::LogLine(prof::LogLevel::error)
       << "this is a library: PROF_CPU=cpu.prof LD_PRELOAD=libprof.so ./app (or profrun)";
   _exit(2);

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <new>
 #include <optional>
 #include <string_view>
 
@@ -46,6 +47,7 @@
 #include "preload/mapped_memory.h"
 #include "preload/normal_mutex.h"
 #include "preload/private_calls.h"
+#include "preload/private_heap.h"
 #include "preload/program_launch.h"
 #include "preload/program_malloc.h"
 #include "preload/real_symbols.h"
@@ -171,6 +173,13 @@ void after_fork_in_parent() {
   if (ends_after_fork()) end_at_once(Ending::immediate);
 }
 
+// False, as what has not been begun.
+bool give_up_start() {
+  LogLine(LogLevel::warn) << "no memory is left for a start (RLIMIT_AS or RLIMIT_DATA): nothing is recorded";
+  recording_ends();
+  return false;
+}
+
 void after_fork_in_child() {
   if (recording_has_ended()) return;
   if (g_region != nullptr) {
@@ -197,19 +206,22 @@ void after_fork_in_child() {
     helper_forget(&g_stacks_helper);
     forget_draws();
     // Where the parent was writing a profile at that moment, libprof's heap may be locked by a thread that is not here.
+    const bool may_allocate = !g_reporting.load() && !was_writing;
     bool is_recorded = false;
-    if (g_config.follow && !g_reporting.load() && !was_writing) {
-      output_for_child(&g_output);
-      log_is_of_child();
-      is_recorded = recording_start(g_config, low, high, g_foreign_malloc, parent);
-    }
-    region_unmap(parent);
-    if (ThreadSlot* slot = slot_of_this_thread(); slot != nullptr) {
-      slot->labels.store(labels);
-      slot->inherits.store(inherits);
-    }
-    if (is_recorded && g_config.serves() && http_prepare(g_config, g_output)) {
-      http_start();
+    try {
+      if (g_config.follow && may_allocate) {
+        output_for_child(&g_output);
+        log_is_of_child();
+        is_recorded = recording_start(g_config, low, high, g_foreign_malloc, parent);
+      }
+      region_unmap(parent);
+      if (ThreadSlot* slot = slot_of_this_thread(); slot != nullptr) {
+        slot->labels.store(labels);
+        slot->inherits.store(inherits);
+      }
+      if (is_recorded && g_config.serves() && http_prepare(g_config, g_output)) http_start();
+    } catch (const std::bad_alloc&) {
+      is_recorded = give_up_start();
     }
     if (!is_recorded || !has_heap()) heap_sampling_stop();
   }
@@ -269,6 +281,13 @@ bool begin(char** environment_of_main) {
   const StartEnvironment& start = environment_take(environment_of_main);
   if (start.lineage == Lineage::forbidden) {
     exec_environment_forbids();
+    return false;
+  }
+  if (!private_heap_has_room()) {
+    log_start(LogLevel::warn);
+    if (start.count != 0) {
+      LogLine(LogLevel::warn) << "too little memory may be had (RLIMIT_AS or RLIMIT_DATA): nothing is recorded";
+    }
     return false;
   }
   g_config = config_from_environment(start.settings, start.lineage == Lineage::child);
@@ -335,10 +354,19 @@ bool begin(char** environment_of_main) {
   return true;
 }
 
+bool begin_if_possible(char** environment_of_main) {
+  try {
+    return begin(environment_of_main);
+  } catch (const std::bad_alloc&) {
+    return give_up_start();
+  }
+}
+
 __attribute__((constructor)) void start(int, char**, char** environment_of_main) {
   private_calls_start();
+  private_heap_start();
   real::find_all();
-  const bool is_recorded = begin(environment_of_main);
+  const bool is_recorded = begin_if_possible(environment_of_main);
   const bool heap = is_recorded && has_heap();
   const bool waits = is_recorded && g_config.kinds.meets(kWaitKinds);
   if (!heap) heap_sampling_stop();

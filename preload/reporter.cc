@@ -103,7 +103,7 @@ bool start(Launch* launch, const ReportTask& task, const Output& output, int64_t
     *list++ = launch->numbers[i];
   }
   for (auto& path : launch->paths) *list++ = path;
-  *list++ = task.ending == Ending::by_exit ? g_none : g_spool_file;
+  *list++ = task.ending == Ending::by_exit && deadline_ns == 0 ? g_none : g_spool_file;
   *list = nullptr;
   launch->program.arguments = launch->list;
   for (int& descriptor : launch->program.descriptors) descriptor = -1;

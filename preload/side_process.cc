@@ -10,6 +10,7 @@
 
 #include "core/base/clocks.h"
 #include "core/base/raw_syscall.h"
+#include "preload/private_heap.h"
 #include "preload/valgrind.h"
 
 namespace prof {
@@ -91,9 +92,14 @@ void run(void*) {
     raw_syscall(SYS_close, 0);
     raw_syscall(SYS_close, 1);
   }
-  g_work();
-  g_is_done = true;
-  raw_syscall(SYS_exit, 0);
+  // Its pid as the kernel says it: the C library knows the program's.
+  private_heap_ends_quietly(raw_getpid());
+  try {
+    g_work();
+    g_is_done = true;
+  } catch (...) {  // std::bad_alloc; above this frame there is none that could be unwound
+  }
+  raw_syscall(SYS_exit, g_is_done ? 0 : 1);
 }
 
 // True: it has ended.

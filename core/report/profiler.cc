@@ -8,7 +8,6 @@
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
-#include <new>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -277,21 +276,15 @@ bool write_after_exec(int pid, uint64_t region_address, const RegionView& region
 
 bool write_own_profiles(const RegionHeader* region, const ReportTask& task, const Output& output,
                         const std::vector<std::string>& notes, std::vector<std::string>* files) {
-  try {
-    Snapshot snapshot = snapshot_from_region(RegionView::of_self(region), parts_of(task, output));
-    snapshot.cpu.notes = notes;
-    snapshot.ending = ending_text(task.ending);
-    static Output moved;
-    if (task.ending == Ending::exec) moved = output_before_exec(output, unix_ns_of_process_start(snapshot.pid));
-    Writer writer(snapshot, task.ending == Ending::exec ? moved : output);
-    const bool done = writer.write(task);
-    if (files != nullptr) *files = writer.files();
-    return done;
-  } catch (const std::bad_alloc&) {
-    // A program that used up its address space ends as it would have.
-    LogLine(LogLevel::error) << "there is no memory left to write a profile with";
-    return false;
-  }
+  Snapshot snapshot = snapshot_from_region(RegionView::of_self(region), parts_of(task, output));
+  snapshot.cpu.notes = notes;
+  snapshot.ending = ending_text(task.ending);
+  static Output moved;
+  if (task.ending == Ending::exec) moved = output_before_exec(output, unix_ns_of_process_start(snapshot.pid));
+  Writer writer(snapshot, task.ending == Ending::exec ? moved : output);
+  const bool done = writer.write(task);
+  if (files != nullptr) *files = writer.files();
+  return done;
 }
 
 bool write_profiles_of_region(const RegionView& region, const GoneProcess& process, const ReportTask& task,

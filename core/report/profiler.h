@@ -23,7 +23,7 @@ struct ReportTask {
 };
 
 // Of this process, at exit, or before an exec: under a name of its own. notes: further comments of the CPU profile. *files: those that were
-// written. What is not written is said on stderr, in one line. False: something is not written.
+// written. What is not written is said on stderr, in one line. False: something is not written. std::bad_alloc comes out of it.
 bool write_own_profiles(const RegionHeader* region, const ReportTask& task, const Output& output,
                         const std::vector<std::string>& notes, std::vector<std::string>* files = nullptr);
 
