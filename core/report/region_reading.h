@@ -23,6 +23,10 @@ namespace prof {
 inline constexpr int64_t kMostTime = int64_t{1} << 61;
 inline bool is_time(int64_t ns) { return ns >= 0 && ns <= kMostTime; }
 
+// Numbers that the kernel gives to threads (PID_MAX_LIMIT): others of a region are spoiled, and sums of them might not be numbers.
+inline constexpr int kMostTid = 1 << 22;
+inline bool is_tid(int tid) { return tid > 0 && tid <= kMostTid; }
+
 // How many entries of one kind may be met, in all chains together: no more than fit into the region. More are only met where chains
 // are broken into a ring, or share what they have: a reader of such a region comes to an end all the same, and soon.
 class ChainBudget {

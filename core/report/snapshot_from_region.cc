@@ -214,7 +214,7 @@ void add_region(const RegionView& region, Snapshot* snapshot) {
     const auto* slot = region.at<ThreadSlot>(ref);
     if (slot == nullptr) break;
     const int tid = slot->tid.load(std::memory_order_relaxed);
-    if (tid != 0) snapshot->tids.push_back(tid);
+    if (is_tid(tid)) snapshot->tids.push_back(tid);
     ref = slot->next;
   }
 }

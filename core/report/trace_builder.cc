@@ -14,7 +14,7 @@
 namespace prof {
 namespace {
 
-// The second track's number: above every thread's (the kernel's PID_MAX_LIMIT is 1 << 22).
+// The second track's number: above every thread's (kMostTid).
 constexpr int kStacksTrack = 1 << 23;
 // The kernel gives a thread the number of one that has ended: its tracks have others, above all of these.
 constexpr int kSameNumberTrack = 1 << 24;

@@ -49,7 +49,7 @@ class Reader {
     thread.begin_ns = ring.begin_ns.load(std::memory_order_relaxed);
     thread.end_ns = ended;
     if (!is_time(thread.begin_ns) || !is_time(ended)) return;
-    if (thread.tid == 0 || first > next || ring.busy.load(std::memory_order_relaxed) != 0) return;
+    if (!is_tid(thread.tid) || first > next || ring.busy.load(std::memory_order_relaxed) != 0) return;
     if (ended != 0 && ended < trace_.from_ns) return;
     if (!cells_left_.take(cells)) return;
     events_.clear();
@@ -78,7 +78,7 @@ class Reader {
   // A thread as it is now: its name, and the wait that goes on. One that has done nothing yet is in the timeline too.
   void read_slot(const ThreadSlot& slot) {
     const int tid = slot.tid.load(std::memory_order_acquire);
-    if (tid == 0) return;
+    if (!is_tid(tid)) return;
     const auto [known, is_new] = living_.try_emplace(tid, trace_.threads.size());
     if (is_new) {
       trace_.threads.push_back({});
