@@ -10,7 +10,7 @@ import pytest
 import pprof
 
 TESTS = pathlib.Path(__file__).parents[1]
-SECONDS = 12
+SECONDS = 60
 STRESSORS = ["fork", "vfork", "clone", "exec", "sigq", "sigfd", "sigrt", "sigsegv", "kill", "timer", "itimer", "mutex", "pthread", "malloc", "mmap",
              "mremap", "dynlib"]
 
