@@ -165,6 +165,7 @@ Snapshot all_cpu_ticks() {
 
 int start_cpu(const Target& target) {
   if (g_run != nullptr) return PROF_BUSY;
+  if (!recording_may_have(ProfileKind::cpu)) return PROF_OFF;  // a setting of it is wrong: that has been said
   if (target.fd < 0 && !may_be_written(target.path)) return PROF_NOT_WRITTEN;
   if (!cpu_counting_start(CountingFor::api)) return PROF_NOT_PERMITTED;
   if (g_begins != nullptr) g_begins();

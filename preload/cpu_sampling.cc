@@ -289,7 +289,7 @@ unsigned count_unsampled_threads() {
   unsigned unsampled = 0;
   for_each_task([&](int tid) {
     const ThreadSlot* slot = find_slot(tid);
-    if (slot == nullptr || (slot->registered == 0 && slot->clock_started.load() == 0)) ++unsampled;
+    if (slot == nullptr || (slot->registered == 0 && slot->clock_state.load() == ClockState::off)) ++unsampled;
   });
   return unsampled;
 }

@@ -145,6 +145,8 @@ bool may_record(const Config& config, KindSet kinds) {
   return config.kinds.meets(kinds) || (config.is_asked_later() && config.usable.meets(kinds));
 }
 
+bool recording_may_have(ProfileKind kind) { return may_record(*g_config, KindSet(kind)); }
+
 bool recording_start(const Config& config, uint64_t stack_low, uint64_t stack_high, const char* foreign_malloc,
                      const RegionHeader* parent) {
   g_config = &config;

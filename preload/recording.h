@@ -41,6 +41,8 @@ RegionHeader* recording_forget();
 
 // Whether a kind may be recorded in this process, from the start or later: its hooks are needed.
 bool may_record(const Config& config, KindSet kinds);
+// The same of what is recorded here, whose settings may be of no use.
+bool recording_may_have(ProfileKind kind);
 
 // Switches on a kind whose values grow as long as the process lives (or, of stacks, what they are taken by), if it is not on: it stays
 // on. From a helper thread. When it was switched on (CLOCK_REALTIME); 0: it cannot be. from_start: whether that was when

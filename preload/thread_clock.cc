@@ -219,8 +219,9 @@ uint64_t take_kernel_ticks(ThreadSlot* slot, const ClockSettings& settings, cons
 
 }  // namespace
 
-bool start_thread_clock(ThreadSlot* slot, int tid, const ClockSettings& settings) {
-  if (slot->clock_started.exchange(1, std::memory_order_acq_rel) != 0) return true;
+namespace {
+
+bool start_any_clock(ThreadSlot* slot, int tid, const ClockSettings& settings) {
   slot->first_seen = 0;
   slot->ticks_given = 0;
   slot->clock_start_ns = clock_ns(thread_cpu_clock(tid));
@@ -234,16 +235,58 @@ bool start_thread_clock(ThreadSlot* slot, int tid, const ClockSettings& settings
     }
     if (!is_gone(tid)) count_loss(LossCause::perf_refused);
   }
-  if (start_timer(slot, tid, settings)) return true;
-  slot->clock_started.store(0, std::memory_order_release);
-  return false;
+  return start_timer(slot, tid, settings);
 }
 
-void stop_thread_clock(ThreadSlot* slot) {
-  if (slot->clock_started.exchange(0, std::memory_order_acq_rel) == 0) return;
+void end_any_clock(ThreadSlot* slot) {
   if (slot->timer >= 0) raw_syscall(SYS_timer_delete, slot->timer);
   slot->timer = -1;
   close_perf(slot);
+  slot->clock_state.store(ClockState::off, std::memory_order_release);
+}
+
+bool changes(ThreadSlot* slot, ClockState from, ClockState to) {
+  return slot->clock_state.compare_exchange_strong(from, to, std::memory_order_acq_rel);
+}
+
+}  // namespace
+
+bool start_thread_clock(ThreadSlot* slot, int tid, const ClockSettings& settings) {
+  // Who stops it, or starts one that is stopped at once, does some system calls. (It may be what a handler here has interrupted.)
+  constexpr int kMostLooks = 1000;
+  for (int i = 0; !changes(slot, ClockState::off, ClockState::starts); ++i) {
+    const ClockState state = slot->clock_state.load(std::memory_order_acquire);
+    if (state == ClockState::starts || state == ClockState::runs) return true;
+    if (i == kMostLooks) return false;
+    raw_syscall(SYS_sched_yield);
+  }
+  if (!start_any_clock(slot, tid, settings)) {
+    end_any_clock(slot);
+    return false;
+  }
+  while (!changes(slot, ClockState::starts, ClockState::runs)) {
+    if (!changes(slot, ClockState::to_stop, ClockState::stops)) continue;
+    end_any_clock(slot);
+    return false;
+  }
+  return true;
+}
+
+void stop_thread_clock(ThreadSlot* slot) {
+  for (;;) {
+    switch (slot->clock_state.load(std::memory_order_acquire)) {
+      case ClockState::off:
+      case ClockState::to_stop:
+      case ClockState::stops:
+        return;
+      case ClockState::starts:
+        if (changes(slot, ClockState::starts, ClockState::to_stop)) return;
+        break;
+      case ClockState::runs:
+        if (changes(slot, ClockState::runs, ClockState::stops)) return end_any_clock(slot);
+        break;
+    }
+  }
 }
 
 uint64_t take_due_ticks(ThreadSlot* slot, const siginfo_t& info, const ucontext_t& context,

@@ -35,7 +35,8 @@ struct ClockSettings {
       false;  // who starts it, or will stop it, is a helper thread: its descriptors are not the thread's
 };
 
-// Starts the clock of a thread of this process, the calling one or another. False: refused (counted).
+// Starts the clock of a thread of this process, the calling one or another: any number of threads may start and stop it at once, and the last of
+// them has its way. False: refused (counted).
 bool start_thread_clock(ThreadSlot* slot, int tid, const ClockSettings& settings);
 void stop_thread_clock(ThreadSlot* slot);
 

@@ -48,15 +48,24 @@ struct ThreadLook {
 };
 inline constexpr unsigned kLookers = 2;  // the stacks' and the wall clock's
 
+// Of a thread's clock, which whoever switches sampling on or off may start or stop beside the thread itself.
+enum class ClockState : uint32_t {
+  off,
+  starts,   // somebody is at it
+  to_stop,  // the same, and will stop it at once: it was switched off meanwhile
+  runs,     // the clock fields of its slot are valid
+  stops     // somebody is at it
+};
+
 struct ThreadSlot {
-  std::atomic<Ref> next_free;           // valid while the slot is free; who pops beside another may read it late
-  Ref next;                             // all slots, newest first
-  std::atomic<uint32_t> sequence;       // counts the slot's uses: a late signal for an earlier thread is told by it
-  std::atomic<int32_t> tid;             // 0: free, or not started yet
-  std::atomic<uint32_t> clock_started;  // 1: the clock fields below are valid
-  int32_t timer;                        // kernel timer id, -1 none
-  int32_t perf_fd;                      // until the first tick; -1 none
-  int32_t perf_fd_was;                  // its number, which a child's copy has for longer
+  std::atomic<Ref> next_free;      // valid while the slot is free; who pops beside another may read it late
+  Ref next;                        // all slots, newest first
+  std::atomic<uint32_t> sequence;  // counts the slot's uses: a late signal for an earlier thread is told by it
+  std::atomic<int32_t> tid;        // 0: free, or not started yet
+  std::atomic<ClockState> clock_state;
+  int32_t timer;        // kernel timer id, -1 none
+  int32_t perf_fd;      // until the first tick; -1 none
+  int32_t perf_fd_was;  // its number, which a child's copy has for longer
   uint32_t exit_rounds;
   uint32_t first_seen;             // 1: the first tick of this clock has come
   uint32_t registered;             // 1: the thread registered itself, and knows its slot

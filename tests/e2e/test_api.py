@@ -16,7 +16,10 @@ RUNS = {what: (["api_calls", what, "{folder}"], API) for what in CALLS} | {
     "no alias": (["api_calls", "aliases", "{folder}"], {}, {"preload": False}),
     "beside a setting": (["api_calls", "cpu", "{folder}"],),
     "forbidden": (["api_calls", "texts", "{folder}"], API | {"PROF_API": "0"}),
+    "bad rate": (["api_calls", "cpu", "{folder}"], API | {"PROF_CPU_HZ": "0"}),
     "storm": (["api_calls", "storm", "{folder}"], API, {"cores": 2}),
+} | {
+    f"switched {clock}": (["clocks_switched", 300], API | {"PROF_CPU_CLOCK": clock}, {"cores": 2}) for clock in ("timer", "perf")
 }
 NOT_LOADED, OFF, BAD, RESERVED, UNKNOWN, BUSY, NOT_WRITTEN = -1, -2, -3, -4, -6, -7, -9
 
@@ -142,6 +145,19 @@ def test_all_calls_at_once_and_an_end_in_the_middle(runs):
     assert run.result == {} and not run.log
     for number in range(4):
         pprof.document(run.folder / f"storm{number}.prof")
+
+
+@pytest.mark.parametrize("clock", ["timer", "perf"])
+def test_no_clock_is_left_where_threads_begin_and_end_meanwhile(runs, clock, request):
+    if clock == "perf":
+        request.getfixturevalue("perf_clock")
+    assert runs[f"switched {clock}"].result == {"failures": 0, "timers": 0, "perf events": 0}
+
+
+def test_a_setting_that_cannot_be_used_forbids_its_kind(runs):
+    answers = runs["bad rate"].result
+    assert answers["start"] == answers["start fd"] == answers["stop"] == OFF
+    assert len(runs["bad rate"].log) == 1
 
 
 USER_C = """
