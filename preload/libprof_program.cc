@@ -136,14 +136,16 @@ int serve_program(char** arguments) {
 }
 
 int run(int (*program)(char**), char** arguments) {
+  static constexpr char kNoMemory[] =
+      "there is no memory to write profiles with, or to serve them (RLIMIT_AS or RLIMIT_DATA): what is not written by "
+      "now is lost";
   private_heap_start();
-  private_heap_ends_quietly(getpid());
+  private_heap_ends(getpid(), kNoMemory);
   try {
     return program(arguments);
   } catch (const std::bad_alloc&) {
     discard_unfinished_file();
-    LogLine(LogLevel::error) << arguments[0] << " of process " << arguments[1]
-                             << ": no memory (RLIMIT_AS or RLIMIT_DATA): what is not written by now is lost";
+    LogLine(LogLevel::error) << kNoMemory;
     return 1;
   }
 }

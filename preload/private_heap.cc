@@ -31,12 +31,16 @@ namespace prof {
 namespace {
 
 std::atomic<int> g_own_process{0};
+std::atomic<const char*> g_last_words{nullptr};
 std::atomic<bool> g_is_closed{false};
 alignas(4096) char g_trial[4096];
 
 // What jemalloc, the C++ library or libunwind call where they cannot go on.
 [[noreturn]] void give_up() {
-  if (raw_getpid() == g_own_process.load()) raw_syscall(SYS_exit_group, 1);
+  if (raw_getpid() == g_own_process.load()) {
+    if (const char* words = g_last_words.load(); words != nullptr) LogLine(LogLevel::error) << words;
+    raw_syscall(SYS_exit_group, 1);
+  }
   LogLine(LogLevel::error) << "libprof cannot go on (is there no memory for it?): the program ends";
   uint64_t abort_only = uint64_t{1} << (SIGABRT - 1);
   raw_syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, &abort_only, nullptr, sizeof(abort_only));
@@ -61,7 +65,10 @@ void private_heap_start() {
   prof_je_malloc_message = [](void*, const char*) {};  // it would write to stderr itself before it calls abort()
 }
 
-void private_heap_ends_quietly(int own_process) { g_own_process.store(own_process); }
+void private_heap_ends(int own_process, const char* last_words) {
+  g_last_words.store(last_words);
+  g_own_process.store(own_process);
+}
 
 }  // namespace prof
 

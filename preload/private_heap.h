@@ -13,7 +13,7 @@ bool private_heap_has_room();
 // At the start. What cannot even throw ends the process.
 void private_heap_start();
 
-// From now on it does so without a word and with status 1 where the process is this one, libprof's own.
-void private_heap_ends_quietly(int own_process);
+// From now on it does so with status 1 where the process is this one, libprof's own; and with these words on stderr (static; null: none).
+void private_heap_ends(int own_process, const char* last_words);
 
 }  // namespace prof

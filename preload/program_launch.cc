@@ -51,8 +51,10 @@ void child_main(void* argument) {
     raw_syscall(SYS_close_range, 0u, ~0u, 0);
     raw_syscall(SYS_chdir, "/");
     raw_syscall(SYS_prctl, PR_SET_NAME, "libprof-keeper");
-    while (raw_syscall(SYS_wait4, pid, nullptr, __WALL, nullptr) == -EINTR) {
+    int status = -1;
+    while (raw_syscall(SYS_wait4, pid, &status, __WALL, nullptr) == -EINTR) {
     }
+    launch->status = status;
   }
   raw_syscall(SYS_exit, 0);
 }
@@ -136,6 +138,7 @@ const char* launch_path() { return g_own_path[0] == '\0' ? nullptr : g_own_path;
 
 bool launch_program(ProgramLaunch* launch) {
   launch->pid.store(0, std::memory_order_relaxed);
+  launch->status = -1;
   if (g_own_path[0] == '\0' || is_first_child_special()) return false;
   // The children must not run the host's handlers; the program keeps the mask, so that a ^C for the host leaves it alone.
   uint64_t all = ~uint64_t{0};

@@ -20,6 +20,7 @@ struct ProgramLaunch {
   bool stays;                             // it is not to end soon
   bool is_awaited;                        // launch_await() is going to be called
   int keeper;                             // the child between, where that stays; else 0
+  int status;                             // of one that is_awaited and has ended, as wait() has it; -1: not known
   std::atomic<uint32_t> keeper_is_there;  // futex; the kernel clears it and wakes who waits when the keeper has ended
   char** arguments;                       // null-terminated
   // The caller's that the program has as kLaunchedDescriptor and the numbers after it; above all of these, or -1: it has none of that

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/auxv.h>
 #include <sys/prctl.h>
+#include <sys/wait.h>
 
 #include <algorithm>
 #include <atomic>
@@ -138,6 +139,20 @@ bool reporter_wait(uint32_t stretch, int64_t most_ns) {
   return g_launches[stretch & 1].task.stretch != stretch || reported(stretch) == Reported::no;
 }
 
+namespace {
+
+// What the reporter itself cannot say: it could not be loaded, or was killed.
+void say_how_it_ended(int status) {
+  constexpr int kHasSaidWhy = 1;
+  if (status == -1 || status == 0 || (WIFEXITED(status) && WEXITSTATUS(status) == kHasSaidWhy)) return;
+  LogLine(LogLevel::error) << "the process that was to write the profiles has ended ("
+                           << (WIFSIGNALED(status) ? "signal " : "status ")
+                           << (WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status))
+                           << "; no memory?): what is not written by now is lost";
+}
+
+}  // namespace
+
 bool reporter_finish(const ReportTask& task, const Output& output, int64_t deadline_ns, bool (*is_over)()) {
   constexpr int64_t kSliceNs = 10'000'000;
   constexpr int64_t kToGiveUpNs = 100'000'000;
@@ -145,7 +160,11 @@ bool reporter_finish(const ReportTask& task, const Output& output, int64_t deadl
   launch.program.is_awaited = true;
   if (!start(&launch, task, output, deadline_ns)) return false;
   for (;;) {
-    if (launch_await(&launch.program, kSliceNs) || is_over()) return true;
+    if (launch_await(&launch.program, kSliceNs)) {
+      say_how_it_ended(launch.program.status);
+      return true;
+    }
+    if (is_over()) return true;
     if (clock_ns(CLOCK_MONOTONIC) >= deadline_ns + kToGiveUpNs) break;
   }
   LogLine(LogLevel::warn)
