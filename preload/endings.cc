@@ -44,8 +44,9 @@ void await_writer(int64_t deadline) {
 void endings_start(int64_t most_ns, const EndingCalls& calls) {
   g_most_ns = most_ns;
   // Another thread may be ending already: it asks for the first.
-  g_calls.before_exec = calls.before_exec;
-  g_calls.exec_failed = calls.exec_failed;
+  EndingCalls others = calls;
+  others.write = nullptr;
+  g_calls = others;
   __atomic_store_n(&g_calls.write, calls.write, __ATOMIC_RELEASE);
 }
 
