@@ -1,5 +1,6 @@
 #include "preload/executed_file.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -14,7 +15,10 @@ namespace prof {
 bool is_executable(int folder, const char* path) {
   // Not with the rights of the real user, as access() would ask.
   constexpr int kEffectiveRights = 0x200;  // AT_EACCESS
-  if (raw_syscall(SYS_faccessat2, folder, path, X_OK, kEffectiveRights) != 0) return false;
+  const long answer = raw_syscall(SYS_faccessat2, folder, path, X_OK, kEffectiveRights);
+  // Before Linux 5.8, or a filter that does not know it: whose rights are others' than the real user's is asked for those.
+  const bool is_unknown = answer == -ENOSYS || answer == -EPERM;
+  if (answer != 0 && !(is_unknown && raw_syscall(SYS_faccessat, folder, path, X_OK) == 0)) return false;
   struct stat file;
   return raw_syscall(SYS_newfstatat, folder, path, &file, 0) == 0 && S_ISREG(file.st_mode);
 }

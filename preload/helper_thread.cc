@@ -7,6 +7,7 @@
 
 #include "core/base/clocks.h"
 #include "core/base/raw_syscall.h"
+#include "preload/close_from.h"
 
 namespace prof {
 namespace {
@@ -33,7 +34,7 @@ std::atomic<int> g_holding{0};  // helpers that have not let go of what they cop
 void run(HelperThread* helper) {
   // Descriptors of its own, since the program's are the program's: it may close any, and count on the lowest free number. What it has
   // copied is let go of, or a pipe's other end would not see it close; stderr is kept where a reporter is to have it.
-  raw_syscall(SYS_close_range, helper->keeps_stderr ? 3u : 0u, ~0u, 0);
+  close_from(helper->keeps_stderr ? 3 : 0);
   if (helper->keeps_stderr) {
     raw_syscall(SYS_close, 0);
     raw_syscall(SYS_close, 1);

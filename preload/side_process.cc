@@ -10,6 +10,7 @@
 
 #include "core/base/clocks.h"
 #include "core/base/raw_syscall.h"
+#include "preload/close_from.h"
 #include "preload/private_heap.h"
 #include "preload/valgrind.h"
 
@@ -88,7 +89,7 @@ void run(void*) {
   raw_syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, &faults, nullptr, sizeof(faults));
   // Should this process be left behind, no pipe's other end is to wait for its end.
   if (!g_keeps_descriptors) {
-    raw_syscall(SYS_close_range, 3u, ~0u, 0);
+    close_from(3);
     raw_syscall(SYS_close, 0);
     raw_syscall(SYS_close, 1);
   }
