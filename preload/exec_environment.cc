@@ -1,6 +1,7 @@
 #include "preload/exec_environment.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -13,6 +14,7 @@
 #include "core/base/raw_log.h"
 #include "core/base/raw_syscall.h"
 #include "preload/start_environment.h"
+#include "preload/thread_clock.h"
 
 extern "C" char** environ;
 
@@ -63,8 +65,28 @@ bool is_listable(const char* library) { return strpbrk(library, ": $\t\n") == nu
 void say_once_too_many() {
   static std::atomic<bool> is_said{false};
   if (is_said.exchange(true)) return;
-  LogLine(LogLevel::warn) << "PROF_FOLLOW: an environment of more than " << uint64_t{kMostEntries}
-                          << " entries is handed on as it is: what is executed with it is not profiled";
+  LogLine(LogLevel::warn)
+      << "PROF_FOLLOW: an environment of more than " << uint64_t{kMostEntries}
+      << " entries, or too large for the stack, is handed on as it is: what is executed with it is not "
+         "profiled";
+}
+
+// Whether the caller's stack is large enough for the new array, as far as is known of it: the thread's own, or an alternate one. (A program's
+// handler may execute a debugger, on 8 KB, of which the kernel's frame has taken half.)
+bool stack_has_room(size_t entries) {
+  constexpr size_t kSmall = 128;          // entries; 1 KB
+  constexpr size_t kForCalls = 3 * 1024;  // what is called with it, and a search of PATH
+  if (entries <= kSmall) return true;
+  const auto here = reinterpret_cast<uint64_t>(__builtin_frame_address(0));
+  uint64_t low = 0;
+  const ThreadSlot* slot = slot_of_this_thread();
+  stack_t alternate;
+  if (slot != nullptr && here > slot->stack_low && here < slot->stack_high) {
+    low = slot->stack_low;
+  } else if (raw_syscall(SYS_sigaltstack, nullptr, &alternate) == 0 && (alternate.ss_flags & SS_ONSTACK) != 0) {
+    low = reinterpret_cast<uint64_t>(alternate.ss_sp);
+  }
+  return low == 0 || here - low > entries * sizeof(char*) + kForCalls;
 }
 
 }  // namespace
@@ -94,7 +116,7 @@ Addition forbidding(char* const* environment) {
     if (value_if(environment[entries], kMark) != nullptr) return {};
     if (value_if(environment[entries], "LD_PRELOAD=") != nullptr) has_preload = true;
   }
-  if (!has_preload || entries + 2 > kMostEntries) return {};
+  if (!has_preload || entries + 2 > kMostEntries || !stack_has_room(entries + 2)) return {};
   return {entries + 2, false, false, false, true};
 }
 
@@ -118,7 +140,7 @@ Addition addition_to(char* const* environment, Executed executed) {
   if (!has_library && (has_settings || libraries != nullptr)) return {};
   Addition addition = {entries + 2, !has_library, !has_settings, g_is_child || is_child};
   addition.entries += (addition.preload ? 1 : 0) + (addition.settings ? g_count : 0);
-  if (addition.entries <= kMostEntries) return addition;
+  if (addition.entries <= kMostEntries && stack_has_room(addition.entries)) return addition;
   if (addition.preload || addition.settings) say_once_too_many();
   return {};
 }

@@ -43,6 +43,8 @@ LogLevel log_level_of_program() { return g_is_of_child ? LogLevel::info : LogLev
 
 void log_is_of_child() { g_is_of_child = true; }
 
+bool log_stderr_is_there() { return may_write(0); }
+
 bool log_enabled(LogLevel level) { return level <= g_level; }
 
 LogLine::LogLine(LogLevel level) : enabled_(log_enabled(level)) { *this << "libprof: "; }

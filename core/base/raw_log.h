@@ -14,6 +14,8 @@ enum class LogLevel : int { error = 0, warn = 1, info = 2, debug = 3 };
 // Remembers which file stderr is. Called once, before any line.
 void log_start(LogLevel level);
 bool log_enabled(LogLevel level);
+// Whether descriptor 2 is still the stderr that log_start() saw, and not a file that the program has opened since.
+bool log_stderr_is_there();
 
 // The level of what the user is to know of the program that he started, but not again of each of its children, which he did not choose and
 // whose stderr may be read by their parent: warn, in a child info.
