@@ -45,6 +45,7 @@ bool g_is_forked = false;  // and has executed nothing since
 ReportTask g_last_task;
 unsigned g_unsampled = 0;
 bool g_is_written = false;
+std::atomic<uint32_t> g_written_kinds{0};  // by whoever was at it, to its end or not
 std::atomic<std::vector<std::string>*> g_before_exec{
     nullptr};  // what was written of this process itself before an exec
 
@@ -54,16 +55,30 @@ void write_now() {
     notes.push_back("threads that were not sampled (made past libprof): " + std::to_string(g_unsampled));
   std::vector<std::string>* files = nullptr;
   if (g_last_task.ending == Ending::exec) g_before_exec.store(files = new std::vector<std::string>);
+  g_last_task.written_kinds = &g_written_kinds;
   g_is_written = write_own_profiles(g_region, g_last_task, *g_output, notes, files);
 }
 
-// By the program's own process, which is not to see it fail. False: it has no memory for that.
-bool write_now_if_possible() {
+// The program's may be a small one: of a thread or a handler. False: there is none.
+bool call_on_big_stack(void (*function)(void*)) {
+  constexpr uint64_t kStackBytes = 8 << 20;
+  const long stack = raw_syscall(SYS_mmap, nullptr, kStackBytes, PROT_READ | PROT_WRITE,
+                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+  if (stack < 0 && stack > -4096) return false;
+  prof_call_on_stack(reinterpret_cast<char*>(stack) + kStackBytes, function, nullptr);
+  raw_syscall(SYS_munmap, stack, kStackBytes);
+  return true;
+}
+
+bool g_lacked_memory = false;
+
+// By the program's own process, which is not to see it fail.
+void write_now_if_possible(void*) {
+  g_lacked_memory = false;
   try {
     write_now();
-    return true;
   } catch (const std::bad_alloc&) {
-    return false;
+    g_lacked_memory = true;
   }
 }
 
@@ -75,7 +90,7 @@ void write_aside() {
   proc_folder_is_own(g_region->pid);
   if (!spool_claim()) return;
   write_now();
-  spool_finish(g_is_written);
+  spool_finish(g_is_written, g_written_kinds.load());
 }
 
 // Whether a profile goes to one of the program's own descriptors, such as /dev/stdout.
@@ -97,23 +112,24 @@ void say_what_is_missing(SideWork result) {
 }
 
 // The process beside has the program's memory, and with it the limits of that: what it fails for want of may be there for one that has its
-// own. True: that one is at it, or has said what it lacks itself.
+// own. True: that one is at it, or has said what it lacks itself; the region's file it removes.
 bool write_apart(const ReportTask& task, int64_t deadline_ns) {
-  return reporter_can_read() && reporter_finish(task, *g_output, deadline_ns, ending_is_urgent);
+  if (!reporter_can_read()) return false;
+  static Output left;
+  memcpy(&left, g_output, sizeof(left));
+  for (unsigned kind = 0; kind < kProfileKinds; ++kind) {
+    if ((g_written_kinds.load() >> kind & 1) != 0) left.paths[kind][0] = '\0';
+  }
+  spool_finish(/*is_written=*/false, g_written_kinds.load());
+  return reporter_finish(task, left, writes_to_descriptors(), deadline_ns, [] { return false; });
 }
 
 // The last resort, where no process can be made: by this one itself, on a stack of its own, and in as much time as it takes. Not where the
 // program's memory may be spoiled (a fault here would be another end than its own), nor where a thread has libprof's heap locked.
 bool write_here(Ending ending, void (*write)(void*)) {
-  constexpr uint64_t kStackBytes = 8 << 20;
   const int number = static_cast<int>(ending) - static_cast<int>(Ending::signal);
   if (is_fault_signal(number) || api_is_called()) return false;
-  const long stack = raw_syscall(SYS_mmap, nullptr, kStackBytes, PROT_READ | PROT_WRITE,
-                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
-  if (stack < 0 && stack > -4096) return false;
-  prof_call_on_stack(reinterpret_cast<char*>(stack) + kStackBytes, write, nullptr);
-  raw_syscall(SYS_munmap, stack, kStackBytes);
-  return true;
+  return call_on_big_stack(write);
 }
 
 // The process beside has this thread's thread-local data, and files are written there: a thread that is to be cancelled would be, there.
@@ -165,7 +181,9 @@ bool is_nothing_to_memory() {
     if (folder.empty() || folder == checked) continue;
     checked = folder;
     struct statfs about;
-    if (statfs(std::string(folder).c_str(), &about) != 0 || about.f_type != TMPFS_MAGIC) return false;
+    static char text[sizeof(Output::paths[0])];
+    text[folder.copy(text, sizeof(text) - 1)] = '\0';
+    if (statfs(text, &about) != 0 || about.f_type != TMPFS_MAGIC) return false;
   }
   return true;
 }
@@ -187,6 +205,8 @@ void last_profiles_prepare(const Config& config, const Output& output) {
 void last_profiles_forget() {
   g_is_forked = true;
   g_is_handed_over.store(false);
+  g_is_written = false;
+  g_written_kinds.store(0);
 }
 
 void write_last(Ending ending, int64_t deadline_ns) {
@@ -211,14 +231,13 @@ void write_last(Ending ending, int64_t deadline_ns) {
     const SideWork result = work_aside(write_aside, writes_to_descriptors(), deadline_ns);
     if (result == SideWork::failed && write_apart(task, deadline_ns)) return;
     say_what_is_missing(result);
-    if (result != SideWork::impossible) return spool_finish(g_is_written);
+    if (result != SideWork::impossible) return spool_finish(g_is_written, g_written_kinds.load());
   }
-  if (reporter_finish(task, *g_output, deadline_ns, ending_is_urgent)) return;
+  if (reporter_finish(task, *g_output, writes_to_descriptors(), deadline_ns, ending_is_urgent)) return;
   g_last_task = task;
-  if (write_here(ending, [](void*) {
-        if (!write_now_if_possible()) say_what_is_missing(SideWork::failed);
-      })) {
-    return spool_finish(g_is_written);
+  if (write_here(ending, write_now_if_possible)) {
+    if (g_lacked_memory) say_what_is_missing(SideWork::failed);
+    return spool_finish(g_is_written, g_written_kinds.load());
   }
   LogLine(LogLevel::warn) << "no process could be started to write the profiles: they are lost";
 }
@@ -259,6 +278,8 @@ bool read_before_exec(int64_t deadline_ns) {
 void take_back_before_exec() {
   reporter_exec_failed();
   g_is_handed_over.store(false);
+  g_is_written = false;
+  g_written_kinds.store(0);
   const std::vector<std::string>* files = g_before_exec.exchange(nullptr);
   if (files == nullptr) return;
   for (const std::string& file : *files) raw_syscall(SYS_unlink, file.c_str());
@@ -283,10 +304,12 @@ void write_at_exit(Ending ending) {
   g_last_task.ending = ending;
   SideWork result =
       is_nothing_to_memory() ? SideWork::impossible : work_aside(write_aside, writes_to_descriptors(), deadline);
-  if (result == SideWork::impossible && !write_now_if_possible()) result = SideWork::failed;
+  if (result == SideWork::impossible && (!call_on_big_stack(write_now_if_possible) || g_lacked_memory)) {
+    result = SideWork::failed;
+  }
   if (result == SideWork::failed && write_apart(g_last_task, deadline)) return;
   say_what_is_missing(result);
-  spool_finish(g_is_written);
+  spool_finish(g_is_written, g_written_kinds.load());
 }
 
 }  // namespace prof

@@ -14,6 +14,7 @@
 #include <optional>
 #include <string_view>
 
+#include "core/base/call_on_stack.h"
 #include "core/base/clocks.h"
 #include "core/base/errno_saver.h"
 #include "core/base/raw_log.h"
@@ -180,50 +181,62 @@ bool give_up_start() {
   return false;
 }
 
+// What goes on of the thread that forked.
+struct ChildStart {
+  uint64_t stack_low = 0, stack_high = 0;
+  LabelId labels = 0;
+  uint32_t inherits = 0;
+  bool is_recorded = false;
+};
+
+void begin_in_child(void* argument) {
+  auto& child = *static_cast<ChildStart*>(argument);
+  cpu_sampling_forked();
+  http_forget();
+  const bool was_writing = api_forget();
+  views_forget();
+  RegionHeader* const parent = recording_forget();
+  reporter_forget();
+  endings_forget();
+  deadly_signals_forget();
+  last_profiles_forget();
+  g_launching.store(false);
+  helper_forget(&g_stacks_helper);
+  forget_draws();
+  // Where the parent was writing a profile at that moment, libprof's heap may be locked by a thread that is not here.
+  const bool may_allocate = !g_reporting.load() && !was_writing;
+  try {
+    if (g_config.follow && may_allocate) {
+      output_for_child(&g_output);
+      log_is_of_child();
+      child.is_recorded = recording_start(g_config, child.stack_low, child.stack_high, g_foreign_malloc, parent);
+    }
+    region_unmap(parent);
+    if (ThreadSlot* slot = slot_of_this_thread(); slot != nullptr) {
+      slot->labels.store(child.labels);
+      slot->inherits.store(child.inherits);
+    }
+    if (child.is_recorded && g_config.serves() && http_prepare(g_config, g_output)) http_start();
+  } catch (const std::bad_alloc&) {
+    child.is_recorded = give_up_start();
+  }
+}
+
 void after_fork_in_child() {
   if (recording_has_ended()) return;
   if (g_region != nullptr) {
-    uint64_t low = 0;
-    uint64_t high = 0;
-    LabelId labels = 0;
-    uint32_t inherits = 0;
+    ChildStart child;
     if (const ThreadSlot* slot = slot_of_calling_thread(); slot != nullptr) {
-      low = slot->stack_low;
-      high = slot->stack_high;
-      labels = slot->labels.load();
-      inherits = slot->inherits.load();
+      child.stack_low = slot->stack_low;
+      child.stack_high = slot->stack_high;
+      child.labels = slot->labels.load();
+      child.inherits = slot->inherits.load();
     }
-    cpu_sampling_forked();
-    http_forget();
-    const bool was_writing = api_forget();
-    views_forget();
-    RegionHeader* const parent = recording_forget();
-    reporter_forget();
-    endings_forget();
-    deadly_signals_forget();
-    last_profiles_forget();
-    g_launching.store(false);
-    helper_forget(&g_stacks_helper);
-    forget_draws();
-    // Where the parent was writing a profile at that moment, libprof's heap may be locked by a thread that is not here.
-    const bool may_allocate = !g_reporting.load() && !was_writing;
-    bool is_recorded = false;
-    try {
-      if (g_config.follow && may_allocate) {
-        output_for_child(&g_output);
-        log_is_of_child();
-        is_recorded = recording_start(g_config, low, high, g_foreign_malloc, parent);
-      }
-      region_unmap(parent);
-      if (ThreadSlot* slot = slot_of_this_thread(); slot != nullptr) {
-        slot->labels.store(labels);
-        slot->inherits.store(inherits);
-      }
-      if (is_recorded && g_config.serves() && http_prepare(g_config, g_output)) http_start();
-    } catch (const std::bad_alloc&) {
-      is_recorded = give_up_start();
-    }
-    if (!is_recorded || !has_heap()) heap_sampling_stop();
+    // The thread's may be as small as a handler's that forks a debugger.
+    constexpr unsigned kStackBytes = 128 * 1024;
+    alignas(16) static unsigned char stack[kStackBytes];
+    prof_call_on_stack(stack + kStackBytes, begin_in_child, &child);
+    if (!child.is_recorded || !has_heap()) heap_sampling_stop();
   }
   pthread_sigmask(SIG_SETMASK, &t_mask_before_fork, nullptr);
 }

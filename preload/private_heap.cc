@@ -11,11 +11,14 @@
 
 #include "core/base/raw_log.h"
 #include "core/base/raw_syscall.h"
+#include "core/report/file_sink.h"
 
 extern "C" {
 
 // One arena, where it would have four for each processor, and no addresses kept that are not in use: they count against the program's limits.
-__attribute__((visibility("hidden"))) const char* prof_je_malloc_conf = "narenas:1,retain:false";
+// No caches of threads: where there is no memory to make one, jemalloc goes on with what it has not (5.3: a null pointer). It costs a writing
+// of 65 000 stacks an eighth more.
+__attribute__((visibility("hidden"))) const char* prof_je_malloc_conf = "narenas:1,retain:false,tcache:false";
 extern void (*prof_je_malloc_message)(void*, const char*);
 void* prof_je_malloc(size_t);
 void* prof_je_calloc(size_t, size_t);
@@ -38,7 +41,10 @@ alignas(4096) char g_trial[4096];
 // What jemalloc, the C++ library or libunwind call where they cannot go on.
 [[noreturn]] void give_up() {
   if (raw_getpid() == g_own_process.load()) {
-    if (const char* words = g_last_words.load(); words != nullptr) LogLine(LogLevel::error) << words;
+    if (const char* words = g_last_words.load(); words != nullptr) {
+      discard_unfinished_file();
+      LogLine(LogLevel::error) << words;
+    }
     raw_syscall(SYS_exit_group, 1);
   }
   LogLine(LogLevel::error) << "libprof cannot go on (is there no memory for it?): the program ends";

@@ -11,7 +11,9 @@
 #include <charconv>
 #include <cstring>
 
+#include "core/base/raw_log.h"
 #include "core/base/raw_syscall.h"
+#include "preload/close_from.h"
 #include "preload/side_process.h"
 
 extern "C" const char __ehdr_start[] __attribute__((visibility("hidden")));
@@ -27,14 +29,18 @@ void program_main(void* argument) {
   use_hard_limits();
   unsigned number = kLaunchedDescriptor;
   for (const int descriptor : launch->descriptors) {
+    if (launch->keeps_descriptors) break;
     if (descriptor < 0 || raw_syscall(SYS_dup2, descriptor, number) < 0) raw_syscall(SYS_close, number);
     ++number;
   }
-  raw_syscall(SYS_close_range, number, ~0u, 0);
+  if (!launch->keeps_descriptors) close_from(number);
   const long null = raw_syscall(SYS_open, "/dev/null", O_RDWR | O_CLOEXEC);
   if (null >= 0) {
-    raw_syscall(SYS_dup2, null, 0);
-    raw_syscall(SYS_dup2, null, 1);
+    if (!launch->keeps_descriptors) {
+      raw_syscall(SYS_dup2, null, 0);
+      raw_syscall(SYS_dup2, null, 1);
+    }
+    if (!log_stderr_is_there()) raw_syscall(SYS_dup2, null, 2);
   }
   char* const no_environment[] = {nullptr};
   raw_syscall(SYS_execve, g_own_path, launch->arguments, no_environment);
@@ -48,7 +54,7 @@ void child_main(void* argument) {
   const bool is_keeper = launch->keeper != 0;
   launch->pid.store(pid > 0 ? static_cast<int>(pid) : 0, std::memory_order_release);
   if (is_keeper && pid > 0) {
-    raw_syscall(SYS_close_range, 0u, ~0u, 0);
+    close_from(0);
     raw_syscall(SYS_chdir, "/");
     raw_syscall(SYS_prctl, PR_SET_NAME, "libprof-keeper");
     int status = -1;

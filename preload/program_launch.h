@@ -19,6 +19,7 @@ struct ProgramLaunch {
   std::atomic<int> pid;                   // the program's; 0: none
   bool stays;                             // it is not to end soon
   bool is_awaited;                        // launch_await() is going to be called
+  bool keeps_descriptors;                 // all of the caller's: a profile goes to one of them
   int keeper;                             // the child between, where that stays; else 0
   int status;                             // of one that is_awaited and has ended, as wait() has it; -1: not known
   std::atomic<uint32_t> keeper_is_there;  // futex; the kernel clears it and wakes who waits when the keeper has ended

@@ -153,11 +153,13 @@ void say_how_it_ended(int status) {
 
 }  // namespace
 
-bool reporter_finish(const ReportTask& task, const Output& output, int64_t deadline_ns, bool (*is_over)()) {
+bool reporter_finish(const ReportTask& task, const Output& output, bool keeps_descriptors, int64_t deadline_ns,
+                     bool (*is_over)()) {
   constexpr int64_t kSliceNs = 10'000'000;
   constexpr int64_t kToGiveUpNs = 100'000'000;
   Launch& launch = g_launches[kLastLaunch];
   launch.program.is_awaited = true;
+  launch.program.keeps_descriptors = keeps_descriptors;
   if (!start(&launch, task, output, deadline_ns)) return false;
   for (;;) {
     if (launch_await(&launch.program, kSliceNs)) {

@@ -40,7 +40,9 @@ bool reporter_wait(uint32_t stretch, int64_t most_ns);
 
 // Starts the one that writes what the process leaves when it ends past its destructors, and waits for it: until the deadline
 // (CLOCK_MONOTONIC), when it gives up by itself, or until is_over() answers true, which leaves it at work. False: it could not be started.
-bool reporter_finish(const ReportTask& task, const Output& output, int64_t deadline_ns, bool (*is_over)());
+// keeps_descriptors: it has the program's, which a profile goes to.
+bool reporter_finish(const ReportTask& task, const Output& output, bool keeps_descriptors, int64_t deadline_ns,
+                     bool (*is_over)());
 
 // Starts the one that writes the profiles once this process has executed another program, and waits until it has read what it needs, for
 // the deadline at most. If the exec fails: nothing is written.

@@ -182,9 +182,12 @@ bool spool_claim() {
   return fstat(static_cast<int>(file), &about) != 0 || about.st_nlink != 0;
 }
 
-void spool_finish(bool is_written) {
+void spool_finish(bool is_written, uint32_t written_kinds) {
   if (g_file[0] == '\0') return;
   if (OwnerRecord* owner = owner_record(); owner != nullptr) {
+    for (unsigned kind = 0; kind < kProfileKinds; ++kind) {
+      if ((written_kinds >> kind & 1) != 0) owner->paths[kind] = 0;
+    }
     owner->state.store(is_written ? OwnerState::written : OwnerState::failed, std::memory_order_release);
   }
   if (is_written) spool_unlink();

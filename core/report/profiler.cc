@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -21,6 +22,7 @@
 #include "core/report/module_map.h"
 #include "core/report/profile_builder.h"
 #include "core/report/profile_encoder.h"
+#include "core/report/region_reading.h"
 #include "core/report/region_view.h"
 #include "core/report/snapshot_from_region.h"
 #include "core/report/stacks_text.h"
@@ -100,12 +102,14 @@ class Writer {
 
   // False: something is not written; one line has said what. The process that it is of may have gone.
   bool write(const ReportTask& task) {
+    written_kinds_ = task.written_kinds;
     const bool done = write_kinds(task);
     if (!failures_.empty()) say_failures();
     return done;
   }
 
   const std::vector<std::string>& files() const { return files_; }
+  void on_written(std::function<void(ProfileKind)> call) { on_written_ = std::move(call); }
 
  private:
   struct Failure {
@@ -135,18 +139,21 @@ class Writer {
     }
     if (!snapshot_.heap.present) return done;
     const bool heap_empty = snapshot_.heap.samples.empty();
-    if (is_wanted(ProfileKind::heap, heap_empty)) {
+    const bool heap_wanted = is_wanted(ProfileKind::heap, heap_empty);
+    if (heap_wanted) {
       done &= write_one(ProfileKind::heap, heap_profile(HeapView::heap), task.snapshot);
     }
     if (is_wanted(ProfileKind::allocs, heap_empty)) {
       done &= write_one(ProfileKind::allocs, heap_profile(HeapView::allocs), task.snapshot);
     }
-    if (snapshot_.heap.has_peak && is_wanted(ProfileKind::heap, heap_empty)) done &= write_peak();
+    if (snapshot_.heap.has_peak && heap_wanted) done &= write_peak();
     return done;
   }
   bool is_wanted(ProfileKind kind, bool empty) const {
-    return output_.path_of(kind)[0] != '\0' && !(output_.is_child && empty);
+    const bool is_there = written_kinds_ != nullptr && (written_kinds_->load() & bit_of(kind)) != 0;
+    return output_.path_of(kind)[0] != '\0' && !(output_.is_child && empty) && !is_there;
   }
+  static uint32_t bit_of(ProfileKind kind) { return 1u << static_cast<unsigned>(kind); }
   Profile heap_profile(HeapView view) { return build_heap_profile(snapshot_, view, modules_, &symbolizer_); }
   bool write_one(ProfileKind kind, const Profile& profile, uint32_t number) {
     return write_bytes(kind, encode_profile(profile), number);
@@ -168,6 +175,8 @@ class Writer {
       path = with_number(first, other);
       result = write_file_whole(path, bytes, WriteMode::create, 0);
     }
+    if (result.ok && written_kinds_ != nullptr) written_kinds_->fetch_or(bit_of(kind));
+    if (result.ok && on_written_) on_written_(kind);
     return check(result, title_of(kind), path);
   }
   // Of the moment of the signal; there is none at exit.
@@ -218,6 +227,8 @@ class Writer {
   Symbolizer symbolizer_;
   std::vector<Failure> failures_;
   std::vector<std::string> files_;  // that are written
+  std::atomic<uint32_t>* written_kinds_ = nullptr;
+  std::function<void(ProfileKind)> on_written_;
 };
 
 SnapshotParts parts_of(const ReportTask& task, const Output& output) {
@@ -316,7 +327,15 @@ bool write_profiles_of_process(int pid, uint64_t region_address, const ReportTas
         *is_written = write_after_exec(pid, region_address, region, snapshot, task, output);
         return true;
       }
-      *is_written = Writer(snapshot, output).write(task);
+      Writer writer(snapshot, output);
+      // At the end each kind that is in its file is taken from what there is to recover: this process may not come to all of them.
+      if (task.cumulative && task.snapshot == 0) {
+        writer.on_written([&](ProfileKind kind) {
+          const size_t path = offsetof(OwnerRecord, paths) + static_cast<unsigned>(kind) * sizeof(Ref);
+          if (owner_of(region) != nullptr) write_back(pid, region, Root::owner, path, Ref{0});
+        });
+      }
+      *is_written = writer.write(task);
       tell_owner(pid, region, task, *is_written);
       return true;
     }

@@ -1,6 +1,7 @@
 // The report side put together: region → snapshot → profiles → files. Normal code; allocates.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -15,10 +16,12 @@ namespace prof {
 
 // What is to be written of a region; to the files that an Output has for it.
 struct ReportTask {
-  uint32_t stretch = 0;             // of CPU sampling; 0: no CPU profile
-  bool numbered = false;            // its number goes into the file's name
-  bool cumulative = false;          // every other kind
-  uint32_t snapshot = 0;            // the number in their names; 0: those at exit, which have none
+  uint32_t stretch = 0;     // of CPU sampling; 0: no CPU profile
+  bool numbered = false;    // its number goes into the file's name
+  bool cumulative = false;  // every other kind
+  uint32_t snapshot = 0;    // the number in their names; 0: those at exit, which have none
+  // Kinds that are in their files, a bit each: they are not written again, and those that are written now are added. Null: all are to be.
+  std::atomic<uint32_t>* written_kinds = nullptr;
   Ending ending = Ending::by_exit;  // at exit: how the process ended
 };
 
