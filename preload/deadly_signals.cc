@@ -299,6 +299,8 @@ bool is_fault_signal(int number) { return number > 0 && number <= kSignals && (k
 
 uint64_t deadly_signals_now() { return g_ours.load(std::memory_order_relaxed); }
 
+void deadly_signal_leave(int number) { leave(bit(number)); }
+
 void deadly_signals_leave() {
   // A child of vfork has handlers of its own; what is noted of them is its parent's.
   if (g_region != nullptr && !is_recording()) return;

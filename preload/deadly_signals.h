@@ -28,6 +28,8 @@ sighandler_t after_simple_set(int number, sighandler_t handler, sighandler_t bef
 // Whether the program's default stands behind this signal now, and ours in its place. Then, or where the program ignores it: ours.
 bool deadly_signal_is_ours(int number);
 void deadly_signal_take(int number);
+// Where it is ours: the kernel's default, for good.
+void deadly_signal_leave(int number);
 
 // After on_alternate_stack() has changed: ours on the other stack.
 void deadly_signals_handle_again();

@@ -4,6 +4,7 @@
 
 #include <atomic>
 
+#include "core/base/call_on_stack.h"
 #include "core/base/clocks.h"
 #include "core/base/raw_syscall.h"
 #include "preload/deadly_signals.h"
@@ -37,6 +38,30 @@ void await_writer(int64_t deadline) {
   if (g_writer.load(std::memory_order_acquire) != kWritten) return;
   const struct timespec until_it_has = timespec_of(20'000'000);
   raw_syscall(SYS_nanosleep, &until_it_has, nullptr);
+}
+
+// What an end calls runs on memory of libprof's own: the program's handler may be on 8 KB, of which most is taken.
+struct Call {
+  void (*write)(Ending ending, int64_t deadline_ns);
+  bool (*before_exec)(int64_t deadline_ns);
+  Ending ending;
+  int64_t deadline_ns;
+  bool is_read;
+};
+
+void make_call(void* argument) {
+  auto& call = *static_cast<Call*>(argument);
+  if (call.write != nullptr) return call.write(call.ending, call.deadline_ns);
+  call.is_read = call.before_exec(call.deadline_ns);
+}
+
+constexpr unsigned kStackBytes = 64 * 1024;
+alignas(16) unsigned char g_stack[kStackBytes];          // of g_writer
+alignas(16) unsigned char g_stack_of_amid[kStackBytes];  // the same thread, in a handler
+
+void write_on(unsigned char* stack, void (*write)(Ending, int64_t), Ending ending, int64_t deadline_ns) {
+  Call call = {write, nullptr, ending, deadline_ns, false};
+  prof_call_on_stack(stack + kStackBytes, make_call, &call);
 }
 
 }  // namespace
@@ -95,12 +120,12 @@ void end_at_once(Ending ending) {
   const uint64_t all = ~uint64_t{0};
   raw_syscall(SYS_rt_sigprocmask, SIG_BLOCK, &all, nullptr, sizeof(all));
   if (ending_claim()) {
-    g_calls.write(ending, ending_deadline());
+    write_on(g_stack, g_calls.write, ending, ending_deadline());
     ending_is_written();
   } else if (g_writer.load(std::memory_order_relaxed) != raw_gettid()) {
     await_writer(ending_deadline());
   } else {
-    g_calls.write_amid(ending, g_began_ns.load() + g_most_ns);
+    write_on(g_stack_of_amid, g_calls.write_amid, ending, g_began_ns.load() + g_most_ns);
     ending_is_written();
   }
 }
@@ -128,7 +153,9 @@ bool ending_before_exec() {
   bool is_read = false;
   int nobody = 0;
   if (g_writer.compare_exchange_strong(nobody, raw_gettid())) {
-    is_read = g_calls.before_exec(ending_deadline());
+    Call call = {nullptr, g_calls.before_exec, Ending::exec, ending_deadline(), false};
+    prof_call_on_stack(g_stack + kStackBytes, make_call, &call);
+    is_read = call.is_read;
     g_execs.store(is_read ? 1 : 0);
     g_writer.store(is_read ? kBeforeExec : 0, std::memory_order_release);
   } else if (nobody == kBeforeExec) {

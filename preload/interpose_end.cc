@@ -37,6 +37,12 @@ EXPORTED void abort() noexcept {
     raise(SIGABRT);
     prof::deadly_signal_take(SIGABRT);
   }
+  // Here, and not in our handler: the program may be in one of its own, on an alternate stack without room for a second frame of the kernel's
+  // (Rust's for a stack that has overflowed has 8 KB).
+  if (prof::is_recording() && prof::deadly_signal_is_ours(SIGABRT)) {
+    prof::end_at_once(prof::ending_by_signal(SIGABRT));
+    prof::deadly_signal_leave(SIGABRT);
+  }
   prof::real::abort()();
   __builtin_unreachable();
 }

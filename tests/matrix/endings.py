@@ -51,6 +51,13 @@ CASES = [
     begun("fault_SEGV", "fault", int(signal.SIGSEGV)),
     begun("signal_TERM_small_stack", "raise_on_small_stack"),
     begun("signals_seen", "views"),
+    *(Case(f"small_stack_{what}", ("endings_small_stacks", what), expects=FIRST, log=("PROF_FOLLOW",))
+      for what in ("overflow", "fork", "fork_exec", "spawn", "exit", "quick_exit", "raise")),
+    *(Case(f"small_thread_{what}", ("endings_small_stacks", what, "thread"), expects=FIRST) for what in ("fork", "fork_exec", "spawn")),
+    # As a kernel before 5.8 or 5.9 does, or the filter of a container: faccessat2, close_range.
+    *(Case(f"{name}_refused_{how}", ("sh", "-c", f"LD_PRELOAD= exec {{build}}/programs/refuses {number} 38 env LD_PRELOAD=\"$LD_PRELOAD\" "
+                                     f"{{build}}/programs/endings_ways {how}"), expects=BOTH)
+      for name, number in (("faccessat2", 439), ("close_range", 436)) for how in ("exec", "daemon")),
     case("seccomp_probed", "seccomp_probed"),
     case("seccomp_strict", "strict", log=("seccomp",)),
 ]
