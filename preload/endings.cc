@@ -43,7 +43,8 @@ void await_writer(int64_t deadline) {
 // What an end calls runs on memory of libprof's own: the program's handler may be on 8 KB, of which most is taken.
 struct Call {
   void (*write)(Ending ending, int64_t deadline_ns);
-  bool (*before_exec)(int64_t deadline_ns);
+  bool (*before_exec)(int64_t deadline_ns, bool may_go_on);
+  bool may_go_on;
   Ending ending;
   int64_t deadline_ns;
   bool is_read;
@@ -52,7 +53,7 @@ struct Call {
 void make_call(void* argument) {
   auto& call = *static_cast<Call*>(argument);
   if (call.write != nullptr) return call.write(call.ending, call.deadline_ns);
-  call.is_read = call.before_exec(call.deadline_ns);
+  call.is_read = call.before_exec(call.deadline_ns, call.may_go_on);
 }
 
 constexpr unsigned kStackBytes = 64 * 1024;
@@ -60,7 +61,7 @@ alignas(16) unsigned char g_stack[kStackBytes];          // of g_writer
 alignas(16) unsigned char g_stack_of_amid[kStackBytes];  // the same thread, in a handler
 
 void write_on(unsigned char* stack, void (*write)(Ending, int64_t), Ending ending, int64_t deadline_ns) {
-  Call call = {write, nullptr, ending, deadline_ns, false};
+  Call call = {write, nullptr, false, ending, deadline_ns, false};
   prof_call_on_stack(stack + kStackBytes, make_call, &call);
 }
 
@@ -141,7 +142,7 @@ void ending_await_together() {
   if (!is_late && g_writer.load(std::memory_order_relaxed) != raw_gettid()) await_writer(ending_deadline());
 }
 
-bool ending_before_exec() {
+bool ending_before_exec(bool may_go_on) {
   // Of two threads that exec at once, one will succeed: what the first has had read is that of both. Who ends meanwhile leaves it here.
   recording_counts_unseen_child();
   if (g_calls.write == nullptr || !is_recording()) return false;
@@ -153,7 +154,7 @@ bool ending_before_exec() {
   bool is_read = false;
   int nobody = 0;
   if (g_writer.compare_exchange_strong(nobody, raw_gettid())) {
-    Call call = {nullptr, g_calls.before_exec, Ending::exec, ending_deadline(), false};
+    Call call = {nullptr, g_calls.before_exec, may_go_on, Ending::exec, ending_deadline(), false};
     prof_call_on_stack(g_stack + kStackBytes, make_call, &call);
     is_read = call.is_read;
     g_execs.store(is_read ? 1 : 0);

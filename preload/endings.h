@@ -14,12 +14,13 @@ namespace prof {
 
 // write(ending, deadline): hands the writing to a process of its own and waits for it, until the deadline (CLOCK_MONOTONIC); signal-safe.
 // write_amid, likewise: a handler of the program's ends the process on the thread that is writing at its exit, wherever that has come.
-// before_exec, likewise: has it read, to be written once the exec has taken place. False: there is nothing. exec_failed: it has not.
+// before_exec, likewise: has it read, to be written once the exec has taken place. False: there is nothing. exec_failed: it has not. may_go_on:
+// it is not unlikely that it fails.
 // most_ns: PROF_EXIT_TIMEOUT. Normal code, or a helper thread's; once.
 struct EndingCalls {
   void (*write)(Ending ending, int64_t deadline_ns);
   void (*write_amid)(Ending ending, int64_t deadline_ns);
-  bool (*before_exec)(int64_t deadline_ns);
+  bool (*before_exec)(int64_t deadline_ns, bool may_go_on);
   void (*exec_failed)();
 };
 void endings_start(int64_t most_ns, const EndingCalls& calls);
@@ -45,7 +46,7 @@ void end_at_once(Ending ending);
 void ending_await_together();
 
 // Around an exec that is likely to succeed: what is recorded so far is read before. False: nothing is, and nothing need be undone.
-bool ending_before_exec();
+bool ending_before_exec(bool may_go_on);
 void ending_exec_failed();
 
 // This thread is going to fork, and its parent's side to end right after; false: no longer. ends_after_fork() is asked on that side.

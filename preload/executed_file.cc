@@ -1,5 +1,6 @@
 #include "preload/executed_file.h"
 
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -24,6 +25,15 @@ bool is_executable(int folder, const char* path) {
 }
 
 bool is_executable(const char* path) { return path != nullptr && is_executable(AT_FDCWD, path); }
+
+bool begins_as_program(const char* path) {
+  const long fd = raw_syscall(SYS_open, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) return true;
+  char head[4] = {};
+  const long bytes = raw_syscall(SYS_read, fd, head, sizeof(head));
+  raw_syscall(SYS_close, fd);
+  return bytes < 0 || memcmp(head, ELFMAG, SELFMAG) == 0 || memcmp(head, "#!", 2) == 0;
+}
 
 const char* find_executed(const char* file, PathRoom* room) {
   if (file == nullptr || *file == '\0') return nullptr;

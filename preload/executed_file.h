@@ -8,6 +8,9 @@ bool is_executable(const char* path);
 // As execveat finds it.
 bool is_executable(int folder, const char* path);
 
+// Whether it begins as what a kernel executes by itself: an ELF file, or a script that names its interpreter. Of what cannot be read: true.
+bool begins_as_program(const char* path);
+
 struct PathRoom {
   char text[1024];
 };

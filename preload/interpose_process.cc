@@ -20,6 +20,7 @@
 #include "preload/recording.h"
 #include "preload/sigprof_view.h"
 #include "preload/snapshot_signal.h"
+#include "preload/spool.h"
 #include "preload/threads.h"
 
 extern "C" char** environ;
@@ -28,9 +29,11 @@ namespace {
 
 class AroundExec {
  public:
-  // Whether the file is there and may be executed, as far as is known.
-  explicit AroundExec(bool is_likely) {
-    is_read_ = is_likely && prof::ending_before_exec();
+  // is_likely: the file is there and may be executed, as far as is known. path: of the calls that leave what is no program to the caller, as
+  // shells do: they go on, and run it themselves.
+  explicit AroundExec(bool is_likely, const char* path = nullptr) {
+    const bool may_go_on = path != nullptr && prof::spool_is_on() && !prof::begins_as_program(path);
+    is_read_ = is_likely && prof::ending_before_exec(may_go_on);
     prof::snapshot_signal_before_exec();
     prof::sigprof_before_exec();
     // Not in a child by vfork: it has no clock, and its memory is the parent's.
@@ -77,14 +80,14 @@ bool is_found(const char* file) {
 extern "C" {
 
 EXPORTED int execve(const char* path, char* const* arguments, char* const* environment) {
-  const AroundExec around(prof::is_executable(path));
+  const AroundExec around(prof::is_executable(path), path);
   return prof::with_exec_environment(
       prof::Executed::by_caller, environment, [path] { return prof::preloading_into(path); },
       [=](char* const* handed_on) { return prof::real::execve()(path, arguments, handed_on); });
 }
 
 EXPORTED int execv(const char* path, char* const* arguments) {
-  const AroundExec around(prof::is_executable(path));
+  const AroundExec around(prof::is_executable(path), path);
   return prof::with_exec_environment(
       prof::Executed::by_caller, environ, [path] { return prof::preloading_into(path); },
       [=](char* const* handed_on) {

@@ -247,7 +247,7 @@ void write_amid(Ending ending, int64_t deadline_ns) {
   if (!g_is_handed_over.load()) write_last(ending, deadline_ns);
 }
 
-bool read_before_exec(int64_t deadline_ns) {
+bool read_before_exec(int64_t deadline_ns, bool may_go_on) {
   constexpr int64_t kBriefNs = 10'000'000;
   write_run_of_api(Ending::exec, deadline_ns);
   if (g_config->kinds.empty()) {
@@ -255,8 +255,9 @@ bool read_before_exec(int64_t deadline_ns) {
     return false;
   }
   if (!recording_has_any() || (g_is_forked && clock_ns(CLOCK_PROCESS_CPUTIME_ID) < kBriefNs)) {
-    // Nobody else would see to it: every command of a shell would leave one. Where the exec fails a kill will lose what comes then.
-    spool_unlink();
+    // Nobody else would see to it: every command of a shell would leave one. Where the exec fails all the same a kill will lose what comes
+    // then. A shell's own scripts, which name no interpreter, are executed by itself when it has tried.
+    if (!may_go_on) spool_unlink();
     return false;
   }
   ReportTask task;

@@ -20,7 +20,7 @@ void last_profiles_forget();
 void write_last(Ending ending, int64_t deadline_ns);
 void write_amid(Ending ending, int64_t deadline_ns);
 // A child of fork that goes on to another program at once has done nothing but to launch it.
-bool read_before_exec(int64_t deadline_ns);
+bool read_before_exec(int64_t deadline_ns, bool may_go_on);
 // It has not taken place: what was written of the process is to be no profile of a program that went on as another one.
 void take_back_before_exec();
 

@@ -164,6 +164,8 @@ void spool_describe(const RegionHeader* parent) {
   g_stack_seen = spooled_code_seen;
 }
 
+bool spool_is_on() { return g_file[0] != '\0'; }
+
 bool spool_claim() {
   if (g_file[0] == '\0') return true;
   const long file = raw_syscall(SYS_open, g_file, O_RDWR | O_NOFOLLOW | O_CLOEXEC);

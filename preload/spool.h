@@ -22,6 +22,8 @@ void spool_describe(const RegionHeader* parent);
 // In a process of its own that is going to write the profiles, and ends then: who recovers them leaves them to it. Where that one has been
 // first, nothing is to be written: false.
 bool spool_claim();
+// Whether the region lies in a file. Signal-safe.
+bool spool_is_on();
 // At the end; signal-safe. What is written needs no recovery: the file goes, or those kinds of it are not wanted any more (a bit each).
 void spool_finish(bool is_written, uint32_t written_kinds = 0);
 // Only the name goes: recording goes on in memory. Signal-safe.

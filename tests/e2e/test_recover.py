@@ -433,6 +433,19 @@ def test_ended_amid_its_exit(spooled):
     assert recover(run.spool).stdout == "" and sorted(run.folder.glob("cpu.*.prof")) == written and run.log == ""
 
 
+def test_a_script_that_a_shell_runs_itself(spooled, tmp_path):
+    """The exec of a file that names no interpreter fails, and the shell's child goes on with it: what it does then is not lost by a kill."""
+    script = tmp_path / "script"
+    script.write_text("for ((i = 0; i < 200000; i++)); do :; done\nkill -9 $$\n")
+    script.chmod(0o755)
+    run = spooled("bash", "-c", f"{script}; exit 5")
+    assert run.process.wait(120) == 5, run.log
+    (left,) = run.regions()
+    pid = left.name.split(".")[1]
+    assert f"process {pid} " in recovered(run)
+    assert pprof.read(run.folder / f"cpu.{pid}.prof").ns > 1e8
+
+
 def test_killed_amid_its_exit(spooled):
     """The process that writes goes on after a kill; recovery and it do not both write."""
     run = spooled(pprof.BUILD / "programs" / "ends_amid_exit", "20", "kill", settings={"PROF_CPU_HZ": "1000"})
