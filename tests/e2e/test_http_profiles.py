@@ -186,8 +186,10 @@ def check_trace(trace, seconds):
     tids = {name: tid for tid, name in trace.names.items()}
     (life,) = trace.of(tids["waiter"], "thread waiter")
     assert seconds * 1e6 <= life.end - life.begin
-    waits = [wait for wait in trace.of(tids["waiter"], "mutex wait") if wait.inner]
-    assert waits and all(f"holder (tid {tids['holder']}) in " in wait.arguments["detail"] for wait in waits)
+    # At the trace's very beginning what ended one may not have been recorded yet.
+    waits = [wait for wait in trace.of(tids["waiter"], "mutex wait") if any(inner.name == "wake-up" for inner in wait.inner)]
+    assert len(waits) >= .9 * len(trace.of(tids["waiter"], "mutex wait")) > 0
+    assert all(f"holder (tid {tids['holder']}) in " in wait.arguments["detail"] for wait in waits)
     names = {slice_.name for slice_ in trace.stacks(tids["burner"])}
     assert names & {"alpha", "beta"}, names
 
