@@ -299,7 +299,8 @@ bool begin(char** environment_of_main) {
   if (!private_heap_has_room()) {
     log_start(LogLevel::warn);
     if (start.count != 0) {
-      LogLine(LogLevel::warn) << "too little memory may be had (RLIMIT_AS or RLIMIT_DATA): nothing is recorded";
+      LogLine(start.lineage == Lineage::child ? LogLevel::info : LogLevel::warn)
+          << "too little memory may be had (RLIMIT_AS or RLIMIT_DATA): nothing is recorded";
     }
     return false;
   }
