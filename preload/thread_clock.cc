@@ -217,10 +217,6 @@ uint64_t take_kernel_ticks(ThreadSlot* slot, const ClockSettings& settings, cons
   return static_cast<uint64_t>(open);
 }
 
-}  // namespace
-
-namespace {
-
 bool start_any_clock(ThreadSlot* slot, int tid, const ClockSettings& settings) {
   slot->first_seen = 0;
   slot->ticks_given = 0;
