@@ -65,8 +65,19 @@ void record_tick(void* argument) {
   const LabelId labels = tick.slot->labels.load(std::memory_order_relaxed);
   if (stack == 0 || !count_cpu_ticks(stack, name, labels, tick.stretch, tick.ticks)) {
     count_loss(LossCause::region_full, tick.ticks);
+  } else if (tick.slot->perf_page != 0) {
+    show_tick(&tick.slot->shown, {stack, name, labels, tick.stretch}, tick.ticks,
+              static_cast<uint32_t>(tick.slot->phase_ns));
   }
   if (trace_is_on()) trace_sample(tick.slot, name, stack, tick.ticks);
+}
+
+void stop_clock(ThreadSlot* slot) {
+  const uint64_t rest = stop_thread_clock(slot, g_settings.clock);
+  CountedTick tick;
+  if (rest == 0 || is_recording_paused() || !read_shown_tick(slot->shown, &tick)) return;
+  if (!count_cpu_ticks(tick.stack, tick.thread_name, tick.labels, tick.stretch, rest))
+    count_loss(LossCause::region_full, rest);
 }
 
 void start_clock_if_on(ThreadSlot* slot, int tid) {
@@ -76,7 +87,7 @@ void start_clock_if_on(ThreadSlot* slot, int tid) {
       (g_counting.load(std::memory_order_relaxed) & ~static_cast<unsigned>(CountingFor::trace)) != 0;
   start_thread_clock(slot, tid, settings);
   // A switching off that passed this slot before its clock started has not stopped it.
-  if (!is_on()) stop_thread_clock(slot);
+  if (!is_on()) stop_clock(slot);
 }
 
 bool is_exiting_slot(const ThreadSlot& slot) { return slot.tid.load(std::memory_order_relaxed) == 0; }
@@ -97,7 +108,7 @@ void start_clocks() {
 
 void stop_clocks() {
   for_each_thread_slot([](ThreadSlot* slot) {
-    if (!is_exiting_slot(*slot)) stop_thread_clock(slot);
+    if (!is_exiting_slot(*slot)) stop_clock(slot);
   });
 }
 
@@ -259,10 +270,10 @@ void cpu_sampling_on_stretch_over(StretchOver over) { g_stretch_over = over; }
 void cpu_sampling_thread_begins(ThreadSlot* slot) {
   const int tid = tid_of_this_thread();
   // A switching on that met the slot's last thread at its very end may have left it a clock.
-  stop_thread_clock(slot);
+  stop_clock(slot);
   this_thread_is(slot);
   drop_adopted(slot, tid, [](ThreadSlot* other) {
-    stop_thread_clock(other);
+    stop_clock(other);
     give_back_thread_slot(other);
   });
   slot->tid.store(tid, std::memory_order_release);
@@ -271,7 +282,7 @@ void cpu_sampling_thread_begins(ThreadSlot* slot) {
 
 void cpu_sampling_thread_ends(ThreadSlot* slot) {
   slot->tid.store(0, std::memory_order_seq_cst);
-  stop_thread_clock(slot);
+  stop_clock(slot);
   this_thread_is(nullptr);
   give_back_thread_slot(slot);
 }
@@ -279,7 +290,7 @@ void cpu_sampling_thread_ends(ThreadSlot* slot) {
 void cpu_sampling_pause_thread(ThreadSlot* slot) {
   // Who has no descriptor of its perf event any more cannot stop what copies of that keep ticking.
   if (slot->perf_page != 0 && slot->perf_fd < 0) helpers_await_closing();
-  stop_thread_clock(slot);
+  stop_clock(slot);
   // One that the thread blocks is still pending. (The kernel drops a POSIX timer's at exec, a perf event's it does not.)
   drop_pending_ticks();
 }

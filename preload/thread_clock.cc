@@ -165,11 +165,19 @@ void set_perf_period(ThreadSlot* slot, const ClockSettings& settings) {
   close_perf_descriptor(slot);
 }
 
-// Ticks that have been due since the clock began and are not counted yet; negative: too many are.
-int64_t open_ticks(const ThreadSlot& slot, const ClockSettings& settings) {
+// Ticks that have been due since the clock began and are not among the given; negative: too many are.
+int64_t open_ticks(const ThreadSlot& slot, const ClockSettings& settings, uint64_t given) {
   const int64_t slack = settings.period_ns / 4;  // the two clocks are read some microseconds apart
   const int64_t span = clock_ns(CLOCK_THREAD_CPUTIME_ID) - slot.clock_start_ns + slack;
-  return static_cast<int64_t>(due_points(slot.phase_ns, settings.period_ns, span) - slot.ticks_given);
+  return static_cast<int64_t>(due_points(slot.phase_ns, settings.period_ns, span) - given);
+}
+
+// In the handler. 0: the clock has been stopped meanwhile, and who did that has given what was open.
+uint64_t give_ticks(ThreadSlot* slot, uint64_t given, uint64_t ticks) {
+  const ClockState state = slot->clock_state.load(std::memory_order_acquire);
+  const bool is_over = state != ClockState::runs && state != ClockState::starts;
+  return !is_over && slot->ticks_given.compare_exchange_strong(given, given + ticks, std::memory_order_acq_rel) ? ticks
+                                                                                                                : 0;
 }
 
 // So many are left to the timer; what is beyond was not in system calls, or had its signals blocked.
@@ -187,18 +195,16 @@ uint64_t take_perf_ticks(ThreadSlot* slot, const ClockSettings& settings, bool f
   const int64_t since_last = wall - slot->last_tick_ns;
   slot->last_tick_ns = wall;
   const bool is_regular = since_last > settings.period_ns / 2 && since_last < settings.period_ns * 3 / 2;
+  const uint64_t given = slot->ticks_given.load(std::memory_order_acquire);
   if (!first && is_regular && slot->ticks_unchecked < kMaxUnchecked) {
     ++slot->ticks_unchecked;
-    ++slot->ticks_given;
-    return 1;
+    return give_ticks(slot, given, 1);
   }
   slot->ticks_unchecked = 0;
-  const int64_t open = open_ticks(*slot, settings);
+  const int64_t open = open_ticks(*slot, settings, given);
   if (open <= 0) return 0;
   // The others are of the time in the kernel since the last one.
-  const int64_t ticks = open - 1 > most_open(*slot, settings) ? open : 1;
-  slot->ticks_given += static_cast<uint64_t>(ticks);
-  return static_cast<uint64_t>(ticks);
+  return give_ticks(slot, given, open - 1 > most_open(*slot, settings) ? static_cast<uint64_t>(open) : 1);
 }
 
 // The processor leaves these in two registers when a system call begins, and its end brings them back.
@@ -211,15 +217,32 @@ bool is_after_system_call(const ucontext_t& context) {
 // The kernel's tick came, by a signal that waits for the thread's way back to the program: what was due in the kernel is that call's.
 uint64_t take_kernel_ticks(ThreadSlot* slot, const ClockSettings& settings, const ucontext_t& context) {
   const bool in_call = is_after_system_call(context);
-  const int64_t open = open_ticks(*slot, settings);
+  const uint64_t given = slot->ticks_given.load(std::memory_order_acquire);
+  const int64_t open = open_ticks(*slot, settings, given);
   if (open <= (in_call ? 0 : most_open(*slot, settings))) return 0;
-  slot->ticks_given += static_cast<uint64_t>(open);
-  return static_cast<uint64_t>(open);
+  return give_ticks(slot, given, static_cast<uint64_t>(open));
+}
+
+// The clock is being stopped: a handler gives none any more. More than the timer may be left are not of the kernel: their signals were
+// blocked, and what the thread did then nobody has seen.
+uint64_t give_rest(ThreadSlot* slot, const ClockSettings& settings) {
+  const int tid = slot->tid.load(std::memory_order_relaxed);
+  if (slot->perf_page == 0 || (slot != t_slot && tid == 0)) return 0;
+  const int64_t cpu_ns = clock_ns(slot == t_slot ? CLOCK_THREAD_CPUTIME_ID : thread_cpu_clock(tid));
+  const uint64_t due = due_points(slot->phase_ns, settings.period_ns, cpu_ns - slot->clock_start_ns);
+  for (;;) {
+    uint64_t given = slot->ticks_given.load(std::memory_order_acquire);
+    const auto open = static_cast<int64_t>(due - given);
+    if (open <= 0 || open > most_open(*slot, settings)) return 0;
+    if (slot->ticks_given.compare_exchange_strong(given, due, std::memory_order_acq_rel))
+      return static_cast<uint64_t>(open);
+  }
 }
 
 bool start_any_clock(ThreadSlot* slot, int tid, const ClockSettings& settings) {
   slot->first_seen = 0;
-  slot->ticks_given = 0;
+  slot->ticks_given.store(0, std::memory_order_relaxed);
+  forget_shown_tick(&slot->shown);
   slot->clock_start_ns = clock_ns(thread_cpu_clock(tid));
   slot->phase_ns = draw_phase(*slot, tid, settings.period_ns);
   if (settings.clock == CpuClock::perf && slot->registered != 0) {
@@ -268,19 +291,22 @@ bool start_thread_clock(ThreadSlot* slot, int tid, const ClockSettings& settings
   return true;
 }
 
-void stop_thread_clock(ThreadSlot* slot) {
+uint64_t stop_thread_clock(ThreadSlot* slot, const ClockSettings& settings) {
   for (;;) {
     switch (slot->clock_state.load(std::memory_order_acquire)) {
       case ClockState::off:
       case ClockState::to_stop:
       case ClockState::stops:
-        return;
+        return 0;
       case ClockState::starts:
-        if (changes(slot, ClockState::starts, ClockState::to_stop)) return;
+        if (changes(slot, ClockState::starts, ClockState::to_stop)) return 0;
         break;
-      case ClockState::runs:
-        if (changes(slot, ClockState::runs, ClockState::stops)) return end_any_clock(slot);
-        break;
+      case ClockState::runs: {
+        if (!changes(slot, ClockState::runs, ClockState::stops)) break;
+        const uint64_t rest = give_rest(slot, settings);
+        end_any_clock(slot);
+        return rest;
+      }
     }
   }
 }

@@ -16,7 +16,8 @@
 //
 // A perf event counts the thread's CPU time, and signals when a period is over, but in user mode only: a signal that came within a system
 // call would end it short. So a timer runs beside it, at the kernel's tick. The kernel delivers that one's signal on the thread's way back
-// to the program, whatever it was at; where that is a system call's end, what has become due in the kernel is counted there.
+// to the program, whatever it was at; where that is a system call's end, what has become due in the kernel is counted there. What it did
+// not meet there (a thread that lived some milliseconds; a tick that came as the kernel switched threads) is left when the clock stops.
 #pragma once
 
 #include <signal.h>
@@ -38,7 +39,8 @@ struct ClockSettings {
 // Starts the clock of a thread of this process, the calling one or another: any number of threads may start and stop it at once, and the last of
 // them has its way. False: refused (counted).
 bool start_thread_clock(ThreadSlot* slot, int tid, const ClockSettings& settings);
-void stop_thread_clock(ThreadSlot* slot);
+// Answers the ticks that have been due and that no signal showed, a perf clock's in the kernel: counted as given, by nobody else.
+uint64_t stop_thread_clock(ThreadSlot* slot, const ClockSettings& settings);
 
 // In the handler, on the thread itself: how many ticks this signal stands for; may be 0.
 uint64_t take_due_ticks(ThreadSlot* slot, const siginfo_t& info, const ucontext_t& context,

@@ -49,7 +49,8 @@ ThreadSlot* take_thread_slot() {
   }
   slot->exit_rounds = 0;
   slot->registered = 0;
-  slot->ticks_given = 0;
+  slot->ticks_given.store(0, std::memory_order_relaxed);
+  forget_shown_tick(&slot->shown);
   slot->name = 0;
   slot->waits.store(0, std::memory_order_relaxed);
   slot->created_by = 0;

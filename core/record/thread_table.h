@@ -6,6 +6,7 @@
 
 #include "core/base/region.h"
 #include "core/record/label_sets.h"
+#include "core/record/shown_tick.h"
 
 namespace prof {
 
@@ -67,21 +68,22 @@ struct ThreadSlot {
   int32_t perf_fd;      // until the first tick; -1 none
   int32_t perf_fd_was;  // its number, which a child's copy has for longer
   uint32_t exit_rounds;
-  uint32_t first_seen;             // 1: the first tick of this clock has come
-  uint32_t registered;             // 1: the thread registered itself, and knows its slot
-  uint64_t perf_id;                // what the kernel says of perf_fd: to know it from a reused number
-  uint64_t perf_page;              // the mapping that holds the perf event; 0 none
-  uint64_t stack_low, stack_high;  // of the thread's own stack; 0 where not known
-  int64_t clock_start_ns;          // the thread's CPU clock when sampling of it began
-  int64_t phase_ns;                // drawn from (0, period]: how long after that the first tick is due
-  uint64_t ticks_given;            // since then
-  int64_t last_tick_ns;            // perf: CLOCK_MONOTONIC at the last signal
-  uint32_t ticks_unchecked;        // perf: signals since the CPU clock was last read
-  Ref name;                        // thread_names: as last asked for
-  uint32_t name_version;           // of the names' version then
-  uint32_t name_ticks;             // counted under it since
-  std::atomic<uint32_t> waits;     // notes in use
-  uint32_t random;                 // state of the thread's own numbers
+  uint32_t first_seen;                // 1: the first tick of this clock has come
+  uint32_t registered;                // 1: the thread registered itself, and knows its slot
+  uint64_t perf_id;                   // what the kernel says of perf_fd: to know it from a reused number
+  uint64_t perf_page;                 // the mapping that holds the perf event; 0 none
+  uint64_t stack_low, stack_high;     // of the thread's own stack; 0 where not known
+  int64_t clock_start_ns;             // the thread's CPU clock when sampling of it began
+  int64_t phase_ns;                   // drawn from (0, period]: how long after that the first tick is due
+  std::atomic<uint64_t> ticks_given;  // since then: by the thread in its handler, and last by who stops the clock
+  int64_t last_tick_ns;               // perf: CLOCK_MONOTONIC at the last signal
+  uint32_t ticks_unchecked;           // perf: signals since the CPU clock was last read
+  ShownTick shown;                    // perf: what stands for those that have not been given
+  Ref name;                           // thread_names: as last asked for
+  uint32_t name_version;              // of the names' version then
+  uint32_t name_ticks;                // counted under it since
+  std::atomic<uint32_t> waits;        // notes in use
+  uint32_t random;                    // state of the thread's own numbers
   WaitNote notes[kWaitNotes];
   Ref created_by;                  // event_buckets; 0: not counted
   std::atomic<Ref> trace;          // its ring (trace_rings.h); 0: none yet

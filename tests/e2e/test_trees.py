@@ -225,6 +225,25 @@ def test_each_process_has_its_own_profile(runner):
                 assert sum(values[1] for values in of_books) == books[pid]["bytes"]
 
 
+def test_short_processes_keep_what_no_signal_showed(runner):
+    """20 ms each, beside others that want the processors: the kernel is met at switching threads, where a perf event shows nothing. Each
+    process rounds to whole ticks, by a variance of 1/4 at most: four deviations for all of them."""
+    others = [subprocess.Popen(["sh", "-c", "while :; do :; done"]) for _ in range(4)]
+    try:
+        run = runner.run(["trees_books", 2, 4], BOOKS)
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+    books = books_of(run.stdout)
+    documents = [pprof.document(path) for path in run.folder.glob("cpu*.prof")]
+    if not all("cpu clock: perf" in document["comments"] for document in documents):
+        pytest.skip("no perf events here")
+    ticks = sum(raw["values"][0] for document in documents for raw in document["samples"] or []
+                if pprof.Stack(document, raw).has("books_compute"))
+    assert ticks >= sum(book["ns"] for book in books.values()) / 1e6 - 4 * (len(books) / 4) ** 0.5
+
+
 def profrun(folder, *words, environment=None, **options):
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("PROF_", "LD_PRELOAD"))}
     command = [str(word) for word in (pprof.BUILD / "profrun", "--merge", *words)]
