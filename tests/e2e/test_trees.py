@@ -303,8 +303,10 @@ def test_merge_of_a_folder(tmp_path):
 
 def test_merge_leaves_who_goes_on(tmp_path):
     """A daemon's profile is not lost: it is said where it will be."""
+    os.mkfifo(tmp_path / "answered")
     answer = profrun(tmp_path, "--cpuprofile", "c.prof", "--", "bash", "-c",
-                     f"setsid bash -c 'sleep 2.7; {pprof.BUILD}/programs/steady .3; :' >/dev/null 2>&1 & echo $!")
+                     f"setsid bash -c 'cat answered; {pprof.BUILD}/programs/steady .3; :' >/dev/null 2>&1 & echo $!")
+    (tmp_path / "answered").write_text("")  # as soon as somebody reads it
     assert answer.returncode == 0 and b"go on: their profiles" in answer.stderr, answer
     (folder,) = tmp_path.glob("profrun.*")
     waits_for_end(int(answer.stdout))

@@ -106,27 +106,45 @@ int run(const TreeCommand& command) {
 }
 
 // No stream: a process may end while it is read.
-bool has_in(const std::string& file, const std::string& text) {
-  std::FILE* stream = std::fopen(file.c_str(), "rb");
-  if (stream == nullptr) return false;
+std::string content_of(const std::string& file) {
   std::string content;
+  std::FILE* stream = std::fopen(file.c_str(), "rb");
+  if (stream == nullptr) return content;
   char buffer[4096];
   for (size_t bytes; (bytes = std::fread(buffer, 1, sizeof(buffer), stream)) != 0;) content.append(buffer, bytes);
   std::fclose(stream);
-  return content.find(text) != std::string::npos;
+  return content;
 }
 
-// How many processes were started with these settings and live. A program that writes its title over its environment still has the region
-// mapped that it records in.
+// Amid its exec a process has addresses, but no environment yet: where that begins is 0 in its /proc/PID/stat, the 50th field.
+bool is_amid_exec(const std::string& process) {
+  constexpr int kFieldsBetween = 47;  // from the 3rd, behind the name in parentheses
+  const std::string stat = content_of(process + "/stat");
+  size_t at = stat.rfind(')');
+  for (int i = 0; i <= kFieldsBetween && at != std::string::npos; ++i) at = stat.find(' ', at + 1);
+  return at != std::string::npos && stat.compare(at, 3, " 0 ") == 0 && !content_of(process + "/maps").empty();
+}
+
+// Whether it was started with these settings. A program that writes its title over its environment still has the region mapped that it
+// records in. One of which it cannot be said yet is taken for such a one.
+bool is_of_tree(const std::string& process, const std::string& folder) {
+  constexpr int kLooks = 3;  // its exec may be over between two readings
+  for (int i = 0; i < kLooks; ++i) {
+    const std::string environment = content_of(process + "/environ");
+    if (environment.find(folder + "/") != std::string::npos) return true;
+    if (!environment.empty()) break;
+    if (is_amid_exec(process)) return true;
+  }
+  return content_of(process + "/maps").find(folder + "/") != std::string::npos;
+}
+
 size_t count_left(const std::string& folder) {
   size_t count = 0;
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator("/proc", error)) {
     const std::string name = entry.path().filename();
     if (name.find_first_not_of("0123456789") != std::string::npos || name == std::to_string(getpid())) continue;
-    if (has_in(entry.path().string() + "/environ", folder + "/") ||
-        has_in(entry.path().string() + "/maps", folder + "/"))
-      ++count;
+    if (is_of_tree(entry.path().string(), folder)) ++count;
   }
   return count;
 }
