@@ -13,6 +13,7 @@
 #include "core/base/errno_saver.h"
 #include "core/base/raw_log.h"
 #include "core/base/raw_syscall.h"
+#include "core/unwind/readable_memory.h"
 #include "preload/start_environment.h"
 #include "preload/thread_clock.h"
 
@@ -23,6 +24,7 @@ namespace {
 
 constexpr size_t kMostEntries = 2048;  // 16 KB of the caller's stack
 constexpr size_t kMostPath = 4096;
+constexpr uint64_t kPage = 4096;
 
 const char* const* g_settings = nullptr;
 size_t g_count = 0;
@@ -89,6 +91,43 @@ bool stack_has_room(size_t entries) {
   return low == 0 || here - low > entries * sizeof(char*) + kForCalls;
 }
 
+// Memory that the kernel says is there. Of the pages that follow one another each is asked for once (100 ns).
+class ReadablePages {
+ public:
+  bool has(uint64_t address) {
+    if ((address & ~(kPage - 1)) == last_) return true;
+    if (!probe_readable(address & ~uint64_t{7})) return false;
+    last_ = address & ~(kPage - 1);
+    return true;
+  }
+  // Up to its end.
+  bool has_text(const char* text) {
+    for (;;) {
+      const auto address = reinterpret_cast<uint64_t>(text);
+      if (!has(address)) return false;
+      const uint64_t rest = kPage - (address & (kPage - 1));
+      if (strnlen(text, rest) < rest) return true;
+      text += rest;
+    }
+  }
+
+ private:
+  uint64_t last_ = 1;  // no page's
+};
+
+// What the program hands over may be no environment at all. The kernel refuses it then: it shall not end in a fault here.
+bool is_readable(char* const* environment) {
+  ReadablePages of_array;
+  ReadablePages of_texts;
+  for (; environment != nullptr; ++environment) {
+    const auto address = reinterpret_cast<uint64_t>(environment);
+    if (!of_array.has(address) || !of_array.has(address + sizeof(char*) - 1)) return false;
+    if (*environment == nullptr) break;
+    if (!of_texts.has_text(*environment)) return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 void exec_environment_forbids() { g_forbids.store(true); }
@@ -123,10 +162,10 @@ Addition forbidding(char* const* environment) {
 }  // namespace
 
 Addition addition_to(char* const* environment, Executed executed) {
-  if (g_forbids.load(std::memory_order_relaxed)) return forbidding(environment);
+  if (g_forbids.load(std::memory_order_relaxed)) return is_readable(environment) ? forbidding(environment) : Addition{};
   if (g_pid.load(std::memory_order_relaxed) == 0) return {};
   const bool is_child = executed == Executed::by_new_child || !is_own_process();
-  if (!g_follows_children && is_child) return {};
+  if ((!g_follows_children && is_child) || !is_readable(environment)) return {};
   bool has_settings = false;
   const char* libraries = nullptr;
   size_t entries = 0;

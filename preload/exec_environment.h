@@ -4,7 +4,8 @@
 // neither was cleaned, or made anew: both are added, and taken out again at the start of what is executed (start_environment.h), which sees
 // the environment that the program meant for it. One that has half of it was changed on purpose (LD_PRELOAD unset or set to something
 // else), and stays as it is; so does that of a program into which nothing can be preloaded. Where the program's loader would refuse
-// libprof.so it is taken out of LD_PRELOAD, or the program would not start, or have more on its stderr.
+// libprof.so it is taken out of LD_PRELOAD, or the program would not start, or have more on its stderr. And one that cannot be read is
+// left to the kernel, which says EFAULT.
 //
 // Signal-safe where not said otherwise, and for children of vfork: the new array is on the caller's stack.
 #pragma once

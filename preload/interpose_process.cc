@@ -115,6 +115,8 @@ EXPORTED int execvpe(const char* file, char* const* arguments, char* const* envi
 }
 
 EXPORTED int fexecve(int fd, char* const* arguments, char* const* environment) {
+  // The C library refuses none, where the kernel takes it for an empty one.
+  if (environment == nullptr) return prof::real::fexecve()(fd, arguments, environment);
   const AroundExec around(true);
   return prof::with_exec_environment(
       prof::Executed::by_caller, environment, [fd] { return prof::preloading_into(fd); },

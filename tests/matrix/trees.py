@@ -46,6 +46,7 @@ CASES = [
          **ANY),
     Case("spawn_signals", ("trees_spawn_signals",), log=("handles SIGPROF itself", "PROF_SIGNAL: the program handles"), **ANY),
     # Whose loaders would end it, or say something, for a library that they cannot link.
+    Case("exec_with_wild_pointers", ("trees_wild",), **ANY),
     Case("exec_of_another_libc", ("bash", "-c", "{build}/programs/loader_work.musl; echo $?; sh -c '{build}/programs/loader_work.musl && echo a' || echo b"),
          needs=("musl-gcc",), **ANY),
     Case("exec_of_32_bit", ("bash", "-c", "/lib32/libc.so.6 | wc -l; LD_PRELOAD=$LD_PRELOAD:libeatmydata.so.1 sh -c 'exec env /lib32/libc.so.6 2>&1' "
