@@ -20,6 +20,7 @@
 #include <list>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "core/base/rights.h"
 #include "core/report/http_address.h"
@@ -40,6 +41,7 @@ using boost::system::error_code;
 constexpr size_t kMostClients = 64;
 constexpr rlim_t kMostDescriptors = 4 * kMostClients;  // that it ever has open, symbols' files included
 constexpr std::chrono::seconds kLookEvery{1};
+constexpr std::chrono::seconds kLastAnswers{1};
 constexpr int kLooksUntilRest = 300;  // without a request
 
 class Server {
@@ -69,6 +71,7 @@ class Server {
   }
 
   void run() {
+    if (socket_.is_unix) lstat(socket_.address.c_str(), &own_file_);
     await_client();
     await_end();
     look_at_host();
@@ -106,6 +109,7 @@ class Server {
   }
 
   void accept_client() {
+    if (is_ending_) return;
     // Where all have sent what is not read yet it is the server that is slow, and not they: it reads first.
     constexpr int kMostPauses = 3;
     if (sessions_.size() >= kMostClients && least_loss().second >= Session::Loss::unread && pauses_++ < kMostPauses) {
@@ -147,6 +151,7 @@ class Server {
         const auto alive = session.lock();
         return alive == nullptr || alive.get() == ended;
       });
+      if (is_ending_ && sessions_.empty()) context_.stop();
     }));
   }
 
@@ -180,7 +185,7 @@ class Server {
 
   void await_end() {
     control_.async_wait(stream_descriptor::wait_read, [this](error_code error) {
-      if (error || !host_.is_there()) return context_.stop();
+      if (error || !host_.is_there()) return end();
       await_end();
     });
   }
@@ -191,24 +196,49 @@ class Server {
     look_.async_wait([this](error_code error) {
       if (error) return;
       look_at_host();
-      if (!host_.is_there() || !host_.has_threads()) return context_.stop();
+      if (!host_.is_there() || !host_.has_threads()) return end();
       take_rights_of((proc_folder(host_.pid()) + "status").c_str());
       if (++looks_without_request_ == kLooksUntilRest) host_.rest();
     });
   }
 
+  // Whoever has asked for something is told. The process goes on without waiting for that, and the address is free for what it executes.
+  void end() {
+    if (is_ending_) return;
+    is_ending_ = true;
+    look_.expires_after(kLastAnswers);
+    look_.async_wait([this](error_code error) {
+      if (!error) context_.stop();
+    });
+    struct stat now = {};
+    if (socket_.is_unix && lstat(socket_.address.c_str(), &now) == 0 && now.st_ino == own_file_.st_ino)
+      unlink(socket_.address.c_str());
+    error_code ignored;
+    listener_.close(ignored);
+    shutdown(control_.native_handle(), SHUT_RDWR);
+    std::vector<std::shared_ptr<Session>> sessions;
+    for (const std::weak_ptr<Session>& session : sessions_) sessions.push_back(session.lock());
+    for (const auto& session : sessions) {
+      if (session != nullptr) session->end();
+    }
+    sessions.clear();
+    if (sessions_.empty()) context_.stop();
+  }
+
+  std::list<std::weak_ptr<Session>> sessions_;  // which end with the context, at the latest
   boost::asio::io_context context_{1};
   HostProcess host_;
   Endpoints endpoints_;
   SessionRules rules_;
   const ListeningSocket socket_;
-  std::list<std::weak_ptr<Session>> sessions_;
   stream_descriptor listener_;
   stream_descriptor control_;
   boost::asio::steady_timer look_;
   boost::asio::steady_timer pause_;
   int looks_without_request_ = 0;
   int pauses_ = 0;
+  struct stat own_file_ = {};  // of a unix socket
+  bool is_ending_ = false;
 };
 
 // What was the program's by inheritance.
@@ -276,15 +306,8 @@ int serve(const ServerArguments& arguments) {
   say_where(arguments, address, socket);
   let_go_of_stderr();
   control.tell(ControlOp::listening);
-  struct stat own = {};
-  if (socket.is_unix) lstat(socket.address.c_str(), &own);
-  {
-    Server server(arguments, &control, socket, token.text);
-    server.run();
-  }
-  struct stat now = {};
-  if (socket.is_unix && lstat(socket.address.c_str(), &now) == 0 && now.st_ino == own.st_ino)
-    unlink(socket.address.c_str());
+  Server server(arguments, &control, socket, token.text);
+  server.run();
   return 0;
 }
 

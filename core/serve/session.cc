@@ -72,6 +72,16 @@ class HttpSession final : public Session, public std::enable_shared_from_this<Ht
     char next;
     return recv(socket_.native_handle(), &next, 1, MSG_PEEK | MSG_DONTWAIT) > 0 ? Loss::unread : loss_;
   }
+  void end() override {
+    is_last_ = true;
+    if (!later_) return loss() == Loss::nothing && !is_hanging_up_ ? close() : void();
+    later_ = nullptr;
+    error_code ignored;
+    wait_.cancel(ignored);
+    look_.cancel(ignored);
+    socket_.cancel(ignored);
+    send(error_answer(503, "the process has ended, or executes another program, before that time was over"));
+  }
   void close() override {
     later_ = nullptr;
     error_code ignored;
@@ -254,6 +264,7 @@ class HttpSession final : public Session, public std::enable_shared_from_this<Ht
     if (!answer.policy.empty()) response.set("Content-Security-Policy", view_of(answer.policy));
     if (!answer.challenge.empty()) response.set(http::field::www_authenticate, view_of(answer.challenge));
     response.set(http::field::cache_control, "no-store");
+    if (is_last_) keeps_alive_ = false;
     response.keep_alive(keeps_alive_);
     const size_t bytes = answer.body.size();
     response.body() = std::move(answer.body);
@@ -273,7 +284,7 @@ class HttpSession final : public Session, public std::enable_shared_from_this<Ht
       if (!self->serializer_->is_done()) return self->send_some();
       self->serializer_.reset();
       self->response_.reset();
-      if (!self->keeps_alive_) return self->hang_up();
+      if (!self->keeps_alive_ || self->is_last_) return self->hang_up();
       self->await_request(kIdleTime);
     });
   }
@@ -310,6 +321,7 @@ class HttpSession final : public Session, public std::enable_shared_from_this<Ht
   std::function<Answer()> later_;
   Loss loss_ = Loss::nothing;
   bool is_hanging_up_ = false;
+  bool is_last_ = false;  // nothing is answered after this
   bool keeps_alive_ = false;
   bool is_head_ = false;
 };

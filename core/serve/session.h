@@ -29,6 +29,9 @@ class Session {
   enum class Loss { nothing, part_of_request, untaken_answer, unread, work };
   virtual Loss loss() = 0;
   virtual void close() = 0;
+  // The process is not there any more: what waits for it is answered so, what waits for a request is closed, and the rest ends as soon as
+  // its answer is sent.
+  virtual void end() = 0;
 };
 
 // Starts one for a connected socket. It lives as long as it has something to do; on_end is called at its end.

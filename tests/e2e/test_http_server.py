@@ -333,9 +333,46 @@ def test_server_ends_with_its_host(tmp_path, how):
             running.process.stdin.write(how + "\n")
             running.process.stdin.flush()
             running.process.wait(20)
+        answer = connection.getresponse()
+        assert (answer.status, answer.getheader("X-Go-Pprof"), answer.getheader("Connection")) == (503, "1", "close")
+        assert answer.read() == b"the process has ended, or executes another program, before that time was over\n"
         assert wait_for(lambda: served.is_gone(server))
-        with pytest.raises((http.client.HTTPException, OSError)):
-            connection.getresponse()
+
+
+def test_clients_that_ask_for_nothing_do_not_keep_the_server(tmp_path):
+    with served.host(tmp_path, "b") as running:
+        server = running.server()
+        connection = running.client.connection()
+        connection.request("GET", "/debug/pprof/cmdline")
+        assert connection.getresponse().read()
+        silent = running.client.connection()
+        silent.connect()
+        waiting = running.client.connection()  # who does not take what it is answered, nor close its end
+        waiting.request("GET", "/debug/pprof/wall?seconds=100")
+        time.sleep(.2)
+        running.end()
+        assert wait_for(lambda: served.is_gone(server))
+        for left in (connection, silent):
+            assert left.sock.recv(1) == b""
+        assert waiting.getresponse().status == 503
+
+
+def test_exec_answers_who_waits(tmp_path):
+    settings = {"PROF_HTTP": "unix:" + str(tmp_path / "socket")}
+    with served.host(tmp_path, "b", settings, awaited=False) as running:
+        client = served.Client(str(tmp_path / "socket"))
+        assert wait_for(lambda: (tmp_path / "socket").exists())
+        first = running.server()
+        connection = client.connection()
+        connection.request("GET", "/debug/pprof/trace?seconds=100")
+        time.sleep(.2)
+        running.ask("exec")
+        assert connection.getresponse().status == 503
+        assert wait_for(lambda: running.server() not in (None, first) and (tmp_path / "socket").exists())
+        assert client.get("cmdline").status == 200
+        assert wait_for(lambda: served.is_gone(first))
+        assert (tmp_path / "socket").exists()
+    assert wait_for(lambda: not (tmp_path / "socket").exists())
 
 
 def test_exec_has_the_port_again(tmp_path):
