@@ -67,6 +67,8 @@
 #include "preload/wall_sampling.h"
 
 extern "C" int __cxa_atexit(void (*function)(void*), void* argument, void* object) noexcept;
+extern "C" int __cxa_thread_atexit_impl(void (*function)(void*), void* argument, void* object);
+extern "C" void* __dso_handle __attribute__((visibility("hidden")));
 extern "C" void* __libc_stack_end;  // the loader's: where the main thread's stack began
 // Bounds of libprof.so itself, by the linker.
 extern "C" const char __ehdr_start[] __attribute__((visibility("hidden")));
@@ -423,7 +425,16 @@ void write_at_quick_exit() {
   write_or_wait(Ending::quick);
 }
 
+// Of another thread than the main one it may be that thread's end.
+void write_without_destructor(void*) {
+  if (is_recording() && raw_gettid() == raw_getpid()) write_or_wait(Ending::by_exit);
+}
+
 __attribute__((destructor)) void stop() {
+  // A child by vfork that calls exit() runs what its parent is to run, and uses it up: none of that is left for the parent's end, this
+  // destructor included. What is thread-local there had its turn before: so there is a last one, in the parent.
+  const bool is_used_up = g_region != nullptr && g_region->pid != raw_getpid() && fork_flag_holds();
+  if (is_used_up) __cxa_thread_atexit_impl(write_without_destructor, nullptr, &__dso_handle);
   if (is_recording()) __cxa_atexit(await_exit_of_other, nullptr, nullptr);
   write_or_wait(Ending::by_exit);
 }

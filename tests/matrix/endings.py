@@ -41,6 +41,7 @@ CASES = [
     case("signals_in_pairs", "pairs", expects=BOTH),
     case("signals_seen", "views"),
     case("children", "children", expects=BOTH),
+    case("exit_of_vfork_child", "vfork_exits", expects=BOTH),
     case("daemon", "daemon", expects=BOTH),
     case("exec", "exec", expects=BOTH),
     case("exec_after_failures", "exec_fails", expects=BOTH),

@@ -221,6 +221,13 @@ static int raise_pairs(void) {
   return 0;
 }
 
+static int child_exits(void) {
+  const pid_t child = vfork();
+  if (child == 0) exit(4);
+  wait_for(child);
+  return work_second(WORK_NS) == 0;
+}
+
 static int go_on_as(char **argv, const char *way) {
   if (is(way, "exec_fails")) {
     char *const none[] = {NULL};
@@ -304,6 +311,7 @@ int main(int argc, char **argv) {
   if (is(way, "every_signal")) return raise_every_signal();
   if (is(way, "pairs")) return raise_pairs();
   if (is(way, "children")) return check_children();
+  if (is(way, "vfork_exits")) return child_exits();
   if (is(way, "daemon")) {
     if (daemon(1, 1) != 0) return 9;
     return work_second(WORK_NS) == 0;
