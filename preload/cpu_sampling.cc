@@ -328,6 +328,11 @@ bool sigprof_is_handled() {
   return pid != 0 && pid == raw_getpid();
 }
 
+bool sigprof_handler_is_in_place() {
+  struct sigaction now;
+  return real::sigaction()(SIGPROF, nullptr, &now) == 0 && now.sa_sigaction == on_sigprof;
+}
+
 void send_sigprof_again(siginfo_t* info) {
   const int pid = raw_getpid();
   const int tid = raw_gettid();

@@ -65,6 +65,8 @@ bool cpu_sampling_give_up();
 
 // Whether SIGPROF's handler is ours in this process, be it only that the program's own one does not see a late tick.
 bool sigprof_is_handled();
+// The same as the kernel has it, also in a child that shares this process's memory and may have set another (vfork).
+bool sigprof_handler_is_in_place();
 // Sets this handler again, with the flags and the mask of the program's.
 void sigprof_handle_as(const struct sigaction& action);
 // Sets it as ever, where the program has none: something it depends on has changed.

@@ -64,12 +64,14 @@ int set_sigprof_view(const struct sigaction* action, struct sigaction* before) {
   return 0;
 }
 
+bool program_ignores_sigprof() { return sigprof_is_ours() && view().sa_handler == SIG_IGN; }
+
 void sigprof_before_exec() {
-  if (sigprof_is_ours() && view().sa_handler == SIG_IGN) real::sigaction()(SIGPROF, &view(), nullptr);
+  if (view().sa_handler == SIG_IGN && sigprof_handler_is_in_place()) real::sigaction()(SIGPROF, &view(), nullptr);
 }
 
 void sigprof_after_exec() {
-  if (sigprof_is_ours() && view().sa_handler == SIG_IGN) sigprof_handle_again();
+  if (program_ignores_sigprof()) sigprof_handle_again();
 }
 
 void give_sigprof_to_program(int number, siginfo_t* info, void* context) {

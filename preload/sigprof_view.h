@@ -23,7 +23,8 @@ int set_sigprof_view(const struct sigaction* action, struct sigaction* before);
 void sigprof_view_begins(const struct sigaction& action);
 bool program_handles_sigprof();
 
-// A signal that the program ignores is ignored by the program that takes its place.
+// A signal that the program ignores is ignored by the program that takes its place. In a child of vfork too.
+bool program_ignores_sigprof();  // where ours stands for that
 void sigprof_before_exec();
 void sigprof_after_exec();  // it failed
 

@@ -6,8 +6,10 @@
 #include "core/base/errno_saver.h"
 #include "core/base/raw_log.h"
 #include "core/base/raw_syscall.h"
+#include "core/base/region.h"
 #include "preload/alternate_stack.h"
 #include "preload/real_symbols.h"
+#include "preload/recording.h"
 
 namespace prof {
 namespace {
@@ -25,6 +27,9 @@ void on_signal(int, siginfo_t*, void*) {
   const ErrnoSaver errno_saver;
   if (g_number.load(std::memory_order_relaxed) != 0) g_wanted();
 }
+
+// A child of vfork has handlers of its own, and its parent's memory.
+bool shares_memory() { return g_region != nullptr && !is_recording(); }
 
 void install(int number) {
   struct sigaction action = {};
@@ -59,6 +64,11 @@ void snapshot_signal_start(int number, void (*wanted)()) {
 bool is_snapshot_signal(int number) { return number != 0 && g_number.load(std::memory_order_relaxed) == number; }
 
 int set_snapshot_signal_view(const struct sigaction* action, struct sigaction* before) {
+  if (shares_memory()) {
+    const int result = real::sigaction()(g_number.load(), action, before);
+    if (result == 0 && before != nullptr && before->sa_sigaction == on_signal) *before = g_view;
+    return result;
+  }
   const struct sigaction last = g_view;
   if (action != nullptr) {
     const bool is_handler = action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN;
@@ -81,14 +91,19 @@ void program_waits_for(const sigset_t* set) {
   real::sigaction()(number, &g_view, nullptr);
 }
 
+bool program_ignores_snapshot_signal() {
+  return g_number.load(std::memory_order_relaxed) != 0 && g_view.sa_handler == SIG_IGN;
+}
+
 void snapshot_signal_before_exec() {
   const int number = g_number.load(std::memory_order_relaxed);
-  if (number != 0 && g_view.sa_handler == SIG_IGN) real::sigaction()(number, &g_view, nullptr);
+  struct sigaction now;
+  if (!program_ignores_snapshot_signal() || real::sigaction()(number, nullptr, &now) != 0) return;
+  if (now.sa_sigaction == on_signal) real::sigaction()(number, &g_view, nullptr);
 }
 
 void snapshot_signal_after_exec() {
-  const int number = g_number.load(std::memory_order_relaxed);
-  if (number != 0 && g_view.sa_handler == SIG_IGN) install(number);
+  if (program_ignores_snapshot_signal() && !shares_memory()) install(g_number.load());
 }
 
 void snapshot_signal_handle_again() {

@@ -19,6 +19,7 @@ int set_snapshot_signal_view(const struct sigaction* action, struct sigaction* b
 void program_waits_for(const sigset_t* set);
 
 // Around an exec: a program that ignores the signal hands that on to what it executes. Signal-safe; in a child of vfork too.
+bool program_ignores_snapshot_signal();  // where ours stands for that
 void snapshot_signal_before_exec();
 void snapshot_signal_after_exec();  // it failed
 

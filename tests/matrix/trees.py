@@ -44,7 +44,8 @@ CASES = [
     Case("python_empty_environment", ("/usr/bin/python3", "-c",
                                       "import subprocess; print(subprocess.run(['/usr/bin/env'], env={}, capture_output=True))"),
          **ANY),
-    Case("spawn_signals", ("trees_spawn_signals",), log=("handles SIGPROF itself", "PROF_SIGNAL: the program handles"), **ANY),
+    *[Case(f"spawn_signals{name}", ("trees_spawn_signals",), prof=settings, log=("handles SIGPROF itself", "PROF_SIGNAL: the program handles"), **ANY)
+      for name, settings in (("", {}), ("_not_followed", {"PROF_FOLLOW": "0"}))],
     # Whose loaders would end it, or say something, for a library that they cannot link.
     Case("exec_with_wild_pointers", ("trees_wild",), **ANY),
     Case("exec_of_another_libc", ("bash", "-c", "{build}/programs/loader_work.musl; echo $?; sh -c '{build}/programs/loader_work.musl && echo a' || echo b"),
