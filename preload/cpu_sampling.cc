@@ -231,6 +231,7 @@ uint32_t cpu_sampling_start() {
   const int64_t now = clock_ns(CLOCK_MONOTONIC);
   stretch.start_unix_ns = clock_ns(CLOCK_REALTIME) + g_settings.delay_ns;
   stretch.start_monotonic_ns = now + g_settings.delay_ns;
+  stretch.due_monotonic_ns = g_settings.duration_ns == 0 ? 0 : stretch.start_monotonic_ns + g_settings.duration_ns;
   stretch.end_monotonic_ns.store(0, std::memory_order_relaxed);
   stretch.reported.store(Reported::no, std::memory_order_relaxed);
   stretch.number.store(number, std::memory_order_release);

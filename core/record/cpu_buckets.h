@@ -27,6 +27,7 @@ struct CpuStretch {
   std::atomic<Reported> reported;
   int64_t start_unix_ns;
   int64_t start_monotonic_ns;
+  int64_t due_monotonic_ns;               // the latest end of what is in it, which only a tick notices; 0: none
   std::atomic<int64_t> end_monotonic_ns;  // 0 while it goes on
 };
 

@@ -63,7 +63,8 @@ void add_cpu(const RegionView& region, const SnapshotParts& parts, Stacks* stack
     const CpuStretch& times = cpu->stretches[stretch & 1];
     snapshot->cpu.start_unix_ns = times.start_unix_ns;
     const int64_t ended = times.end_monotonic_ns.load(std::memory_order_acquire);
-    const int64_t end = ended != 0 ? ended : now_of(parts);
+    int64_t end = ended != 0 ? ended : now_of(parts);
+    if (times.due_monotonic_ns > times.start_monotonic_ns) end = std::min(end, times.due_monotonic_ns);
     snapshot->cpu.duration_ns = nanoseconds_between(times.start_monotonic_ns, end);
     // It had begun, and nothing was recorded before it was killed.
     if (parts.ended_ns != 0) snapshot->cpu.duration_ns = std::max<uint64_t>(snapshot->cpu.duration_ns, 1);

@@ -1,11 +1,15 @@
 """When sampling happens: after a delay, for a while, between signals. No time is asserted, only what was seen in which
 phase; a profile's file is waited for by the program itself while it runs."""
 
+import pytest
+
 RUNS = {
     "delay": (["phases", .5, 4], {"PROF_CPU_DELAY": "2"}),
     "duration": (["phases", .3, 30, "{folder}/cpu.prof"], {"PROF_CPU_DURATION": "1"}),
     "both": (["phases", .2, 30, "{folder}/cpu.prof"], {"PROF_CPU_DELAY": "1", "PROF_CPU_DURATION": ".5"}),
     "longer_than_the_program": (["steady", .3], {"PROF_CPU_DURATION": "1000"}),
+    "asleep": (["works_then_sleeps", .2, 1, "return"], {"PROF_CPU_DURATION": ".5"}),
+    "asleep_then_exec": (["works_then_sleeps", .2, 1, "exec"], {"PROF_CPU_DURATION": ".5"}),
     "signal": (["switches", "{folder}"], {"PROF_CPU_SIGNAL": "USR1"}),
     "signal_by_number": (["switches", "{folder}"], {"PROF_CPU_SIGNAL": "10"}),
     "signal_open": (["switches", "{folder}", "open"], {"PROF_CPU_SIGNAL": "SIGUSR1"}),
@@ -44,6 +48,14 @@ def test_delay_and_duration(runs):
 def test_duration_that_is_never_reached(runs):
     assert runs["longer_than_the_program"].result
     assert abs(runs["longer_than_the_program"].profile().count("steady_work") - 30) <= 3
+
+
+@pytest.mark.parametrize("name, file", [("asleep", "cpu.prof"), ("asleep_then_exec", "cpu.exec1.prof")])
+def test_duration_that_ends_in_a_sleep(runs, name, file):
+    """The file is written later, and its duration is what was asked for."""
+    assert runs[name].result == {}
+    profile = runs[name].profile(file)
+    assert profile.document["duration_nanos"] == 5e8 and profile.count("work_first") > 0, profile.describe()
 
 
 def check_stretches(run, hz=100):
