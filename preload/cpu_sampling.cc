@@ -14,6 +14,7 @@
 #include "core/record/unloaded_modules.h"
 #include "core/unwind/unwind.h"
 #include "preload/alternate_stack.h"
+#include "preload/handler_masks.h"
 #include "preload/helper_thread.h"
 #include "preload/normal_mutex.h"
 #include "preload/pause.h"
@@ -204,6 +205,7 @@ bool sigprof_take() {
   install();
   g_handling_pid.store(raw_getpid());
   g_has_sigprof.store(true);
+  handler_masks_follow();
   return true;
 }
 
@@ -317,6 +319,7 @@ bool cpu_sampling_give_up() {
   looks_give_up();
   helpers_await_closing();
   drop_pending_ticks();
+  handler_masks_follow();
   return true;
 }
 
@@ -370,6 +373,7 @@ void cpu_sampling_forked() {
 
 void cpu_sampling_leave() {
   g_has_sigprof.store(false);
+  handler_masks_follow();
   if (!sigprof_is_handled() || program_handles_sigprof()) return;
   g_handling_pid.store(0);
   struct sigaction ignore = {};

@@ -85,6 +85,8 @@
   /* signals: what libprof handles itself is not seen by the program */                                                \
   HOOK(int, sigaction, (int, const struct sigaction*, struct sigaction*))                                              \
   HOOK(int, sigaltstack, (const stack_t*, stack_t*))                                                                   \
+  HOOK(int, pthread_sigmask, (int, const sigset_t*, sigset_t*))                                                        \
+  HOOK(int, sigprocmask, (int, const sigset_t*, sigset_t*))                                                            \
   HOOK(sighandler_t, signal, (int, sighandler_t))                                                                      \
   HOOK(sighandler_t, sysv_signal, (int, sighandler_t))                                                                 \
   HOOK(sighandler_t, __sysv_signal, (int, sighandler_t))                                                               \

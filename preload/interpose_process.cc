@@ -16,6 +16,7 @@
 #include "preload/endings.h"
 #include "preload/exec_environment.h"
 #include "preload/executed_file.h"
+#include "preload/handler_masks.h"
 #include "preload/real_symbols.h"
 #include "preload/recording.h"
 #include "preload/sigprof_view.h"
@@ -37,12 +38,15 @@ class AroundExec {
     prof::snapshot_signal_before_exec();
     prof::sigprof_before_exec();
     // Not in a child by vfork: it has no clock, and its memory is the parent's.
-    if (!prof::cpu_sampling_has_sigprof() || !prof::is_recording()) return;
-    slot_ = prof::slot_of_calling_thread();
-    if (slot_ != nullptr) prof::cpu_sampling_pause_thread(slot_);
+    if (prof::cpu_sampling_has_sigprof() && prof::is_recording()) {
+      slot_ = prof::slot_of_calling_thread();
+      if (slot_ != nullptr) prof::cpu_sampling_pause_thread(slot_);
+    }
+    is_let_in_ = prof::sigprof_let_in();
   }
   ~AroundExec() {
     const prof::ErrnoSaver errno_saver;  // of the exec that failed
+    if (is_let_in_) prof::sigprof_keep_out();
     if (slot_ != nullptr) prof::cpu_sampling_resume_thread(slot_);
     prof::sigprof_after_exec();
     prof::snapshot_signal_after_exec();
@@ -54,6 +58,7 @@ class AroundExec {
  private:
   prof::ThreadSlot* slot_ = nullptr;
   bool is_read_ = false;
+  bool is_let_in_ = false;
 };
 
 bool is_found(const char* file) {

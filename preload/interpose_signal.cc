@@ -11,6 +11,7 @@
 #include "preload/alternate_stack.h"
 #include "preload/cpu_sampling.h"
 #include "preload/deadly_signals.h"
+#include "preload/handler_masks.h"
 #include "preload/real_symbols.h"
 #include "preload/sigprof_view.h"
 #include "preload/snapshot_signal.h"
@@ -23,8 +24,11 @@ namespace {
 // The calls that take no more than a handler, with the flags that the C library gives it.
 sighandler_t set_simply(int number, sighandler_t handler, int flags, sighandler_t (*set)(int, sighandler_t)) {
   const bool is_sigprof = number == SIGPROF && prof::sigprof_is_ours();
-  if (!is_sigprof && !prof::is_snapshot_signal(number))
-    return prof::after_simple_set(number, handler, set(number, handler));
+  if (!is_sigprof && !prof::is_snapshot_signal(number)) {
+    const sighandler_t before = set(number, handler);
+    if (before != SIG_ERR && handler != SIG_HOLD) prof::handler_was_replaced(number);
+    return prof::after_simple_set(number, handler, before);
+  }
   if (handler == SIG_HOLD) return set(number, handler);
   struct sigaction action = {};
   struct sigaction before = {};
@@ -90,7 +94,7 @@ extern "C" {
 EXPORTED int sigaction(int number, const struct sigaction* action, struct sigaction* before) {
   if (number == SIGPROF && prof::sigprof_is_ours()) return prof::set_sigprof_view(action, before);
   if (prof::is_snapshot_signal(number)) return prof::set_snapshot_signal_view(action, before);
-  return prof::set_action(number, action, before);
+  return prof::set_handler(number, action, before);
 }
 
 EXPORTED sighandler_t signal(int number, sighandler_t handler) {
@@ -121,7 +125,28 @@ EXPORTED int sigaltstack(const stack_t* stack, stack_t* before) {
     prof::snapshot_signal_handle_again();
     prof::deadly_signals_handle_again();
   }
-  return prof::real::sigaltstack()(stack, before);
+  if (is_set) prof::alternate_stack_comes(stack->ss_size);
+  const stack_t given = is_set ? *stack : stack_t{};
+  const int result = prof::real::sigaltstack()(stack, before);
+  if (result == 0 && stack != nullptr) prof::alternate_stack_is(is_set ? &given : nullptr);
+  return result;
+}
+
+EXPORTED int pthread_sigmask(int how, const sigset_t* set, sigset_t* before) {
+  return prof::set_thread_mask(prof::real::pthread_sigmask(), how, set, before);
+}
+
+EXPORTED int sigprocmask(int how, const sigset_t* set, sigset_t* before) {
+  return prof::set_thread_mask(prof::real::sigprocmask(), how, set, before);
+}
+
+// libprof's own.
+int __wrap_pthread_sigmask(int how, const sigset_t* set, sigset_t* before) {
+  return prof::real::pthread_sigmask()(how, set, before);
+}
+
+int __wrap_sigprocmask(int how, const sigset_t* set, sigset_t* before) {
+  return prof::real::sigprocmask()(how, set, before);
 }
 
 EXPORTED int sigwait(const sigset_t* set, int* number) {

@@ -16,6 +16,7 @@
 #include "core/base/errno_saver.h"
 #include "core/base/raw_syscall.h"
 #include "preload/exec_environment.h"
+#include "preload/handler_masks.h"
 #include "preload/real_symbols.h"
 #include "preload/sigprof_view.h"
 #include "preload/snapshot_signal.h"
@@ -48,6 +49,31 @@ class AroundSpawn {
 };
 constinit std::atomic<int> AroundSpawn::count_{0};
 
+// Without a SIGPROF that only libprof blocks (preload/handler_masks.h): from a handler on a small stack, where it is to stay blocked.
+class SpawnAttributes {
+ public:
+  explicit SpawnAttributes(const posix_spawnattr_t* attributes) : attributes_(attributes) {
+    short flags = 0;
+    if (attributes != nullptr) posix_spawnattr_getflags(attributes, &flags);
+    sigset_t mask;
+    if ((flags & POSIX_SPAWN_SETSIGMASK) != 0 || !prof::sigprof_is_kept_out_now(&mask)) return;
+    if (attributes == nullptr) {
+      posix_spawnattr_init(&changed_);
+    } else {
+      changed_ = *attributes;
+    }
+    sigdelset(&mask, SIGPROF);
+    posix_spawnattr_setsigmask(&changed_, &mask);
+    posix_spawnattr_setflags(&changed_, static_cast<short>(flags | POSIX_SPAWN_SETSIGMASK));
+    attributes_ = &changed_;
+  }
+  const posix_spawnattr_t* get() const { return attributes_; }
+
+ private:
+  const posix_spawnattr_t* attributes_;
+  posix_spawnattr_t changed_;
+};
+
 }  // namespace
 
 extern "C" {
@@ -55,20 +81,24 @@ extern "C" {
 EXPORTED int posix_spawn(pid_t* pid, const char* path, const posix_spawn_file_actions_t* actions,
                          const posix_spawnattr_t* attributes, char* const* arguments, char* const* environment) {
   const AroundSpawn around;
+  const SpawnAttributes with_mask(attributes);
+  const posix_spawnattr_t* const used = with_mask.get();
   return prof::with_exec_environment(
       prof::Executed::by_new_child, environment, [path] { return prof::preloading_into(path); },
       [=](char* const* handed_on) {
-        return prof::real::posix_spawn()(pid, path, actions, attributes, arguments, handed_on);
+        return prof::real::posix_spawn()(pid, path, actions, used, arguments, handed_on);
       });
 }
 
 EXPORTED int posix_spawnp(pid_t* pid, const char* file, const posix_spawn_file_actions_t* actions,
                           const posix_spawnattr_t* attributes, char* const* arguments, char* const* environment) {
   const AroundSpawn around;
+  const SpawnAttributes with_mask(attributes);
+  const posix_spawnattr_t* const used = with_mask.get();
   return prof::with_exec_environment(
       prof::Executed::by_new_child, environment, [file] { return prof::preloading_into_found(file); },
       [=](char* const* handed_on) {
-        return prof::real::posix_spawnp()(pid, file, actions, attributes, arguments, handed_on);
+        return prof::real::posix_spawnp()(pid, file, actions, used, arguments, handed_on);
       });
 }
 

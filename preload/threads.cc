@@ -10,6 +10,7 @@
 #include "core/record/loss_counters.h"
 #include "preload/cpu_sampling.h"
 #include "preload/fork_flag.h"
+#include "preload/handler_masks.h"
 #include "preload/own_stack.h"
 #include "preload/pause.h"
 #include "preload/recording.h"
@@ -59,8 +60,10 @@ void unblock_sigprof(ThreadSlot* slot) {
   raw_syscall(SYS_rt_sigprocmask, SIG_BLOCK, nullptr, &mask, sizeof(mask));
   if ((mask & kSigprof) == 0) return;
   // Noted before: one that is pending for the process comes as soon as it is unblocked.
-  slot->unblocked = 1;
-  g_has_unblocked.store(true, std::memory_order_relaxed);
+  if (!sigprof_is_kept_out(mask)) {
+    slot->unblocked = 1;
+    g_has_unblocked.store(true, std::memory_order_relaxed);
+  }
   raw_syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, &kSigprof, nullptr, sizeof(kSigprof));
 }
 

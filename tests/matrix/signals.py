@@ -44,4 +44,11 @@ CASES = [
     Case("handlers_queue_none_posix", ("signals_handlers", "queue", "none"), expects=("plain_work",), prof={"PROF_CPU_CLOCK": "timer"}),
     *[Case(f"stack_{bytes}", ("signals_handlers", "stack", str(bytes)), expects=("plain_work",)) for bytes in (2048, 3072, 4096)],
     *[Case(f"stack_{bytes}_used", ("signals_handlers", "stack", str(bytes), "used"), expects=("plain_work",)) for bytes in (8192, 16384)],
+    # A tick in a handler that needs its whole stack would be the end of it.
+    *[Case(f"small_stack_{how}", ("signals_small_stack", how), expects=("plain_work", "work_after"))
+      for how in ("plain", "before", "looks", "blocks_all", "unblocks", "once", "jumps", "threads", "spawns", "forks", "vforks")],
+    *[Case(f"small_stack_{how}", ("signals_small_stack", how), profiles="any") for how in ("executes", "jump_executes", "jump_spawns")],
+    Case("small_stack_posix", ("signals_small_stack", "plain"), expects=("plain_work", "work_after"), prof={"PROF_CPU_CLOCK": "timer"}),
+    Case("small_stack_names", ("signals_small_stack", "names"), profiles="any"),
+    Case("small_stack_own", ("signals_small_stack", "own"), profiles="any", log=TAKEN),
 ]

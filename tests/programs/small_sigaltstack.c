@@ -1,6 +1,6 @@
 // Shows a program with an alternate signal stack of 8 KB, its own handlers for SIGUSR1 and SIGSEGV on it.
-// Arguments: `brief` handlers, or `busy` ones: those burn CPU on the small stack, where ticks then find them; rounds of 20 ms (50);
-// threads, each with such a stack (0: main has it).
+// Arguments: `brief` handlers, or `busy` ones: those burn CPU on the small stack, where no tick is to find them; rounds (50);
+// threads, each with such a stack (0: main has it); milliseconds of a round, and of a busy handler (20).
 // build: -O2 -fomit-frame-pointer -pthread
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -17,6 +17,7 @@ enum { kSize = 8192, kPage = 4096, kMostThreads = 64 };
 BURNER(plain_work, 6364136223846793005u)
 BURNER(handler_work, 2862933555777941757u)
 
+static uint64_t round_ns;
 static int busy, rounds, usr1_seen, segv_seen, off_stack;
 static __thread char *stack;
 static __thread sigjmp_buf recovery;
@@ -30,7 +31,7 @@ static void on_usr1(int number) {
   (void)number;
   __atomic_add_fetch(&usr1_seen, 1, __ATOMIC_RELAXED);
   note_stack();
-  if (busy) handler_work(milliseconds(20));
+  if (busy) handler_work(round_ns);
 }
 
 static void on_segv(int number) {
@@ -48,7 +49,7 @@ static void *run_rounds(void *unused) {
   stack_t small = {.ss_sp = stack, .ss_size = kSize};
   if (sigaltstack(&small, NULL) != 0) exit(2);
   for (volatile int i = 0; i < rounds; ++i) {
-    plain_work(milliseconds(20));
+    plain_work(round_ns);
     raise(SIGUSR1);
     if (sigsetjmp(recovery, 1) == 0) *(volatile char *)room = 1;
   }
@@ -59,6 +60,7 @@ int main(int argc, char **argv) {
   busy = argc > 1 && strcmp(argv[1], "busy") == 0;
   rounds = (int)argument(argc, argv, 2, 50);
   const int threads = (int)argument(argc, argv, 3, 0);
+  round_ns = milliseconds((uint64_t)argument(argc, argv, 4, 20));
   struct sigaction usr1 = {.sa_handler = on_usr1, .sa_flags = SA_ONSTACK};
   struct sigaction segv = {.sa_handler = on_segv, .sa_flags = SA_ONSTACK};
   sigaction(SIGUSR1, &usr1, NULL);
