@@ -105,13 +105,17 @@ EXPORTED int posix_spawnp(pid_t* pid, const char* file, const posix_spawn_file_a
 namespace {
 
 // SIGINT and SIGQUIT, ignored while any thread waits for a shell.
-std::atomic<bool> g_changing{false};
+std::atomic<int> g_changing{
+    0};  // the process that is at it: a child of fork may find what a thread of its parent has left
 int g_waiting = 0;
 struct sigaction g_interrupt;
 struct sigaction g_quit;
 
 void change_waiting(int by) {
-  while (g_changing.exchange(true, std::memory_order_acquire)) prof::raw_syscall(SYS_sched_yield);
+  const int self = prof::raw_getpid();
+  for (int other = 0; !g_changing.compare_exchange_strong(other, self, std::memory_order_acquire);) {
+    if (other == self) prof::raw_syscall(SYS_sched_yield), other = 0;
+  }
   if (by > 0 && g_waiting == 0) {
     struct sigaction ignore = {};
     ignore.sa_handler = SIG_IGN;
@@ -123,7 +127,7 @@ void change_waiting(int by) {
     prof::real::sigaction()(SIGINT, &g_interrupt, nullptr);
     prof::real::sigaction()(SIGQUIT, &g_quit, nullptr);
   }
-  g_changing.store(false, std::memory_order_release);
+  g_changing.store(0, std::memory_order_release);
 }
 
 void end_shell(void* argument) {
