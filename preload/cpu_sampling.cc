@@ -201,6 +201,10 @@ bool sigprof_take() {
     count_loss(LossCause::sigprof_taken);
     return false;
   }
+  if (program_reads_sigprof()) {
+    count_loss(LossCause::sigprof_taken);
+    return false;
+  }
   if (!is_ours_already) sigprof_view_begins(before);
   install();
   g_handling_pid.store(raw_getpid());

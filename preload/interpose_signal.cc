@@ -177,8 +177,7 @@ EXPORTED int sigtimedwait(const sigset_t* set, siginfo_t* info, const struct tim
 EXPORTED int signalfd(int fd, const sigset_t* set, int flags) {
   prof::program_waits_for(set);
   prof::program_reads_from_descriptor(set);
-  const prof::SetWithoutSigprof without(set);
-  return prof::real::signalfd()(fd, without.set(), flags);
+  return prof::real::signalfd()(fd, set, flags);
 }
 
 EXPORTED int sigpending(sigset_t* set) {

@@ -14,6 +14,8 @@ namespace {
 struct sigaction g_views[2];
 std::atomic<unsigned> g_view{0};
 
+std::atomic<bool> g_is_read{false};  // by a descriptor of the program's
+
 const struct sigaction& view() { return g_views[g_view.load(std::memory_order_acquire)]; }
 
 void set_view(const struct sigaction& action) {
@@ -47,6 +49,8 @@ bool sigprof_is_ours() { return sigprof_is_handled(); }
 void sigprof_view_begins(const struct sigaction& action) { set_view(action); }
 
 bool program_handles_sigprof() { return is_handler(view()); }
+
+bool program_reads_sigprof() { return g_is_read.load(std::memory_order_relaxed); }
 
 int set_sigprof_view(const struct sigaction* action, struct sigaction* before) {
   const struct sigaction last = view();
@@ -92,20 +96,10 @@ void give_sigprof_to_program(int number, siginfo_t* info, void* context) {
 }
 
 void program_reads_from_descriptor(const sigset_t* set) {
-  if (set == nullptr || sigismember(set, SIGPROF) != 1 || !sigprof_is_ours()) return;
-  constexpr int kLastStandard = 31;
-  bool is_every = true;
-  for (int number = 1; number <= kLastStandard; ++number)
-    is_every = is_every && (sigismember(set, number) == 1 || number == SIGKILL || number == SIGSTOP);
-  if (!is_every && cpu_sampling_give_up())
+  if (set == nullptr || sigismember(set, SIGPROF) != 1) return;
+  g_is_read.store(true, std::memory_order_relaxed);
+  if (sigprof_is_ours() && cpu_sampling_give_up())
     LogLine(log_level_of_program()) << "the program reads SIGPROF itself: CPU sampling ends here";
-}
-
-SetWithoutSigprof::SetWithoutSigprof(const sigset_t* set) : set_(set) {
-  if (set == nullptr || sigismember(set, SIGPROF) != 1 || !sigprof_is_ours() || !cpu_sampling_has_sigprof()) return;
-  copy_ = *set;
-  sigdelset(&copy_, SIGPROF);
-  set_ = &copy_;
 }
 
 MaskWithSigprof::MaskWithSigprof(const sigset_t* mask) : mask_(mask) {

@@ -22,6 +22,7 @@ int set_sigprof_view(const struct sigaction* action, struct sigaction* before);
 // What was set when libprof took the signal.
 void sigprof_view_begins(const struct sigaction& action);
 bool program_handles_sigprof();
+bool program_reads_sigprof();
 
 // A signal that the program ignores is ignored by the program that takes its place. In a child of vfork too.
 bool program_ignores_sigprof();  // where ours stands for that
@@ -31,20 +32,9 @@ void sigprof_after_exec();  // it failed
 // In libprof's handler, last: a SIGPROF that is the program's. Does not return where it ends the program.
 void give_sigprof_to_program(int number, siginfo_t* info, void* context);
 
-// The program is about to read the signals of this set from a descriptor. One that names SIGPROF, and not just every signal, means that
-// the program has a use for it: sampling ends.
+// The program is about to read the signals of this set from a descriptor. If SIGPROF is among them, by name or along with all others,
+// sampling ends: such a descriptor shows a tick that a thread has blocked, and without SIGPROF it would not show the program's own.
 void program_reads_from_descriptor(const sigset_t* set);
-
-// A set to read from a descriptor, without SIGPROF where that is used to sample: a tick is not what the program waits for.
-class SetWithoutSigprof {
- public:
-  explicit SetWithoutSigprof(const sigset_t* set);
-  const sigset_t* set() const { return set_; }
-
- private:
-  const sigset_t* set_;
-  sigset_t copy_;
-};
 
 // A mask to wait with, with SIGPROF where that is used to sample: a tick, pending or to come, is not what the program waits for.
 class MaskWithSigprof {

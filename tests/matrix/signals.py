@@ -3,8 +3,9 @@
 from case import Case
 
 TAKEN = ("handles SIGPROF itself", "reads SIGPROF itself")
-WAITS = ("sigwait", "sigwaitinfo", "sigtimedwait", "sigwait_all", "signalfd", "sigsuspend", "ppoll", "pselect", "epoll_pwait", "pause")
-NEVER = ("sigtimedwait", "signalfd", "ppoll", "pselect", "epoll_pwait")
+WAITS = ("sigwait", "sigwaitinfo", "sigtimedwait", "sigwait_all", "signalfd", "signalfd_all", "sigsuspend", "ppoll", "pselect", "epoll_pwait",
+         "pause")
+NEVER = ("sigtimedwait", "signalfd", "signalfd_all", "ppoll", "pselect", "epoll_pwait")
 SNAPSHOTS = ("PROF_SIGNAL: the program (handles|waits for) signal",)
 
 
@@ -13,7 +14,8 @@ def waits():
         for when in ("before", "during"):
             # Of the process, which is about to be given it. Blocked in every thread, as a rule: those that libprof unblocks keep it.
             yield Case(f"sigprof_{call}_{when}", ("signals_waits", "27", call, when), log=TAKEN + SNAPSHOTS, profiles="any")
-            yield Case(f"usr2_{call}_{when}", ("signals_waits", "12", call, when), log=SNAPSHOTS, expects=("workers_work",))
+            also = TAKEN if call == "signalfd_all" else ()
+            yield Case(f"usr2_{call}_{when}", ("signals_waits", "12", call, when), log=SNAPSHOTS + also, expects=("workers_work",))
     for call in NEVER:
         yield Case(f"sigprof_{call}_never", ("signals_waits", "27", call, "never"), log=TAKEN, profiles="any")
     for call in ("sigwait", "sigsuspend"):

@@ -81,7 +81,9 @@ int main(int argc, char **argv) {
   } else if (strcmp(how, "sigtimedwait") == 0) {
     came = sigtimedwait(&set, NULL, timeout);
     result = outcome(came);
-  } else if (strcmp(how, "signalfd") == 0) {
+  } else if (strcmp(how, "signalfd") == 0 || strcmp(how, "signalfd_all") == 0) {
+    if (strcmp(how, "signalfd_all") == 0) sigfillset(&set);
+    if (child != 0) sigdelset(&set, SIGCHLD);
     const int fd = signalfd(-1, &set, SFD_CLOEXEC);
     struct signalfd_siginfo info = {0};
     struct pollfd one = {fd, POLLIN, 0};
