@@ -51,6 +51,7 @@ class AroundExec {
     prof::sigprof_after_exec();
     prof::snapshot_signal_after_exec();
     if (is_read_) prof::ending_exec_failed();
+    prof::spool_exec_failed();
   }
   AroundExec(const AroundExec&) = delete;
   AroundExec& operator=(const AroundExec&) = delete;

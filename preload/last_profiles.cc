@@ -255,9 +255,9 @@ bool read_before_exec(int64_t deadline_ns, bool may_go_on) {
     return false;
   }
   if (!recording_has_any() || (g_is_forked && clock_ns(CLOCK_PROCESS_CPUTIME_ID) < kBriefNs)) {
-    // Nobody else would see to it: every command of a shell would leave one. Where the exec fails all the same a kill will lose what comes
-    // then. A shell's own scripts, which name no interpreter, are executed by itself when it has tried.
-    if (!may_go_on) spool_unlink();
+    // Nobody else would see to it: every command of a shell would leave one. A shell's own scripts, which name no interpreter, are executed by
+    // itself when it has tried.
+    if (!may_go_on) spool_before_exec();
     return false;
   }
   ReportTask task;

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <signal.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <charconv>
 #include <cstring>
 #include <string>
@@ -24,6 +26,7 @@
 #include "core/report/file_sink.h"
 #include "core/report/module_map.h"
 #include "core/report/region_owner.h"
+#include "preload/recording.h"
 #include "preload/reporter.h"
 #include "preload/spooled_code.h"
 
@@ -32,8 +35,9 @@ namespace {
 
 const Config* g_config = nullptr;
 const Output* g_output = nullptr;
-char g_folder[4096];     // absolute; empty: none is wanted, or it was refused
-char g_file[4096 + 64];  // empty: the region is in none
+char g_folder[4096];                // absolute; empty: none is wanted, or it was refused
+char g_file[4096 + 64];             // empty: the region is in none
+std::atomic<bool> g_is_out{false};  // for an exec: its name is gone
 
 bool refuse(std::string_view why, int error) {
   // Its children would say the same again.
@@ -116,6 +120,7 @@ void spool_prepare(const Config& config, const Output& output) {
 
 bool spool_create_region() {
   g_file[0] = '\0';
+  g_is_out.store(false);
   g_stack_seen = nullptr;
   if (g_folder[0] == '\0') return false;
   const int folder = open(g_folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -197,6 +202,30 @@ void spool_finish(bool is_written, uint32_t written_kinds) {
 
 void spool_unlink() {
   if (g_file[0] != '\0') raw_syscall(SYS_unlink, g_file);
+}
+
+void spool_before_exec() {
+  spool_unlink();
+  g_is_out.store(g_file[0] != '\0');
+}
+
+void spool_exec_failed() {
+  if (!g_is_out.load() || !is_recording() || !g_is_out.exchange(false)) return;
+  const uint64_t all = ~uint64_t{0};
+  uint64_t before = 0;
+  raw_syscall(SYS_rt_sigprocmask, SIG_BLOCK, &all, &before, sizeof(all));
+  // Another thread may be recording.
+  constexpr nlink_t kLinksOfOneThread = 3;
+  struct stat threads;
+  const bool is_alone =
+      raw_syscall(SYS_stat, "/proc/self/task", &threads) == 0 && threads.st_nlink == kLinksOfOneThread;
+  const long file =
+      is_alone ? raw_syscall(SYS_open, g_file, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600) : -1;
+  if (file >= 0) {
+    if (!is_reliable(static_cast<int>(file)) || !region_move_to(static_cast<int>(file))) spool_unlink();
+    raw_syscall(SYS_close, file);
+  }
+  raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, nullptr, sizeof(before));
 }
 
 void spool_drop() {

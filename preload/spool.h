@@ -28,6 +28,10 @@ bool spool_is_on();
 void spool_finish(bool is_written, uint32_t written_kinds = 0);
 // Only the name goes: recording goes on in memory. Signal-safe.
 void spool_unlink();
+// The same for an exec of which nothing is to be kept; and where that has failed, whyever, the file is made again, so that a kill loses
+// nothing: of a process with one thread. Signal-safe; in a child of vfork nothing happens.
+void spool_before_exec();
+void spool_exec_failed();
 // There will be no recording: the file goes.
 void spool_drop();
 

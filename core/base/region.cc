@@ -2,6 +2,8 @@
 
 #include <sys/mman.h>
 
+#include <cstring>
+
 #include "core/base/clocks.h"
 #include "core/base/raw_log.h"
 #include "core/base/raw_syscall.h"
@@ -139,6 +141,28 @@ bool region_create_in(int descriptor, uint64_t bytes) {
   }
   g_file_bytes = bytes;
   begin_region(reinterpret_cast<void*>(segment), 1);
+  return true;
+}
+
+bool region_move_to(int descriptor) {
+  if (raw_syscall(SYS_ftruncate, descriptor, g_file_bytes) != 0) return false;
+  const uint32_t segments = g_region->file_segments.load(std::memory_order_relaxed);
+  const uint64_t bytes = uint64_t{segments} << kSegmentShift;
+  const long file = raw_syscall(SYS_mmap, nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
+  if (is_error(file)) return false;
+  for (uint32_t i = 0; i < segments; ++i) {
+    const long segment = file + static_cast<long>(i * kSegmentBytes);
+    if (!take_pages(segment)) {
+      raw_syscall(SYS_munmap, file, bytes);
+      return false;
+    }
+    memcpy(reinterpret_cast<void*>(segment), reinterpret_cast<void*>(g_region->segment_address[i].load()),
+           kSegmentBytes);
+  }
+  for (uint32_t i = 0; i < segments; ++i) {
+    raw_syscall(SYS_mremap, file + static_cast<long>(i * kSegmentBytes), kSegmentBytes, kSegmentBytes,
+                MREMAP_MAYMOVE | MREMAP_FIXED, g_region->segment_address[i].load());
+  }
   return true;
 }
 

@@ -17,6 +17,10 @@ bool region_create();
 // start, or the kernel knows no way to ask whether there is (before Linux 5.14).
 bool region_create_in(int descriptor, uint64_t bytes);
 
+// Puts what is in the region's file into another one, empty and open for reading and writing, and goes on in that. Nobody may be
+// recording meanwhile. False: it has no room; all is as it was.
+bool region_move_to(int descriptor);
+
 // Forgets the region and unmaps it: in a child of fork, where it is still the parent's. No handler may be running.
 void region_abandon();
 // The same in two steps: what is there can be read in between. The parent goes on, and so do its threads: what they add to the region
