@@ -34,9 +34,10 @@ int g_tids[kMostThreads];
 
 // A look that waits for its answer: the sample is counted when it comes.
 struct Asked {
-  int tid;
-  Ref name;
   ThreadSlot* slot;
+  uint32_t use;  // its sequence then: with another one the thread has ended, or registered in a slot of its own
+  Ref name;
+  LabelId labels;  // that it had; an answer says them again
   int64_t since_ns;
   uint32_t looks;  // that found it running in the meantime: one answer for all
   uint64_t weight_ns;
@@ -68,6 +69,17 @@ void count(Ref name, const ThreadView& view, uint32_t looks, uint64_t weight_ns)
   count_events(region_at<EventBucket>(bucket), looks, weight_ns);
 }
 
+// False: no answer yet, and it is waited for.
+bool is_counted(const Asked& asked, bool is_over) {
+  ThreadView view = {0, kStateNotReached, 0, asked.labels};
+  if (!look_is_answered(asked.slot, g_room, &view)) {
+    if (!is_over) return false;
+    look_is_over(asked.slot, g_room);
+  }
+  count(asked.name, view, asked.looks, asked.weight_ns);
+  return true;
+}
+
 // A thread that was seen to run and fell asleep before its answer is left to answer when it runs again: to count it as asleep would
 // take from those that run in bursts.
 void take_answers() {
@@ -75,23 +87,17 @@ void take_answers() {
   unsigned kept = 0;
   for (unsigned i = 0; i < g_asked_count; ++i) {
     const Asked& asked = g_asked[i];
-    ThreadView view = {0, kStateNotReached, 0, asked.slot->labels.load(std::memory_order_relaxed)};
-    const bool is_over = now - asked.since_ns >= kAnswerNs;
-    if (!look_is_answered(asked.slot, g_room, &view)) {
-      if (!is_over) {
-        g_asked[kept++] = asked;
-        continue;
-      }
-      look_is_over(asked.slot, g_room);
-    }
-    count(asked.name, view, asked.looks, asked.weight_ns);
+    const bool has_ended = asked.slot->sequence.load(std::memory_order_acquire) != asked.use;
+    if (!is_counted(asked, has_ended || now - asked.since_ns >= kAnswerNs)) g_asked[kept++] = asked;
   }
   g_asked_count = kept;
 }
 
-Asked* asked_of(int tid) {
+// By its slot, where the question is, and not by its number: a thread that is adopted and then registers has another slot. A slot that
+// was asked has its entry here, or nobody would take its timer back.
+Asked* asked_of(const ThreadSlot* slot) {
   for (unsigned i = 0; i < g_asked_count; ++i) {
-    if (g_asked[i].tid == tid) return &g_asked[i];
+    if (g_asked[i].slot == slot) return &g_asked[i];
   }
   return nullptr;
 }
@@ -99,19 +105,22 @@ Asked* asked_of(int tid) {
 // False: it is gone, and its sample is the next one's.
 bool sample(int tid, uint64_t weight_ns) {
   ThreadSlot* slot = find_slot(tid);
+  const uint32_t use = slot == nullptr ? 0 : slot->sequence.load(std::memory_order_acquire);
+  // The slot's last thread was asked, and has ended just now.
+  if (const Asked* last = asked_of(slot); last != nullptr && last->use != use) take_answers();
   // First: a thread that ends while it is looked at has no name afterwards.
   const Ref name = name_of_thread(tid);
   ThreadView view = {0, kStateNotReached, 0, 0};
   const Looked looked = look_at(tid, slot, g_depth, &g_room, &view);
   if (looked == Looked::gone) return false;
   if (looked == Looked::asked) {
-    if (Asked* earlier = asked_of(tid); earlier != nullptr) {
+    if (Asked* earlier = asked_of(slot); earlier != nullptr) {
       ++earlier->looks;
       earlier->weight_ns += weight_ns;
       return true;
     }
     if (g_asked_count < kMostAsked) {
-      g_asked[g_asked_count++] = {tid, name, slot, clock_ns(CLOCK_MONOTONIC), 1, weight_ns};
+      g_asked[g_asked_count++] = {slot, use, name, view.labels, clock_ns(CLOCK_MONOTONIC), 1, weight_ns};
       return true;
     }
     look_is_over(slot, g_room);
@@ -198,11 +207,7 @@ void run() {
     if (seen == 0 && !is_outgrown) break;
   }
   // What is still to be answered counts all the same.
-  for (unsigned i = 0; i < g_asked_count; ++i) {
-    ThreadView view = {0, kStateNotReached, 0, g_asked[i].slot->labels.load(std::memory_order_relaxed)};
-    if (!look_is_answered(g_asked[i].slot, g_room, &view)) look_is_over(g_asked[i].slot, g_room);
-    count(g_asked[i].name, view, g_asked[i].looks, g_asked[i].weight_ns);
-  }
+  for (unsigned i = 0; i < g_asked_count; ++i) is_counted(g_asked[i], /*is_over=*/true);
   g_asked_count = 0;
 }
 

@@ -5,6 +5,7 @@ descriptors."""
 import os
 import pathlib
 import shutil
+import signal
 import tempfile
 import time
 
@@ -12,7 +13,7 @@ import pytest
 
 import pprof
 import waits
-from test_stacks import Line, read as read_stacks, take, wait_for_line
+from test_stacks import Line, numbered, read as read_stacks, take, wait_for_line, wait_until
 from test_trace import Trace
 from test_wall import read as read_wall
 
@@ -34,10 +35,10 @@ ENDED_IN = ("lock", "timedlock", "rdlock", "timedrdlock", "barrier", "spin")
 # Seconds that each of three things is done for. There were dozens of misses of each in that time.
 DESCRIPTOR_SECONDS = .7
 ALONE = ("recursive", "robust", "pi", "rwlock")
-BURNERS = 4
-SNAPSHOTS = 8
+# Burners, and those that begin late; and how many snapshots there are of them.
+BURNERS = {"burns": (4, 0, 8), "begins": (2, 4, 1)}
 NOBODY = 65534
-LINES = {name: Line() for name in ("jumps", "burns")}
+LINES = {name: Line() for name in ("jumps", "burns", "begins")}
 
 
 def looks_after_the_jump(process, folder):
@@ -50,21 +51,42 @@ def looks_after_the_jump(process, folder):
 
 
 def timers_of(process):
-    return pathlib.Path(f"/proc/{process.pid}/timers").read_text().count("ID:")
+    lines = pathlib.Path(f"/proc/{process.pid}/timers").read_text().splitlines()
+    return sum(line.startswith("ID:") for line in lines)
 
 
-def counts_timers(process, folder):
-    """Those that are left some time after everybody who was looked at has gone to sleep."""
-    wait_for_line(process, folder)
-    for number in range(1, SNAPSHOTS + 1):
-        take(process, folder, number)
-    LINES["burns"].write()
-    wait_for_line(process, folder, "asleep")
-    ends = time.monotonic() + 5
-    while timers_of(process) != 0 and time.monotonic() < ends:
-        time.sleep(.01)
-    (folder / "timers").write_text(str(timers_of(process)))
-    LINES["burns"].write()
+def take_at_once(process, folder, number):
+    """As take(), and again where the signal is refused: the last snapshot's process may be at work after its files are there."""
+    def is_there():
+        return all(path.exists() for path in numbered(folder, number))
+
+    def refusals():
+        return (folder / "stderr").read_bytes().count(b"try again")
+
+    while not is_there():
+        before = refusals()
+        os.kill(process.pid, signal.SIGUSR2)
+        wait_until(lambda: is_there() or refusals() > before, process, f"snapshot {number}")
+
+
+def counts_timers(line, snapshots):
+    """A `during`: those that are left some time after everybody who was looked at has gone to sleep."""
+    def during(process, folder):
+        wait_for_line(process, folder)
+        for number in range(1, snapshots + 1):
+            take_at_once(process, folder, number)
+        line.write()
+        wait_for_line(process, folder, "asleep")
+        ends = time.monotonic() + 5
+        while timers_of(process) != 0 and time.monotonic() < ends:
+            time.sleep(.01)
+        (folder / "timers").write_text(str(timers_of(process)))
+        line.write()
+    return during
+
+
+def on_one_processor():
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 
 def RUNS():
@@ -79,8 +101,11 @@ def RUNS():
                   {"stdin": LINES["jumps"].path, "during": looks_after_the_jump}),
     }
     if pathlib.Path("/proc/self/timers").exists():
-        runs["burns"] = (["wait_hostile", "burns", BURNERS], WALL | STACKS,
-                         {"cores": 2, "stdin": LINES["burns"].path, "during": counts_timers})
+        for name, (threads, late, snapshots) in BURNERS.items():
+            line = LINES[name]
+            runs[name] = (["wait_hostile", "burns", threads, late], WALL | STACKS,
+                          {"cores": 2, "stdin": line.path, "during": counts_timers(line, snapshots),
+                           "limits": on_one_processor if late else None})
     for call in FORKED_IN:
         for name, settings in FORKS_UNDER.items():
             for follow in "01":
@@ -207,10 +232,12 @@ def test_wall_clock_of_what_is_not_dumpable(runner):
         assert profile.of("burns_here")[0] > 0, profile.describe()
 
 
-def test_timers_do_not_pile_up(runs):
-    """Two look at the same threads, which run: what each asked for is given back."""
+@pytest.mark.parametrize("name", BURNERS)
+def test_timers_do_not_pile_up(runs, name):
+    """Two look at the same threads, which run: what each asked for is given back; also where threads are seen, and asked, before
+    they have begun, and again then."""
     if not pathlib.Path("/proc/self/timers").exists():
         pytest.skip("the kernel does not list timers")
-    run = runs["burns"]
+    run = runs[name]
     run.check_unharmed()
     assert (run.folder / "timers").read_text() == "0"

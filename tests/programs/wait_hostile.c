@@ -9,7 +9,8 @@
 // jumps: out of a sem_wait; then it computes until there is a line on stdin, and sleeps until there is one more
 // alone recursive|robust|pi|rwlock: nobody else is there
 // not_dumpable SECONDS: of computing
-// burns THREADS: until there is a line on stdin; they sleep until there is one more
+// burns THREADS LATE: until there is a line on stdin; they sleep until there is one more. LATE more, of the least priority: on one
+//   processor they begin long after they were made; they compute a moment longer
 // build: -O2 -fomit-frame-pointer -pthread
 #define _GNU_SOURCE
 #include <errno.h>
@@ -25,6 +26,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -459,13 +461,31 @@ static void *burns(void *unused) {
   return unused;
 }
 
-static void burn(int threads) {
+static void *burns_longer(void *unused) {
+  while (!is_over) loop(3000000);
+  burns_here(milliseconds(40));
+  ++asleep;
+  pause();
+  return unused;
+}
+
+static void *makes_late(void *threads) {
+  setpriority(PRIO_PROCESS, 0, 19);
+  for (int i = 0; i < *(int *)threads; ++i) started(burns_longer, NULL);
+  ++begun;
+  pause();
+  return threads;
+}
+
+static void burn(int threads, int late) {
   for (int i = 0; i < threads; ++i) started(burns, NULL);
+  if (late > 0) started(makes_late, &late);
+  sleep_until(&begun, late > 0);
   char byte;
   is_said("ready");
   while (read(0, &byte, 1) == 1 && byte != '\n') continue;
   is_over = 1;
-  sleep_until(&asleep, threads);
+  sleep_until(&asleep, threads + late);
   is_said("asleep");
   while (read(0, &byte, 1) == 1 && byte != '\n') continue;
 }
@@ -484,7 +504,7 @@ int main(int argc, char **argv) {
   if (strcmp(how, "cancels") == 0) end_in_wait(0);
   if (strcmp(how, "jumps") == 0) jump_out();
   if (strcmp(how, "alone") == 0) use_alone();
-  if (strcmp(how, "burns") == 0) burn((int)argument(argc, argv, 2, 0));
+  if (strcmp(how, "burns") == 0) burn((int)argument(argc, argv, 2, 0), (int)argument(argc, argv, 3, 0));
   if (strcmp(how, "not_dumpable") == 0) {
     prctl(PR_SET_DUMPABLE, 0);
     burns_here(seconds(argument(argc, argv, 2, 0)));
