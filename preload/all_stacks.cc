@@ -61,7 +61,7 @@ void view_all(uint32_t number, unsigned stack_depth) {
   }
   for_each_thread_slot([&](ThreadSlot* slot) {
     // Also one that was listed twice, and found asleep after it was asked; or that has ended since.
-    if (slot->looks[g_room.looker].has_timer != 0) look_is_over(slot, g_room);
+    if (slot->looks[g_room.looker].timer.load(std::memory_order_relaxed) != 0) look_is_over(slot, g_room);
     if (slot->view_number.load(std::memory_order_relaxed) != number || slot->view.state != kStateAsked) return;
     slot->view.state = kStateNotReached;
   });

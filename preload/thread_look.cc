@@ -144,8 +144,8 @@ ThreadLook* look_of(ThreadSlot* slot, const LookRoom& room) { return &slot->look
 
 // By the looker, or by the thread that gives SIGPROF up: one of them deletes it.
 void stop_timer(ThreadLook* look) {
-  const int32_t timer = look->timer;
-  if (look->has_timer.exchange(0, std::memory_order_acq_rel) != 0) raw_syscall(SYS_timer_delete, timer);
+  const uint32_t timer = look->timer.exchange(0, std::memory_order_acq_rel);
+  if (timer != 0) raw_syscall(SYS_timer_delete, static_cast<int>(timer - 1));
 }
 
 bool ask(int tid, ThreadSlot* slot, const LookRoom& room) {
@@ -160,8 +160,7 @@ bool ask(int tid, ThreadSlot* slot, const LookRoom& room) {
   event._sigev_un._tid = tid;
   int timer = -1;
   if (raw_syscall(SYS_timer_create, thread_cpu_clock(tid), &event, &timer) < 0) return false;
-  look->timer = timer;
-  look->has_timer.store(1, std::memory_order_release);
+  look->timer.store(static_cast<uint32_t>(timer) + 1, std::memory_order_seq_cst);
   const struct itimerspec at_once = {{0, 0}, {0, 1}};
   raw_syscall(SYS_timer_settime, timer, 0, &at_once, nullptr);
   // A giving up that passed this slot before has not stopped it.
@@ -192,7 +191,7 @@ void walk_own(void* argument) {
 Looked look_at(int tid, ThreadSlot* slot, unsigned depth, LookRoom* room, ThreadView* seen) {
   const Looked result = look_from_outside(tid, slot, depth, room, seen);
   if (result != Looked::asked) return result;
-  const bool is_asked_already = slot != nullptr && look_of(slot, *room)->has_timer.load(std::memory_order_relaxed) != 0;
+  const bool is_asked_already = slot != nullptr && look_of(slot, *room)->timer.load(std::memory_order_acquire) != 0;
   if (is_asked_already) return Looked::asked;
   if (slot == nullptr || !ask(tid, slot, *room)) return has_ended(tid) ? Looked::gone : Looked::unreachable;
   return Looked::asked;

@@ -40,8 +40,7 @@ struct ThreadView {
 
 // A question to a thread that runs, by one of those that look: it is asked while `answered` is behind `asked`.
 struct ThreadLook {
-  int32_t timer;  // that asks; valid while has_timer
-  std::atomic<uint32_t> has_timer;
+  std::atomic<uint32_t> timer;  // that asks: its number, and 1; 0: none. Who takes it out deletes it
   std::atomic<uint32_t> asked;
   std::atomic<uint32_t> answered;
   Ref stack;  // the answer
