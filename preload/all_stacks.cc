@@ -24,6 +24,10 @@ void publish(ThreadSlot* slot, int tid, uint32_t number, const ThreadView& view)
   slot->view_number.store(number, std::memory_order_release);
 }
 
+bool is_viewed(const ThreadSlot& slot, uint32_t number) {
+  return slot.view_number.load(std::memory_order_relaxed) == number;
+}
+
 // The thread's slot; a new one for a thread that was made past us.
 ThreadSlot* slot_of(int tid) {
   if (ThreadSlot* slot = find_slot(tid); slot != nullptr) return slot;
@@ -34,36 +38,41 @@ ThreadSlot* slot_of(int tid) {
 
 void view_all(uint32_t number, unsigned stack_depth) {
   const int64_t until = clock_ns(CLOCK_MONOTONIC) + kMostNs;
-  unsigned asked = 0;
+  bool awaits_answers = false;
   for_each_task([&](int tid) {
     ThreadSlot* slot = slot_of(tid);
     if (slot == nullptr) return;
+    // What the slot's last thread was asked, which has ended since, this one does not answer.
+    if (is_viewed(*slot, number) && slot->view_tid != tid) look_is_over(slot, g_room);
     ThreadView view = {0, kStateNotReached, 0, 0};
     const Looked looked = look_at(tid, slot, stack_depth, &g_room, &view);
     if (looked == Looked::gone) return;
     publish(slot, tid, number, view);
     if (looked != Looked::asked) return;
-    ++asked;
+    awaits_answers = true;
     slot->view.state = kStateAsked;
   });
-  while (asked != 0 && clock_ns(CLOCK_MONOTONIC) < until) {
+  while (awaits_answers && clock_ns(CLOCK_MONOTONIC) < until) {
     const struct timespec pause = timespec_of(kPauseNs);
     raw_syscall(SYS_nanosleep, &pause, nullptr);
+    awaits_answers = false;
     for_each_thread_slot([&](ThreadSlot* slot) {
-      if (slot->view_number.load(std::memory_order_relaxed) != number || slot->view.state != kStateAsked) return;
+      if (!is_viewed(*slot, number) || slot->view.state != kStateAsked) return;
       ThreadView view = {0, kStateNotReached, 0, 0};
-      const Looked looked = look_again(slot->tid.load(), slot, stack_depth, &g_room, &view);
-      if (looked == Looked::asked) return;
+      // By the number that it was seen under: the slot may be another's by now, or nobody's where the thread has registered in its own.
+      const Looked looked = look_again(slot->view_tid, slot, stack_depth, &g_room, &view);
+      if (looked == Looked::asked) {
+        awaits_answers = true;
+        return;
+      }
       slot->view = view;
       if (looked == Looked::gone) slot->view_number.store(0);
-      --asked;
     });
   }
   for_each_thread_slot([&](ThreadSlot* slot) {
     // Also one that was listed twice, and found asleep after it was asked; or that has ended since.
     if (slot->looks[g_room.looker].timer.load(std::memory_order_relaxed) != 0) look_is_over(slot, g_room);
-    if (slot->view_number.load(std::memory_order_relaxed) != number || slot->view.state != kStateAsked) return;
-    slot->view.state = kStateNotReached;
+    if (is_viewed(*slot, number) && slot->view.state == kStateAsked) slot->view.state = kStateNotReached;
   });
 }
 
