@@ -65,9 +65,22 @@ ThreadSlot* take_thread_slot() {
 ThreadSlot* adopt_thread(int tid) {
   ThreadSlot* slot = take_thread_slot();
   if (slot == nullptr) return nullptr;
-  region_root<ThreadTable>(Root::threads)->adopted.fetch_add(1, std::memory_order_relaxed);
-  slot->tid.store(tid, std::memory_order_release);
-  return slot;
+  auto* table = region_root<ThreadTable>(Root::threads);
+  table->adopted.fetch_add(1, std::memory_order_seq_cst);
+  slot->tid.store(tid, std::memory_order_seq_cst);
+  // The thread has registered just now, or somebody else has adopted it: of two slots, each of which would have a clock, one stays.
+  ThreadSlot* other = nullptr;
+  for_each_thread_slot([&](ThreadSlot* found) {
+    if (found != slot && found->tid.load(std::memory_order_seq_cst) == tid && (found->registered != 0 || found < slot))
+      other = found;
+  });
+  if (other == nullptr) return slot;
+  int expected = tid;
+  if (slot->tid.compare_exchange_strong(expected, 0)) {
+    table->adopted.fetch_sub(1, std::memory_order_relaxed);
+    give_back_thread_slot(slot);
+  }
+  return other;
 }
 
 void give_back_thread_slot(ThreadSlot* slot) {

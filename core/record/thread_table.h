@@ -106,10 +106,10 @@ struct ThreadTable {
 
 // A free slot, its fields reset. Null: no room.
 ThreadSlot* take_thread_slot();
-// A slot for a thread that was found by its tid. Null: no room.
+// A slot for a thread that was found by its tid; its own, where it has registered meanwhile. Null: no room.
 ThreadSlot* adopt_thread(int tid);
-// The thread of this slot registers, now or at last: another that it was adopted into (or that an earlier thread of its number had) is
-// handed to drop(), to be given back. Quick where nothing was ever adopted.
+// The thread of this slot registers, now or at last, and its tid is there already: another that it was adopted into (or that an earlier
+// thread of its number had) is handed to drop(), to be given back. Quick where nothing was ever adopted.
 template <typename Drop>
 void drop_adopted(const ThreadSlot* own, int tid, Drop drop);
 
@@ -136,9 +136,10 @@ void for_each_thread_slot(Visit visit) {
 template <typename Drop>
 void drop_adopted(const ThreadSlot* own, int tid, Drop drop) {
   auto* table = region_root<ThreadTable>(Root::threads);
-  if (table->adopted.load(std::memory_order_relaxed) == 0) return;
+  if (table->adopted.load(std::memory_order_seq_cst) == 0) return;
   for_each_thread_slot([&](ThreadSlot* slot) {
-    if (slot == own || slot->registered != 0 || slot->tid.load(std::memory_order_relaxed) != tid) return;
+    int expected = tid;  // who adopts it at this moment may see this slot, and take that one back itself
+    if (slot == own || slot->registered != 0 || !slot->tid.compare_exchange_strong(expected, 0)) return;
     table->adopted.fetch_sub(1, std::memory_order_relaxed);
     drop(slot);
   });
