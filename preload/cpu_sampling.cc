@@ -14,6 +14,7 @@
 #include "core/record/unloaded_modules.h"
 #include "core/unwind/unwind.h"
 #include "preload/alternate_stack.h"
+#include "preload/deadly_signals.h"
 #include "preload/handler_masks.h"
 #include "preload/helper_thread.h"
 #include "preload/normal_mutex.h"
@@ -104,6 +105,8 @@ void start_clocks() {
     ThreadSlot* slot = adopt_thread(tid);
     if (slot == nullptr) return count_loss(LossCause::thread_untracked);
     start_clock_if_on(slot, tid);
+    // It has registered, and has a clock in its own slot.
+    if (slot->tid.load() != tid) stop_clock(slot);
   });
 }
 
@@ -190,6 +193,7 @@ void sigprof_handle_as(const struct sigaction& action) {
 }
 
 bool sigprof_take() {
+  deadly_signal_leave(SIGPROF);
   struct sigaction before = {};
   real::sigaction()(SIGPROF, nullptr, &before);
   const bool is_ours_already = before.sa_sigaction == on_sigprof;
@@ -279,11 +283,12 @@ void cpu_sampling_thread_begins(ThreadSlot* slot) {
   // A switching on that met the slot's last thread at its very end may have left it a clock.
   stop_clock(slot);
   this_thread_is(slot);
+  // Before it is looked for other slots of this thread: who adopts it meanwhile sees this one.
+  slot->tid.store(tid, std::memory_order_seq_cst);
   drop_adopted(slot, tid, [](ThreadSlot* other) {
     stop_clock(other);
     give_back_thread_slot(other);
   });
-  slot->tid.store(tid, std::memory_order_release);
   start_clock_if_on(slot, tid);
 }
 

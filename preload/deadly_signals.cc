@@ -17,10 +17,11 @@ constexpr int kFirstRealTime = 34;  // glibc has 32 and 33 for itself
 constexpr uint64_t bit(int number) { return uint64_t{1} << (number - 1); }
 
 constexpr uint64_t kFaults = bit(SIGSEGV) | bit(SIGBUS) | bit(SIGFPE) | bit(SIGILL) | bit(SIGTRAP) | bit(SIGSYS);
-// Not SIGPROF, which is libprof's anyway.
+// SIGPROF where nothing is sampled by it: else the handler that libprof has for it says when it is the end.
 constexpr uint64_t kDeadly = kFaults | bit(SIGHUP) | bit(SIGINT) | bit(SIGQUIT) | bit(SIGABRT) | bit(SIGUSR1) |
                              bit(SIGUSR2) | bit(SIGPIPE) | bit(SIGALRM) | bit(SIGTERM) | bit(SIGSTKFLT) | bit(SIGXCPU) |
-                             bit(SIGXFSZ) | bit(SIGVTALRM) | bit(SIGIO) | bit(SIGPWR) | ~(bit(kFirstRealTime) - 1);
+                             bit(SIGXFSZ) | bit(SIGVTALRM) | bit(SIGPROF) | bit(SIGIO) | bit(SIGPWR) |
+                             ~(bit(kFirstRealTime) - 1);
 
 std::atomic<uint64_t> g_managed{0};  // where ours stands in for the default
 std::atomic<uint64_t> g_ours{0};     // of these, where it does now
@@ -80,10 +81,7 @@ bool is_for_program(int number, siginfo_t* info, bool is_fault) {
   return true;
 }
 
-void on_deadly_signal(int number, siginfo_t* info, void*) {
-  const ErrnoSaver errno_saver;
-  const bool is_fault = (kFaults & bit(number)) != 0 && info->si_code > 0;
-  if (is_for_program(number, info, is_fault)) return;
+void end_by(int number, siginfo_t* info, bool is_fault) {
   if (!is_fault && is_first_process()) return;
   // Whoever sends a second one, later, does not want to wait. Threads that fault together do.
   if (is_recording()) {
@@ -98,6 +96,12 @@ void on_deadly_signal(int number, siginfo_t* info, void*) {
     recording_counts_unseen_child();
   }
   die_of(number, info);
+}
+
+void on_deadly_signal(int number, siginfo_t* info, void*) {
+  const ErrnoSaver errno_saver;
+  const bool is_fault = (kFaults & bit(number)) != 0 && info->si_code > 0;
+  if (!is_for_program(number, info, is_fault)) end_by(number, info, is_fault);
 }
 
 struct sigaction our_action() {
@@ -212,6 +216,14 @@ void deadly_signals_start_late() {
   }
   g_is_starting.store(false, std::memory_order_release);
   raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, nullptr, sizeof(before));
+}
+
+void deadly_signal_has_come(int number, siginfo_t* info) { end_by(number, info, /*is_fault=*/false); }
+
+void deadly_signal_is_free(int number) {
+  if (g_managed.load() == 0 || (kDeadly & bit(number)) == 0 || is_first_process()) return;
+  show(number, 0, 0, 0);
+  g_managed.fetch_or(bit(number));
 }
 
 void deadly_signals_forget() {

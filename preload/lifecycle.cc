@@ -340,7 +340,10 @@ bool begin(char** environment_of_main) {
   last_profiles_prepare(g_config, g_output);
   cpu_sampling_on_stretch_over(on_stretch_over);
   if (g_config.kinds.has(ProfileKind::cpu)) install_switch_signal();
-  if (g_config.kinds.meets(kCumulativeKinds)) snapshot_signal_start(g_config.snapshot_signal, on_snapshot_wanted);
+  if (g_config.kinds.meets(kCumulativeKinds))
+    snapshot_signal_start(g_config.snapshot_signal,
+                          g_config.names_snapshot_signal || g_config.kinds.has(ProfileKind::stacks),
+                          on_snapshot_wanted);
   if (has_heap()) heap_sampling_on_visit(poll_for_snapshots);
   if (may_record(g_config, kHeapKinds)) {
     g_foreign_malloc = file_of_foreign_malloc();

@@ -5,6 +5,7 @@
 #include "core/base/raw_log.h"
 #include "core/base/raw_syscall.h"
 #include "preload/cpu_sampling.h"
+#include "preload/deadly_signals.h"
 #include "preload/threads.h"
 
 namespace prof {
@@ -31,15 +32,6 @@ void handle_as(const struct sigaction& action) {
   struct sigaction changed = action;
   changed.sa_flags &= ~static_cast<int>(SA_RESETHAND);
   sigprof_handle_as(changed);
-}
-
-// All signals are blocked here, as the view has no handler.
-void end_by_sigprof() {
-  struct sigaction by_default = {};
-  real::sigaction()(SIGPROF, &by_default, nullptr);
-  raw_syscall(SYS_tgkill, raw_getpid(), raw_gettid(), SIGPROF);
-  const uint64_t profiling = uint64_t{1} << (SIGPROF - 1);
-  raw_syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, &profiling, nullptr, sizeof(profiling));
 }
 
 }  // namespace
@@ -82,7 +74,8 @@ void give_sigprof_to_program(int number, siginfo_t* info, void* context) {
   const struct sigaction action = view();
   if (action.sa_handler == SIG_IGN) return;
   if (action.sa_handler == SIG_DFL) {
-    if (!keep_for_who_waits(info, context)) end_by_sigprof();
+    // All signals are blocked here, as the view has no handler.
+    if (!keep_for_who_waits(info, context)) deadly_signal_has_come(SIGPROF, info);
     return;
   }
   if ((action.sa_flags & static_cast<int>(SA_RESETHAND)) != 0) {

@@ -8,6 +8,7 @@
 #include "core/base/raw_syscall.h"
 #include "core/base/region.h"
 #include "preload/alternate_stack.h"
+#include "preload/deadly_signals.h"
 #include "preload/real_symbols.h"
 #include "preload/recording.h"
 
@@ -19,6 +20,7 @@ constexpr int64_t kLeaveToProgramNs = 200'000'000;
 std::atomic<int64_t> g_pending_since_ns{0};  // 0: it was not pending when last looked
 std::atomic<int> g_number{0};                // 0: none, or the program's
 void (*g_wanted)() = nullptr;
+bool g_is_asked_for = false;
 struct sigaction g_view;  // all zero: the default action
 
 thread_local constinit int64_t t_polled_ns = 0;  // by the coarse clock: when this thread looked last
@@ -41,15 +43,18 @@ void install(int number) {
 
 void step_back(int number, const char* why) {
   if (g_number.exchange(0) == 0) return;
-  LogLine(log_level_of_program()) << "PROF_SIGNAL: the program " << why << " signal " << number
-                                  << " itself: no snapshots by it; choose another signal";
+  deadly_signal_is_free(number);
+  LogLine(g_is_asked_for ? log_level_of_program() : LogLevel::info)
+      << "PROF_SIGNAL: the program " << why << " signal " << number
+      << " itself: no snapshots by it; choose another signal";
 }
 
 }  // namespace
 
-void snapshot_signal_start(int number, void (*wanted)()) {
+void snapshot_signal_start(int number, bool is_asked_for, void (*wanted)()) {
   if (number == 0) return;
   g_wanted = wanted;
+  g_is_asked_for = is_asked_for;
   struct sigaction before = {};
   real::sigaction()(number, nullptr, &before);
   if (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN) {
@@ -76,6 +81,8 @@ int set_snapshot_signal_view(const struct sigaction* action, struct sigaction* b
       const int number = g_number.load();
       if (real::sigaction()(number, action, nullptr) != 0) return -1;
       step_back(number, "handles");
+      // Again: one that is to be called once has the default's after it.
+      set_action(number, action, nullptr);
     }
     g_view = *action;
   }
@@ -88,7 +95,7 @@ void program_waits_for(const sigset_t* set) {
   if (number == 0 || set == nullptr || sigismember(set, number) != 1) return;
   step_back(number, "waits for");
   // As it was: an unblocked one that comes now is what it would be without us.
-  real::sigaction()(number, &g_view, nullptr);
+  set_action(number, &g_view, nullptr);
 }
 
 bool program_ignores_snapshot_signal() {

@@ -1,13 +1,14 @@
 // PROF_SIGNAL: the signal that asks for a snapshot, and what the program sees of it: nothing. It is the program's as soon as the
-// program handles it or waits for it: one warning, and no snapshots from then on.
+// program handles it or waits for it: no snapshots from then on, and one warning where the signal was asked for.
 #pragma once
 
 #include <signal.h>
 
 namespace prof {
 
-// wanted: called in the handler, or in normal code where the signal was found pending; signal-safe. number 0: none. Normal code, once.
-void snapshot_signal_start(int number, void (*wanted)());
+// wanted: called in the handler, or in normal code where the signal was found pending; signal-safe. number 0: none. is_asked_for: not by
+// default alone. Normal code, once.
+void snapshot_signal_start(int number, bool is_asked_for, void (*wanted)());
 
 // Whether this is the signal, and still ours.
 bool is_snapshot_signal(int number);

@@ -198,6 +198,7 @@ constexpr Setting kSettings[] = {
     {"PROF_SIGNAL", kSnapshotSignalsAccepted, kAtSignal,
      [](std::string_view value, Config* config) {
        config->snapshot_signal = 0;
+       config->names_snapshot_signal = true;
        return value == "0" || parse_signal(value, &config->snapshot_signal);
      }},
     {"PROF_HTTP", "host:port, port (of loopback) or unix:/path; port 0 is one that is free", kNone,

@@ -77,8 +77,9 @@ struct Config {
   uint32_t mutex_fraction = 1;     // one of so many contended unlocks is recorded
   uint32_t trace_buffer = 64;      // KiB of events, of each thread
   int snapshot_signal = SIGUSR2;   // 0: none
-  std::string_view http;           // PROF_HTTP, that can be used (http_address.h); empty: nothing is served
-  std::string_view http_token;     // PROF_HTTP_TOKEN_FILE: its name; empty: none
+  bool names_snapshot_signal = false;
+  std::string_view http;        // PROF_HTTP, that can be used (http_address.h); empty: nothing is served
+  std::string_view http_token;  // PROF_HTTP_TOKEN_FILE: its name; empty: none
   unsigned stack_depth = 128;
   UnwindChoice unwind = UnwindChoice::tables;
   bool follow = true;

@@ -87,13 +87,14 @@ def RUNS():
     }
     for how, when in OWN:
         command = ["heap_own_signal", "{folder}" if when == "later" else "-", USR2, how]
-        runs[f"own {how} {when}"] = (command, heap.settings(1))
+        runs[f"own {how} {when}"] = (command, heap.settings(1, PROF_SIGNAL="USR2"))
+        runs[f"own {how} {when} by default"] = (command, heap.settings(1))
         runs[f"own {how} alone"] = (["heap_own_signal", "-", USR2, how], {}, {"preload": False})
     early = {"EARLY_SIGNAL": str(USR2)}
     runs["own early"] = (["heap_own_signal", "-", USR2, "early"],
-                         heap.settings(1, LD_PRELOAD=f"{LIBRARY}:{EARLY}"), {"environment": early})
+                         heap.settings(1, LD_PRELOAD=f"{LIBRARY}:{EARLY}", PROF_SIGNAL="USR2"), {"environment": early})
     runs["own early, but after"] = (["heap_own_signal", "-", USR2, "early"],
-                                    heap.settings(1, LD_PRELOAD=f"{EARLY}:{LIBRARY}"), {"environment": early})
+                                    heap.settings(1, LD_PRELOAD=f"{EARLY}:{LIBRARY}", PROF_SIGNAL="USR2"), {"environment": early})
     for name, value in BAD_CASES:
         # A file's own variable stands alone: another file may be written without it.
         others = {"PROF_CPU": None} if name in ("PROF_HEAP", "PROF_ALLOCS") else heap.settings()
@@ -236,6 +237,12 @@ def test_the_programs_own_signal(runs, how, when):
     assert run.files() == (["heap.1.prof", "heap.prof"] if when == "later" else ["heap.prof"])
     for name in run.files():
         assert heap.read(run.folder / name).of_leaf("allocates_here")[0] >= 100
+
+
+@pytest.mark.parametrize("how,when", OWN)
+def test_a_signal_that_nobody_asked_for_is_given_up_quietly(runs, how, when):
+    run, asked = runs[f"own {how} {when} by default"], runs[f"own {how} {when}"]
+    assert run.result == asked.result and run.files() == asked.files() and run.log == []
 
 
 @pytest.mark.parametrize("name", ["own early", "own early, but after"])

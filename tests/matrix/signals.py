@@ -17,7 +17,7 @@ def waits():
             also = TAKEN if call == "signalfd_all" else ()
             yield Case(f"usr2_{call}_{when}", ("signals_waits", "12", call, when), log=SNAPSHOTS + also, expects=("workers_work",))
     for call in NEVER:
-        yield Case(f"sigprof_{call}_never", ("signals_waits", "27", call, "never"), log=TAKEN, profiles="any")
+        yield Case(f"sigprof_{call}_never", ("signals_waits", "27", call, "never"), log=TAKEN + SNAPSHOTS, profiles="any")
     for call in ("sigwait", "sigsuspend"):
         yield Case(f"sigprof_{call}_itimer", ("signals_waits", "27", call, "itimer"), log=TAKEN, profiles="any")
 
