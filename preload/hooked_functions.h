@@ -82,6 +82,9 @@
   HOOK(void, _Exit, (int))                                                                                             \
   HOOK(void, abort, ())                                                                                                \
   HOOK(int, daemon, (int, int))                                                                                        \
+  /* what a process with one thread may do */                                                                          \
+  HOOK(int, unshare, (int))                                                                                            \
+  HOOK(int, setns, (int, int))                                                                                         \
   /* signals: what libprof handles itself is not seen by the program */                                                \
   HOOK(int, sigaction, (int, const struct sigaction*, struct sigaction*))                                              \
   HOOK(int, sigaltstack, (const stack_t*, stack_t*))                                                                   \

@@ -242,6 +242,27 @@ void wall_sampling_stop() {
   await_end(100);
 }
 
+bool wall_sampling_pause() {
+  const int tid = g_helper.tid.load(std::memory_order_acquire);
+  if (!is_on() || tid <= 0) return false;
+  wall_sampling_stop();
+  // Its number is given free before it has left the process.
+  constexpr int kMostMilliseconds = 100;
+  for (int i = 0; i < kMostMilliseconds && raw_syscall(SYS_tgkill, raw_getpid(), tid, 0) == 0; ++i) {
+    const struct timespec pause = timespec_of(1'000'000);
+    raw_syscall(SYS_nanosleep, &pause, nullptr);
+  }
+  return true;
+}
+
+void wall_sampling_resume() {
+  g_on.store(1, std::memory_order_release);
+  // One that did not end in time goes on.
+  if (helper_is_at_work(g_helper) || helper_start(&g_helper, run, /*keeps_stderr=*/false)) return;
+  g_on.store(0, std::memory_order_release);
+  LogLine(LogLevel::warn) << "no thread for wall-clock sampling in this namespace: the wall profile ends here";
+}
+
 void wall_sampling_forget() {
   g_on.store(0, std::memory_order_release);
   g_asked_count = 0;

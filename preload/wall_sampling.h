@@ -11,6 +11,10 @@ namespace prof {
 bool wall_sampling_start(int hz, unsigned stack_depth);
 // Ends: what is still to be answered is counted, nothing after that. Waits 100 ms at most. Normal code.
 void wall_sampling_stop();
+// For a moment in which the process is to have the program's threads only. False: the sampler is not at work.
+// Where it cannot be started again there is one line, and no wall samples from then on. Normal code, by one thread at a time.
+bool wall_sampling_pause();
+void wall_sampling_resume();
 // In a child of fork: the thread is the parent's.
 void wall_sampling_forget();
 

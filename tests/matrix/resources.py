@@ -62,6 +62,9 @@ CASES = [
       for how in ("unshare_pid", "unshare_user_pid", "setuid_nproc") for end in ("_exit", "15")],
     *[Case(f"then_{how}_without_thread", ("resources_changes", how), prof={"PROF_WALL": None}, expects=("first_work", "later_work"))
       for how in ("unshare_user", "setns")],
+    # With the wall clock's thread, of which they see nothing.
+    *[Case(f"then_{how}", ("resources_changes", how), expects=("first_work", "later_work"), log=("wall-clock sampling in this namespace",))
+      for how in ("unshare_user", "unshare_user_pid", "setns")],
     *[Case(f"then_{how}", ("resources_changes", how), profiles="any", log=(".",))
       for how in ("chroot", "setuid", "fsize", "nofile", "as", "data", "umask")],
     *[Case(f"seccomp_{how}_by_{by}", ("resources_seccomp", how, by), log=("seccomp",), expects=("first_work",))
