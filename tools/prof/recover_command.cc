@@ -44,7 +44,8 @@ void say(const std::string& path, const Recovery& recovery, std::FILE* to, const
       std::fprintf(stderr, "%s: %s: left alone: %s\n", who, path.c_str(), recovery.text.c_str());
       break;
     case Recovered::failed:
-      std::fprintf(stderr, "%s: %s: kept, for another try\n", who, path.c_str());
+      std::fprintf(stderr, "%s: %s: kept, for another try: prof recover %s\n", who, path.c_str(),
+                   path.substr(0, path.rfind('/')).c_str());
       break;
     default:
       break;
