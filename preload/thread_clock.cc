@@ -337,7 +337,7 @@ bool is_from_libprof(const siginfo_t& info) {
 }
 
 void this_thread_is(ThreadSlot* slot) {
-  if (slot != nullptr) slot->registered = 1;
+  if (slot != nullptr) slot->registered.store(1, std::memory_order_relaxed);
   t_slot = slot;
 }
 

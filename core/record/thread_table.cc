@@ -48,7 +48,7 @@ ThreadSlot* take_thread_slot() {
     } while (!table->all.compare_exchange_weak(first, ref, std::memory_order_release));
   }
   slot->exit_rounds = 0;
-  slot->registered = 0;
+  slot->registered.store(0, std::memory_order_relaxed);
   slot->ticks_given.store(0, std::memory_order_relaxed);
   forget_shown_tick(&slot->shown);
   slot->name = 0;

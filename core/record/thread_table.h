@@ -68,7 +68,7 @@ struct ThreadSlot {
   int32_t perf_fd_was;  // its number, which a child's copy has for longer
   uint32_t exit_rounds;
   uint32_t first_seen;                // 1: the first tick of this clock has come
-  uint32_t registered;                // 1: the thread registered itself, and knows its slot
+  std::atomic<uint32_t> registered;   // 1: the thread registered itself, and knows its slot
   uint64_t perf_id;                   // what the kernel says of perf_fd: to know it from a reused number
   uint64_t perf_page;                 // the mapping that holds the perf event; 0 none
   uint64_t stack_low, stack_high;     // of the thread's own stack; 0 where not known
