@@ -112,7 +112,7 @@ PROGRAMS = {
     "g++": (["/usr/bin/g++", "-O1", "-c", "{source}", "-o", "out.o"], "x86_64-linux-gnu-g++", ["cc1plus", "xmalloc|cc1plus"], []),
     "node": (["node", "-e", NODE], "node", ["node::", "v8::"], []),
     # The virtual machine has a handler of its own for SIGUSR2.
-    "java": (["java", "{java}"], "java", ["os::malloc", "libjvm.so"], ["PROF_SIGNAL"]),
+    "java": (["java", "{java}"], "java", ["os::malloc", "libjvm.so"], []),
 }
 
 

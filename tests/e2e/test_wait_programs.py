@@ -228,7 +228,7 @@ PROGRAMS = {
     "python3": Program(["/usr/bin/python3", "-c", PYTHON], 3, "/usr/bin/python3"),
     "rg": Program(RG, 2, "rg", ordered=False),
     # The virtual machine has a handler of its own for SIGUSR2.
-    "java": Program(["java", "{java}"], 6, "java", ["PROF_SIGNAL"], cores=2, is_compiled_at_run_time=True),
+    "java": Program(["java", "{java}"], 6, "java", [], cores=2, is_compiled_at_run_time=True),
     "node": Program(["node", "-e", NODE], 7, "node", cores=2, is_compiled_at_run_time=True),
     "redis": Program(["{redis}", "--port", "{port}", "--bind", "127.0.0.1", "--save", "", "--dir", "{folder}", "--io-threads",
                       str(REDIS_IO_THREADS), "--io-threads-do-reads", "yes"], 0, "redis-benchmark", cores=2, drive=drive_redis),
