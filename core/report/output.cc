@@ -119,13 +119,6 @@ void say_folder(const Config& config, const Output& output, std::string_view fol
   line << ": nothing can be written to '" << folder << "' as it is now: " << error_text_of(error);
 }
 
-// What no time will change: a folder stands there, or the name is none that a file may have.
-int error_of_file(const char* path) {
-  struct stat st;
-  if (stat(path, &st) != 0) return errno == ENAMETOOLONG || errno == ENOTDIR ? errno : 0;
-  return S_ISDIR(st.st_mode) ? EISDIR : 0;
-}
-
 }  // namespace
 
 void output_prepare(const Config& config, std::optional<bool> is_child, Output* output) {
@@ -147,13 +140,6 @@ void output_check_folders(const Config& config, const Output& output) {
     checked[count++] = folder;
     const int error = error_of_folder(std::string(folder), path);
     if (error != 0) say_folder(config, output, folder, error);
-  }
-  for (unsigned i = 0; i < kProfileKinds; ++i) {
-    const char* path = output.paths[i];
-    const int error = path[0] == '\0' ? 0 : error_of_file(path);
-    if (error == 0) continue;
-    LogLine(LogLevel::warn) << variable_of(config, static_cast<ProfileKind>(i)) << ": '" << path
-                            << "' cannot be a file: " << error_text_of(error);
   }
 }
 
