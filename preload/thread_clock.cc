@@ -204,7 +204,9 @@ uint64_t take_perf_ticks(ThreadSlot* slot, const ClockSettings& settings, bool f
   const int64_t open = open_ticks(*slot, settings, given);
   if (open <= 0) return 0;
   // The others are of the time in the kernel since the last one.
-  return give_ticks(slot, given, open - 1 > most_open(*slot, settings) ? static_cast<uint64_t>(open) : 1);
+  const auto ticks = open - 1 > most_open(*slot, settings) ? static_cast<uint64_t>(open) : 1;
+  slot->ticks_left.store(static_cast<uint32_t>(static_cast<uint64_t>(open) - ticks), std::memory_order_relaxed);
+  return give_ticks(slot, given, ticks);
 }
 
 // The processor leaves these in two registers when a system call begins, and its end brings them back.
@@ -220,11 +222,13 @@ uint64_t take_kernel_ticks(ThreadSlot* slot, const ClockSettings& settings, cons
   const uint64_t given = slot->ticks_given.load(std::memory_order_acquire);
   const int64_t open = open_ticks(*slot, settings, given);
   if (open <= (in_call ? 0 : most_open(*slot, settings))) return 0;
+  slot->ticks_left.store(0, std::memory_order_relaxed);
   return give_ticks(slot, given, static_cast<uint64_t>(open));
 }
 
 // The clock is being stopped: a handler gives none any more. More than the timer may be left are not of the kernel: their signals were
-// blocked, and what the thread did then nobody has seen.
+// blocked, and what the thread did then nobody has seen. Nor are those given that came due after the last one that was shown: a fork's or an
+// exit's time in the kernel is none of the functions' before it.
 uint64_t give_rest(ThreadSlot* slot, const ClockSettings& settings) {
   const int tid = slot->tid.load(std::memory_order_relaxed);
   if (slot->perf_page == 0 || (slot != t_slot && tid == 0)) return 0;
@@ -234,8 +238,9 @@ uint64_t give_rest(ThreadSlot* slot, const ClockSettings& settings) {
     uint64_t given = slot->ticks_given.load(std::memory_order_acquire);
     const auto open = static_cast<int64_t>(due - given);
     if (open <= 0 || open > most_open(*slot, settings)) return 0;
-    if (slot->ticks_given.compare_exchange_strong(given, due, std::memory_order_acq_rel))
-      return static_cast<uint64_t>(open);
+    const uint64_t rest =
+        std::min(static_cast<uint64_t>(open), uint64_t{slot->ticks_left.load(std::memory_order_relaxed)});
+    if (slot->ticks_given.compare_exchange_strong(given, given + rest, std::memory_order_acq_rel)) return rest;
   }
 }
 
@@ -243,6 +248,7 @@ bool start_any_clock(ThreadSlot* slot, int tid, const ClockSettings& settings) {
   slot->first_seen = 0;
   slot->ticks_given.store(0, std::memory_order_relaxed);
   forget_shown_tick(&slot->shown);
+  slot->ticks_left.store(0, std::memory_order_relaxed);
   slot->clock_start_ns = clock_ns(thread_cpu_clock(tid));
   slot->phase_ns = draw_phase(*slot, tid, settings.period_ns);
   if (settings.clock == CpuClock::perf && slot->registered != 0) {

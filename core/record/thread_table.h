@@ -78,6 +78,7 @@ struct ThreadSlot {
   int64_t last_tick_ns;               // perf: CLOCK_MONOTONIC at the last signal
   uint32_t ticks_unchecked;           // perf: signals since the CPU clock was last read
   ShownTick shown;                    // perf: what stands for those that have not been given
+  std::atomic<uint32_t> ticks_left;   // perf: due and not given when a signal last showed one
   Ref name;                           // thread_names: as last asked for
   uint32_t name_version;              // of the names' version then
   uint32_t name_ticks;                // counted under it since
