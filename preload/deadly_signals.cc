@@ -6,22 +6,23 @@
 #include "core/base/raw_syscall.h"
 #include "preload/alternate_stack.h"
 #include "preload/endings.h"
+#include "preload/kernel_action.h"
 #include "preload/real_symbols.h"
 #include "preload/recording.h"
 
 namespace prof {
 namespace {
 
-constexpr int kSignals = 64;
 constexpr int kFirstRealTime = 34;  // glibc has 32 and 33 for itself
-constexpr uint64_t bit(int number) { return uint64_t{1} << (number - 1); }
 
-constexpr uint64_t kFaults = bit(SIGSEGV) | bit(SIGBUS) | bit(SIGFPE) | bit(SIGILL) | bit(SIGTRAP) | bit(SIGSYS);
+constexpr uint64_t kFaults = signal_bit(SIGSEGV) | signal_bit(SIGBUS) | signal_bit(SIGFPE) | signal_bit(SIGILL) |
+                             signal_bit(SIGTRAP) | signal_bit(SIGSYS);
 // SIGPROF where nothing is sampled by it: else the handler that libprof has for it says when it is the end.
-constexpr uint64_t kDeadly = kFaults | bit(SIGHUP) | bit(SIGINT) | bit(SIGQUIT) | bit(SIGABRT) | bit(SIGUSR1) |
-                             bit(SIGUSR2) | bit(SIGPIPE) | bit(SIGALRM) | bit(SIGTERM) | bit(SIGSTKFLT) | bit(SIGXCPU) |
-                             bit(SIGXFSZ) | bit(SIGVTALRM) | bit(SIGPROF) | bit(SIGIO) | bit(SIGPWR) |
-                             ~(bit(kFirstRealTime) - 1);
+constexpr uint64_t kDeadly = kFaults | signal_bit(SIGHUP) | signal_bit(SIGINT) | signal_bit(SIGQUIT) |
+                             signal_bit(SIGABRT) | signal_bit(SIGUSR1) | signal_bit(SIGUSR2) | signal_bit(SIGPIPE) |
+                             signal_bit(SIGALRM) | signal_bit(SIGTERM) | signal_bit(SIGSTKFLT) | signal_bit(SIGXCPU) |
+                             signal_bit(SIGXFSZ) | signal_bit(SIGVTALRM) | signal_bit(SIGPROF) | signal_bit(SIGIO) |
+                             signal_bit(SIGPWR) | ~(signal_bit(kFirstRealTime) - 1);
 
 std::atomic<uint64_t> g_managed{0};  // where ours stands in for the default
 std::atomic<uint64_t> g_ours{0};     // of these, where it does now
@@ -38,16 +39,8 @@ Shown g_shown[kSignals + 1];
 
 // Process 1 of a pid namespace does not end by what it has the default for, nor does it notice. Only where the kernel insists on it, at each
 // attempt to go on, it does end.
-constexpr uint64_t kDeadlyToFirst = bit(SIGSEGV) | bit(SIGBUS) | bit(SIGFPE) | bit(SIGILL);
+constexpr uint64_t kDeadlyToFirst = signal_bit(SIGSEGV) | signal_bit(SIGBUS) | signal_bit(SIGFPE) | signal_bit(SIGILL);
 bool is_first_process() { return raw_getpid() == 1; }
-
-// As the kernel has it.
-struct KernelAction {
-  uint64_t handler;
-  uint64_t flags;
-  uint64_t restorer;
-  uint64_t mask;
-};
 
 void on_deadly_signal(int number, siginfo_t* info, void*);
 
@@ -73,7 +66,7 @@ void await_start() {
 // A handler of the program's that another thread had set at just that moment had ours in its place, and has the signal now. (Of a fault
 // the instruction is repeated.)
 bool is_for_program(int number, siginfo_t* info, bool is_fault) {
-  if ((g_ours.load(std::memory_order_relaxed) & bit(number)) != 0 || !g_is_starting.load()) return false;
+  if ((g_ours.load(std::memory_order_relaxed) & signal_bit(number)) != 0 || !g_is_starting.load()) return false;
   await_start();
   struct sigaction now;
   if (real::sigaction()(number, nullptr, &now) != 0 || now.sa_sigaction == on_deadly_signal) return false;
@@ -100,7 +93,7 @@ void end_by(int number, siginfo_t* info, bool is_fault) {
 
 void on_deadly_signal(int number, siginfo_t* info, void*) {
   const ErrnoSaver errno_saver;
-  const bool is_fault = (kFaults & bit(number)) != 0 && info->si_code > 0;
+  const bool is_fault = (kFaults & signal_bit(number)) != 0 && info->si_code > 0;
   if (!is_for_program(number, info, is_fault)) end_by(number, info, is_fault);
 }
 
@@ -113,20 +106,14 @@ struct sigaction our_action() {
 }
 
 bool is_managed(int number) {
-  return number > 0 && number <= kSignals && (g_managed.load(std::memory_order_relaxed) & bit(number)) != 0;
-}
-
-uint64_t first_word(const sigset_t& set) {
-  uint64_t word;
-  __builtin_memcpy(&word, &set, sizeof(word));
-  return word;
+  return number > 0 && number <= kSignals && (g_managed.load(std::memory_order_relaxed) & signal_bit(number)) != 0;
 }
 
 void note(int number, bool is_ours) {
   if (is_ours) {
-    g_ours.fetch_or(bit(number), std::memory_order_relaxed);
+    g_ours.fetch_or(signal_bit(number), std::memory_order_relaxed);
   } else {
-    g_ours.fetch_and(~bit(number), std::memory_order_relaxed);
+    g_ours.fetch_and(~signal_bit(number), std::memory_order_relaxed);
   }
 }
 
@@ -160,7 +147,7 @@ void leave(uint64_t signals) {
   g_managed.fetch_and(~signals);
   const KernelAction by_default = {};
   for (int number = 1; number <= kSignals; ++number) {
-    if ((ours & bit(number)) != 0) raw_syscall(SYS_rt_sigaction, number, &by_default, nullptr, sizeof(uint64_t));
+    if ((ours & signal_bit(number)) != 0) raw_syscall(SYS_rt_sigaction, number, &by_default, nullptr, sizeof(uint64_t));
   }
 }
 
@@ -176,7 +163,7 @@ void deadly_signals_start() {
   raw_syscall(SYS_rt_sigprocmask, SIG_BLOCK, &all, &before, sizeof(all));
   uint64_t managed = 0;
   for (int number = 1; number <= kSignals; ++number) {
-    if ((wanted & bit(number)) == 0) continue;
+    if ((wanted & signal_bit(number)) == 0) continue;
     // Nearly all have the default: one call for these. No signal comes here meanwhile.
     struct sigaction now = {};
     if (real::sigaction()(number, &ours, &now) != 0) continue;
@@ -187,7 +174,7 @@ void deadly_signals_start() {
       real::sigaction()(number, &now, nullptr);
     }
     // One that is ignored is taken when the program resets it; a handler that is there by now is libprof's own for something else.
-    if (now.sa_handler == SIG_DFL || now.sa_handler == SIG_IGN) managed |= bit(number);
+    if (now.sa_handler == SIG_DFL || now.sa_handler == SIG_IGN) managed |= signal_bit(number);
   }
   g_managed.store(managed, std::memory_order_relaxed);
   raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, nullptr, sizeof(before));
@@ -202,11 +189,11 @@ void deadly_signals_start_late() {
   g_is_starting.store(true);
   for (int number = 1; number <= kSignals; ++number) {
     struct sigaction now = {};
-    if ((wanted & bit(number)) == 0 || real::sigaction()(number, nullptr, &now) != 0) continue;
+    if ((wanted & signal_bit(number)) == 0 || real::sigaction()(number, nullptr, &now) != 0) continue;
     const bool is_default = now.sa_handler == SIG_DFL;
     // Who sets a handler from here on asks whether ours is there.
     show(number, 0, first_word(now.sa_mask), now.sa_flags);
-    g_managed.fetch_or(bit(number));
+    g_managed.fetch_or(signal_bit(number));
     if (!is_default || real::sigaction()(number, &ours, &now) != 0) continue;
     if (now.sa_handler == SIG_DFL) {
       note(number, true);
@@ -221,9 +208,9 @@ void deadly_signals_start_late() {
 void deadly_signal_has_come(int number, siginfo_t* info) { end_by(number, info, /*is_fault=*/false); }
 
 void deadly_signal_is_free(int number) {
-  if (g_managed.load() == 0 || (kDeadly & bit(number)) == 0 || is_first_process()) return;
+  if (g_managed.load() == 0 || (kDeadly & signal_bit(number)) == 0 || is_first_process()) return;
   show(number, 0, 0, 0);
-  g_managed.fetch_or(bit(number));
+  g_managed.fetch_or(signal_bit(number));
 }
 
 void deadly_signals_forget() {
@@ -307,11 +294,11 @@ void die_of_deferred() {
   if (ending_take_deferred(&number, &info)) die_of(number, &info);
 }
 
-bool is_fault_signal(int number) { return number > 0 && number <= kSignals && (kFaults & bit(number)) != 0; }
+bool is_fault_signal(int number) { return number > 0 && number <= kSignals && (kFaults & signal_bit(number)) != 0; }
 
 uint64_t deadly_signals_now() { return g_ours.load(std::memory_order_relaxed); }
 
-void deadly_signal_leave(int number) { leave(bit(number)); }
+void deadly_signal_leave(int number) { leave(signal_bit(number)); }
 
 void deadly_signals_leave() {
   // A child of vfork has handlers of its own; what is noted of them is its parent's.

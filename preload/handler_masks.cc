@@ -9,14 +9,13 @@
 #include "core/base/region.h"
 #include "preload/cpu_sampling.h"
 #include "preload/deadly_signals.h"
+#include "preload/kernel_action.h"
 #include "preload/recording.h"
 
 namespace prof {
 namespace {
 
-constexpr int kSignals = 64;
-constexpr uint64_t bit(int number) { return uint64_t{1} << (number - 1); }
-constexpr uint64_t kSigprof = bit(SIGPROF);
+constexpr uint64_t kSigprof = signal_bit(SIGPROF);
 
 // Who has more has not reckoned with the one frame that comes without us.
 constexpr size_t kAmpleForHandler = 16 * 1024;
@@ -42,15 +41,9 @@ bool keeps_out() {
          cpu_sampling_has_sigprof();
 }
 
-uint64_t first_word(const sigset_t& set) {
-  uint64_t word;
-  __builtin_memcpy(&word, &set, sizeof(word));
-  return word;
-}
-
 // SIGPROF along with what nobody blocks for its own sake: all signals, or all but a few.
 bool is_wholesale(uint64_t mask) {
-  constexpr uint64_t kWitnesses = kSigprof | bit(SIGVTALRM) | bit(SIGXCPU);
+  constexpr uint64_t kWitnesses = kSigprof | signal_bit(SIGVTALRM) | signal_bit(SIGXCPU);
   return (mask & kWitnesses) == kWitnesses;
 }
 
@@ -68,14 +61,6 @@ uint64_t mask_now() {
   return mask;
 }
 
-// As the kernel has it: one that was set by a bare system call comes back from somewhere else than the C library's do.
-struct KernelAction {
-  uint64_t handler;
-  uint64_t flags;
-  uint64_t restorer;
-  uint64_t mask;
-};
-
 bool is_to_have(uint64_t handler, uint64_t flags, uint64_t mask) {
   constexpr uint64_t kDefault = 0;
   constexpr uint64_t kIgnore = 1;
@@ -89,7 +74,8 @@ bool exchange_action(int number, const KernelAction* action, KernelAction* befor
   return raw_syscall(SYS_rt_sigaction, number, action, before, sizeof(uint64_t)) == 0;
 }
 
-// Another thread may set another handler meanwhile: that one stays.
+// By the bare call: an action that was set by one comes back from somewhere else than the C library's do. Another thread may set another
+// handler meanwhile: that one stays.
 void change_mask(int number, KernelAction (*changed)(int number, KernelAction action)) {
   KernelAction expected;
   if (!exchange_action(number, nullptr, &expected)) return;
@@ -105,7 +91,7 @@ void change_mask(int number, KernelAction (*changed)(int number, KernelAction ac
 
 KernelAction with_sigprof(int number, KernelAction action) {
   if (!is_to_have(action)) return action;
-  g_added.fetch_or(bit(number));
+  g_added.fetch_or(signal_bit(number));
   action.mask |= kSigprof;
   return action;
 }
@@ -139,7 +125,7 @@ void handler_masks_follow() {
   // They stay noted: what deadly_signals.h shows of a handler that is to be called once has the mask that it was set with.
   const uint64_t concerned = is_wanted ? ~uint64_t{0} : g_added.load();
   for (int number = 1; number <= kSignals; ++number) {
-    if ((concerned & bit(number)) != 0) change_mask(number, is_wanted ? with_sigprof : without_sigprof);
+    if ((concerned & signal_bit(number)) != 0) change_mask(number, is_wanted ? with_sigprof : without_sigprof);
   }
 }
 
@@ -149,7 +135,7 @@ int set_handler(int number, const struct sigaction* action, struct sigaction* be
   if (action != nullptr && names_sigprof(first_word(action->sa_mask)) && action->sa_handler != SIG_DFL &&
       action->sa_handler != SIG_IGN)
     is_named();
-  const bool had = (g_added.load(std::memory_order_relaxed) & bit(number)) != 0;
+  const bool had = (g_added.load(std::memory_order_relaxed) & signal_bit(number)) != 0;
   if (!had && !keeps_out()) return set_action(number, action, before);
   const bool is_changed = action != nullptr && !shares_memory();
   const bool adds = is_changed && keeps_out() &&
@@ -164,9 +150,9 @@ int set_handler(int number, const struct sigaction* action, struct sigaction* be
   const int result = set_action(number, action, before);
   if (result != 0) return result;
   if (adds) {
-    g_added.fetch_or(bit(number));
+    g_added.fetch_or(signal_bit(number));
   } else if (is_changed) {
-    g_added.fetch_and(~bit(number));
+    g_added.fetch_and(~signal_bit(number));
   }
   if (before != nullptr && had) sigdelset(&before->sa_mask, SIGPROF);
   return result;
@@ -174,7 +160,7 @@ int set_handler(int number, const struct sigaction* action, struct sigaction* be
 
 void handler_was_replaced(int number) {
   if (number > 0 && number <= kSignals && g_added.load(std::memory_order_relaxed) != 0 && !shares_memory())
-    g_added.fetch_and(~bit(number));
+    g_added.fetch_and(~signal_bit(number));
 }
 
 int set_thread_mask(SetMask real, int how, const sigset_t* set, sigset_t* before) {
