@@ -49,14 +49,27 @@ struct Tick {
   ThreadSlot* slot;
   const ucontext_t* context;
   Scratch* scratch;
-  uint64_t ticks;
+  DueTicks due;
   uint32_t stretch;  // 0: none
 };
+
+// The oldest, where they were left.
+void count_left_ticks(const ThreadSlot& slot, uint64_t ticks) {
+  LeftTick left[kLeftPlaces];
+  const unsigned places = read_left_ticks(slot.left, left);
+  for (unsigned i = 0; i < places && ticks != 0; ++i) {
+    const auto& [place, most] = left[i];
+    const uint64_t here = std::min<uint64_t>(ticks, most);
+    if (!count_cpu_ticks(place.stack, place.thread_name, place.labels, place.stretch, here))
+      count_loss(LossCause::region_full, here);
+    ticks -= here;
+  }
+}
 
 // On the scratch stack.
 void record_tick(void* argument) {
   const auto& tick = *static_cast<const Tick*>(argument);
-  const Ref name = own_thread_name(tick.slot, tick.ticks, g_keep_name_ticks);
+  const Ref name = own_thread_name(tick.slot, tick.due.ticks, g_keep_name_ticks);
   const uint32_t generation = module_generation();
   const StackBounds bounds = {tick.slot->stack_low, tick.slot->stack_high};
   uint64_t* frames = tick.scratch->frames;
@@ -65,21 +78,20 @@ void record_tick(void* argument) {
               g_settings.stack_depth);
   const Ref stack = intern_stack(frames, end_stack(frames, result.frames, result.end), generation);
   const LabelId labels = tick.slot->labels.load(std::memory_order_relaxed);
-  if (stack == 0 || !count_cpu_ticks(stack, name, labels, tick.stretch, tick.ticks)) {
-    count_loss(LossCause::region_full, tick.ticks);
-  } else if (tick.slot->perf_page != 0) {
-    show_tick(&tick.slot->shown, {stack, name, labels, tick.stretch}, tick.ticks,
-              static_cast<uint32_t>(tick.slot->phase_ns));
+  if (tick.due.ticks != 0 && (stack == 0 || !count_cpu_ticks(stack, name, labels, tick.stretch, tick.due.ticks)))
+    count_loss(LossCause::region_full, tick.due.ticks);
+  if (tick.due.earlier != 0) {
+    count_left_ticks(*tick.slot, tick.due.earlier);
+    forget_left_ticks(&tick.slot->left);
   }
-  if (trace_is_on()) trace_sample(tick.slot, name, stack, tick.ticks);
+  if (tick.due.left != 0 && stack != 0)
+    leave_ticks(&tick.slot->left, {stack, name, labels, tick.stretch}, tick.due.left);
+  if (tick.due.ticks != 0 && trace_is_on()) trace_sample(tick.slot, name, stack, tick.due.ticks);
 }
 
 void stop_clock(ThreadSlot* slot) {
   const uint64_t rest = stop_thread_clock(slot, g_settings.clock);
-  CountedTick tick;
-  if (rest == 0 || is_recording_paused() || !read_shown_tick(slot->shown, &tick)) return;
-  if (!count_cpu_ticks(tick.stack, tick.thread_name, tick.labels, tick.stretch, rest))
-    count_loss(LossCause::region_full, rest);
+  if (rest != 0 && !is_recording_paused()) count_left_ticks(*slot, rest);
 }
 
 void start_clock_if_on(ThreadSlot* slot, int tid) {
@@ -151,7 +163,7 @@ void on_tick(siginfo_t* info, void* context) {
   if (answer_look(*info, *static_cast<const ucontext_t*>(context))) return;
   ThreadSlot* slot = slot_of_signal(*info);
   if (slot == nullptr || !is_on()) return;
-  const uint64_t ticks = take_due_ticks(slot, *info, *static_cast<const ucontext_t*>(context), g_settings.clock);
+  const DueTicks due = take_due_ticks(slot, *info, *static_cast<const ucontext_t*>(context), g_settings.clock);
   uint32_t stretch =
       g_in_stretch.load(std::memory_order_acquire) ? record()->stretch.load(std::memory_order_relaxed) : 0;
   if (stretch != 0 && (g_settings.delay_ns != 0 || g_settings.duration_ns != 0)) {
@@ -160,10 +172,12 @@ void on_tick(siginfo_t* info, void* context) {
     if (is_over && stop_stretch(/*waits=*/false) && g_stretch_over != nullptr) g_stretch_over(stretch);
     if (is_over || now < g_begin_ns.load(std::memory_order_relaxed)) stretch = 0;
   }
-  if (ticks == 0 || is_recording_paused() || (stretch == 0 && !g_counting.load(std::memory_order_relaxed))) return;
+  if (is_recording_paused() || (stretch == 0 && !g_counting.load(std::memory_order_relaxed)))
+    return drop_due_ticks(slot, due.left);
+  if (due.ticks + due.earlier + due.left == 0) return;
   Scratch* scratch = take_scratch();
-  if (scratch == nullptr) return count_loss(LossCause::no_scratch, ticks);
-  Tick tick = {slot, static_cast<const ucontext_t*>(context), scratch, ticks, stretch};
+  if (scratch == nullptr) return count_loss(LossCause::no_scratch, due.ticks + due.earlier);
+  Tick tick = {slot, static_cast<const ucontext_t*>(context), scratch, due, stretch};
   prof_call_on_stack(scratch->stack_top(), record_tick, &tick);
   give_back_scratch(scratch);
 }

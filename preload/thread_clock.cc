@@ -64,7 +64,7 @@ bool start_timer(ThreadSlot* slot, int tid, const ClockSettings& settings) {
 void start_kernel_timer(ThreadSlot* slot, int tid, const ClockSettings& settings) {
   if (!create_timer(slot, tid)) return;
   const struct timespec tick = timespec_of(std::max(settings.kernel_tick_ns, settings.period_ns));
-  const struct itimerspec at_each_tick = {tick, tick};
+  const struct itimerspec at_each_tick = {tick, {0, 1}};
   raw_syscall(SYS_timer_settime, slot->timer, 0, &at_each_tick, nullptr);
 }
 
@@ -165,48 +165,96 @@ void set_perf_period(ThreadSlot* slot, const ClockSettings& settings) {
   close_perf_descriptor(slot);
 }
 
-// Ticks that have been due since the clock began and are not among the given; negative: too many are.
-int64_t open_ticks(const ThreadSlot& slot, const ClockSettings& settings, uint64_t given) {
-  const int64_t slack = settings.period_ns / 4;  // the two clocks are read some microseconds apart
+// Ticks that have been due since the clock began and are not among the given; negative: too many are. The event's own signal and this clock are
+// read some microseconds apart: slack.
+int64_t open_ticks(const ThreadSlot& slot, const ClockSettings& settings, uint64_t given, int64_t slack) {
   const int64_t span = clock_ns(CLOCK_THREAD_CPUTIME_ID) - slot.clock_start_ns + slack;
   return static_cast<int64_t>(due_points(slot.phase_ns, settings.period_ns, span) - given);
 }
 
-// In the handler. 0: the clock has been stopped meanwhile, and who did that has given what was open.
-uint64_t give_ticks(ThreadSlot* slot, uint64_t given, uint64_t ticks) {
+// In the handler. False: the clock has been stopped meanwhile, and who did that has given what was open.
+bool give_ticks(ThreadSlot* slot, uint64_t given, uint64_t ticks) {
   const ClockState state = slot->clock_state.load(std::memory_order_acquire);
   const bool is_over = state != ClockState::runs && state != ClockState::starts;
-  return !is_over && slot->ticks_given.compare_exchange_strong(given, given + ticks, std::memory_order_acq_rel) ? ticks
-                                                                                                                : 0;
+  return !is_over && slot->ticks_given.compare_exchange_strong(given, given + ticks, std::memory_order_acq_rel);
 }
 
 // So many are left to the timer; what is beyond was not in system calls, or had its signals blocked.
-int64_t most_open(const ThreadSlot& slot, const ClockSettings& settings) {
+uint64_t most_open(const ThreadSlot& slot, const ClockSettings& settings) {
   constexpr int64_t kKernelTicks = 4;
-  return slot.timer < 0 ? 0 : std::max(kKernelTicks * settings.kernel_tick_ns / settings.period_ns, int64_t{1});
+  if (slot.timer < 0) return 0;
+  return static_cast<uint64_t>(std::max(kKernelTicks * settings.kernel_tick_ns / settings.period_ns, int64_t{1}));
 }
 
-uint64_t take_perf_ticks(ThreadSlot* slot, const ClockSettings& settings, bool first) {
+// How often the thread has given the processor up of itself.
+uint64_t voluntary_switches() {
+  struct rusage usage = {};
+  raw_syscall(SYS_getrusage, RUSAGE_THREAD, &usage);
+  return static_cast<uint64_t>(usage.ru_nvcsw);
+}
+
+constexpr int64_t kNever = INT64_MAX;
+
+struct Look {
+  bool is_perf;
+  int64_t since_tick;  // ns since the event's last signal; kNever: none yet
+  int64_t since_look;  // since the last signal of either
+};
+
+Look look_now(ThreadSlot* slot, bool is_perf) {
+  const int64_t now = clock_ns_by_kernel(CLOCK_MONOTONIC);
+  const auto since = [now](int64_t then) { return then == 0 ? kNever : now - then; };
+  const Look look = {is_perf, since(slot->last_tick_ns), since(slot->last_look_ns)};
+  if (is_perf) slot->last_tick_ns = now;
+  slot->last_look_ns = now;
+  return look;
+}
+
+// Of these ticks, which no signal showed, the thread had none in a call: it was switched away from, or its processor was not running. More
+// time went by than they are; or the event's signal came late, between two points of its period, where one that the kernel's own work
+// suppressed comes at the next of them.
+bool was_interrupted(ThreadSlot* slot, const ClockSettings& settings, const Look& look, uint64_t ticks) {
+  const int64_t period = settings.period_ns;
+  const bool was_away =
+      look.since_look != kNever && look.since_look > static_cast<int64_t>(ticks) * period + period * 5 / 2;
+  const int64_t past = look.since_tick % period;
+  const bool is_late = look.is_perf && look.since_tick != kNever && past > period / 8 && past < period - period / 8;
+  if (!was_away && !is_late) return false;
+  const uint64_t before = slot->voluntary_switches;
+  slot->voluntary_switches = voluntary_switches();
+  return slot->voluntary_switches == before;
+}
+
+// own: the signal's. open: those beside it.
+DueTicks share_out(ThreadSlot* slot, const ClockSettings& settings, const Look& look, uint64_t own, uint64_t open) {
+  const uint64_t earlier = std::min(sum_left_ticks(slot->left), open);
+  const uint64_t fresh = open - earlier;
+  if (open > most_open(*slot, settings)) return {own + fresh, earlier, 0};
+  if (fresh == 0) return {own, 0, 0};
+  if (was_interrupted(slot, settings, look, fresh)) return {own + fresh, 0, 0};
+  return {own, 0, static_cast<uint32_t>(fresh)};
+}
+
+DueTicks give(ThreadSlot* slot, uint64_t given, const DueTicks& due) {
+  return give_ticks(slot, given, due.ticks + due.earlier) ? due : DueTicks{};
+}
+
+DueTicks take_perf_ticks(ThreadSlot* slot, const ClockSettings& settings) {
   // A signal about a period after the last one stands for itself, and the dearer call that reads the CPU clock is spared.
   // One that comes while another is pending is dropped by the kernel, so that now and then, and
   // where the distance is another, the thread's CPU clock says how many have been due; what was given too much or too little
   // in between is made good there.
-  const int64_t wall = clock_ns_by_kernel(CLOCK_MONOTONIC);
-  const int64_t since_last = wall - slot->last_tick_ns;
-  slot->last_tick_ns = wall;
-  const bool is_regular = since_last > settings.period_ns / 2 && since_last < settings.period_ns * 3 / 2;
+  const Look look = look_now(slot, /*is_perf=*/true);
+  const bool is_regular = look.since_tick > settings.period_ns / 2 && look.since_tick < settings.period_ns * 3 / 2;
   const uint64_t given = slot->ticks_given.load(std::memory_order_acquire);
-  if (!first && is_regular && slot->ticks_unchecked < kMaxUnchecked) {
+  if (is_regular && slot->ticks_unchecked < kMaxUnchecked) {
     ++slot->ticks_unchecked;
-    return give_ticks(slot, given, 1);
+    return give(slot, given, {.ticks = 1});
   }
   slot->ticks_unchecked = 0;
-  const int64_t open = open_ticks(*slot, settings, given);
-  if (open <= 0) return 0;
-  // The others are of the time in the kernel since the last one.
-  const auto ticks = open - 1 > most_open(*slot, settings) ? static_cast<uint64_t>(open) : 1;
-  slot->ticks_left.store(static_cast<uint32_t>(static_cast<uint64_t>(open) - ticks), std::memory_order_relaxed);
-  return give_ticks(slot, given, ticks);
+  const int64_t open = open_ticks(*slot, settings, given, settings.period_ns / 4);
+  if (open <= 0) return {};
+  return give(slot, given, share_out(slot, settings, look, 1, static_cast<uint64_t>(open) - 1));
 }
 
 // The processor leaves these in two registers when a system call begins, and its end brings them back.
@@ -217,18 +265,23 @@ bool is_after_system_call(const ucontext_t& context) {
 }
 
 // The kernel's tick came, by a signal that waits for the thread's way back to the program: what was due in the kernel is that call's.
-uint64_t take_kernel_ticks(ThreadSlot* slot, const ClockSettings& settings, const ucontext_t& context) {
+DueTicks take_kernel_ticks(ThreadSlot* slot, const ClockSettings& settings, const ucontext_t& context) {
   const bool in_call = is_after_system_call(context);
   const uint64_t given = slot->ticks_given.load(std::memory_order_acquire);
-  const int64_t open = open_ticks(*slot, settings, given);
-  if (open <= (in_call ? 0 : most_open(*slot, settings))) return 0;
-  slot->ticks_left.store(0, std::memory_order_relaxed);
-  return give_ticks(slot, given, static_cast<uint64_t>(open));
+  const int64_t open = open_ticks(*slot, settings, given, in_call ? settings.period_ns / 4 : 0);
+  const Look look = look_now(slot, /*is_perf=*/false);
+  if (open <= 0) return {};
+  if (!in_call) {
+    // The last may be one that the event shows yet.
+    const int shown_next = look.since_tick < settings.period_ns * 3 / 2 ? 1 : 0;
+    return give(slot, given, share_out(slot, settings, look, 0, static_cast<uint64_t>(open - shown_next)));
+  }
+  forget_left_ticks(&slot->left);
+  return give(slot, given, {.ticks = static_cast<uint64_t>(open)});
 }
 
 // The clock is being stopped: a handler gives none any more. More than the timer may be left are not of the kernel: their signals were
-// blocked, and what the thread did then nobody has seen. Nor are those given that came due after the last one that was shown: a fork's or an
-// exit's time in the kernel is none of the functions' before it.
+// blocked, and what the thread did then nobody has seen.
 uint64_t give_rest(ThreadSlot* slot, const ClockSettings& settings) {
   const int tid = slot->tid.load(std::memory_order_relaxed);
   if (slot->perf_page == 0 || (slot != t_slot && tid == 0)) return 0;
@@ -237,18 +290,18 @@ uint64_t give_rest(ThreadSlot* slot, const ClockSettings& settings) {
   for (;;) {
     uint64_t given = slot->ticks_given.load(std::memory_order_acquire);
     const auto open = static_cast<int64_t>(due - given);
-    if (open <= 0 || open > most_open(*slot, settings)) return 0;
-    const uint64_t rest =
-        std::min(static_cast<uint64_t>(open), uint64_t{slot->ticks_left.load(std::memory_order_relaxed)});
-    if (slot->ticks_given.compare_exchange_strong(given, given + rest, std::memory_order_acq_rel)) return rest;
+    if (open <= 0 || open > static_cast<int64_t>(most_open(*slot, settings))) return 0;
+    if (slot->ticks_given.compare_exchange_strong(given, due, std::memory_order_acq_rel))
+      return static_cast<uint64_t>(open);
   }
 }
 
 bool start_any_clock(ThreadSlot* slot, int tid, const ClockSettings& settings) {
   slot->first_seen = 0;
   slot->ticks_given.store(0, std::memory_order_relaxed);
-  forget_shown_tick(&slot->shown);
-  slot->ticks_left.store(0, std::memory_order_relaxed);
+  forget_left_ticks(&slot->left);
+  slot->last_tick_ns = 0;
+  slot->last_look_ns = 0;
   slot->clock_start_ns = clock_ns(thread_cpu_clock(tid));
   slot->phase_ns = draw_phase(*slot, tid, settings.period_ns);
   if (settings.clock == CpuClock::perf && slot->registered != 0) {
@@ -317,18 +370,25 @@ uint64_t stop_thread_clock(ThreadSlot* slot, const ClockSettings& settings) {
   }
 }
 
-uint64_t take_due_ticks(ThreadSlot* slot, const siginfo_t& info, const ucontext_t& context,
+DueTicks take_due_ticks(ThreadSlot* slot, const siginfo_t& info, const ucontext_t& context,
                         const ClockSettings& settings) {
   const bool first = slot->first_seen == 0;
-  slot->first_seen = 1;
   if (slot->perf_page != 0) {
-    if (first) set_perf_period(slot, settings);
-    return info.si_code == SI_TIMER ? take_kernel_ticks(slot, settings, context)
-                                    : take_perf_ticks(slot, settings, first);
+    const bool is_perf = info.si_code != SI_TIMER;
+    // Where the kernel's tick is before the event's first, that one still comes by its phase.
+    if (first && (is_perf || clock_ns(CLOCK_THREAD_CPUTIME_ID) - slot->clock_start_ns >= slot->phase_ns)) {
+      slot->first_seen = 1;
+      slot->voluntary_switches = voluntary_switches();
+      set_perf_period(slot, settings);
+    }
+    return is_perf ? take_perf_ticks(slot, settings) : take_kernel_ticks(slot, settings, context);
   }
-  if (first) return take_first_timer_tick(slot, settings);
-  return 1 + static_cast<uint64_t>(std::max(info.si_overrun, 0));
+  slot->first_seen = 1;
+  if (first) return {.ticks = take_first_timer_tick(slot, settings)};
+  return {.ticks = 1 + static_cast<uint64_t>(std::max(info.si_overrun, 0))};
 }
+
+void drop_due_ticks(ThreadSlot* slot, uint32_t left) { slot->ticks_given.fetch_add(left, std::memory_order_acq_rel); }
 
 ThreadSlot* slot_of_signal(const siginfo_t& info) {
   if (info.si_code == SI_TIMER) return slot_of_signal_value(reinterpret_cast<uint64_t>(info.si_value.sival_ptr));

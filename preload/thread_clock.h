@@ -16,8 +16,10 @@
 //
 // A perf event counts the thread's CPU time, and signals when a period is over, but in user mode only: a signal that came within a system
 // call would end it short. So a timer runs beside it, at the kernel's tick. The kernel delivers that one's signal on the thread's way back
-// to the program, whatever it was at; where that is a system call's end, what has become due in the kernel is counted there. What it did
-// not meet there (a thread that lived some milliseconds; a tick that came as the kernel switched threads) is left when the clock stops.
+// to the program, whatever it was at; where that is a system call's end, what has become due in the kernel is counted there. Until it meets one,
+// what is due is left (core/record/left_ticks) where the thread is seen next: a page's first touch, or the switch of threads, was there, and
+// a call is not far. It is counted there when the clock stops, or when it is more than the timer can have missed. Where the thread was
+// switched away from, or the processor from the machine, it is counted at once: else the next call that the timer met would have it.
 #pragma once
 
 #include <signal.h>
@@ -39,12 +41,22 @@ struct ClockSettings {
 // Starts the clock of a thread of this process, the calling one or another: any number of threads may start and stop it at once, and the last of
 // them has its way. False: refused (counted).
 bool start_thread_clock(ThreadSlot* slot, int tid, const ClockSettings& settings);
-// Answers the ticks that have been due and that no signal showed, a perf clock's in the kernel: counted as given, by nobody else.
+// Answers how many of the slot's left ticks are to be counted, the oldest first: by the caller, and by nobody else.
 uint64_t stop_thread_clock(ThreadSlot* slot, const ClockSettings& settings);
 
-// In the handler, on the thread itself: how many ticks this signal stands for; may be 0.
-uint64_t take_due_ticks(ThreadSlot* slot, const siginfo_t& info, const ucontext_t& context,
+// What a signal stands for. All may be 0.
+struct DueTicks {
+  uint64_t ticks = 0;    // counted where the thread is
+  uint64_t earlier = 0;  // of those left, the oldest: counted where they were left, which makes an end of all of them
+  uint32_t left = 0;     // to be left where the thread is
+};
+
+// In the handler, on the thread itself.
+DueTicks take_due_ticks(ThreadSlot* slot, const siginfo_t& info, const ucontext_t& context,
                         const ClockSettings& settings);
+
+// In the handler: those that were to be left are not wanted.
+void drop_due_ticks(ThreadSlot* slot, uint32_t left);
 
 // The slot that a signal is for; null: the signal is not of a clock of ours.
 ThreadSlot* slot_of_signal(const siginfo_t& info);

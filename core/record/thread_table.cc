@@ -50,7 +50,7 @@ ThreadSlot* take_thread_slot() {
   slot->exit_rounds = 0;
   slot->registered.store(0, std::memory_order_relaxed);
   slot->ticks_given.store(0, std::memory_order_relaxed);
-  forget_shown_tick(&slot->shown);
+  forget_left_ticks(&slot->left);
   slot->name = 0;
   slot->waits.store(0, std::memory_order_relaxed);
   slot->created_by = 0;

@@ -6,7 +6,7 @@
 
 #include "core/base/region.h"
 #include "core/record/label_sets.h"
-#include "core/record/shown_tick.h"
+#include "core/record/left_ticks.h"
 
 namespace prof {
 
@@ -75,10 +75,11 @@ struct ThreadSlot {
   int64_t clock_start_ns;             // the thread's CPU clock when sampling of it began
   int64_t phase_ns;                   // drawn from (0, period]: how long after that the first tick is due
   std::atomic<uint64_t> ticks_given;  // since then: by the thread in its handler, and last by who stops the clock
-  int64_t last_tick_ns;               // perf: CLOCK_MONOTONIC at the last signal
+  int64_t last_tick_ns;               // perf: CLOCK_MONOTONIC at the last signal of the event; 0: none yet
   uint32_t ticks_unchecked;           // perf: signals since the CPU clock was last read
-  ShownTick shown;                    // perf: what stands for those that have not been given
-  std::atomic<uint32_t> ticks_left;   // perf: due and not given when a signal last showed one
+  int64_t last_look_ns;               // perf: that of the last signal of either, the event or the timer beside it
+  uint64_t voluntary_switches;        // perf: the thread's, when ticks were last found that no signal had shown
+  LeftTicks left;                     // perf: those
   Ref name;                           // thread_names: as last asked for
   uint32_t name_version;              // of the names' version then
   uint32_t name_ticks;                // counted under it since
