@@ -63,8 +63,7 @@ bool start_timer(ThreadSlot* slot, int tid, const ClockSettings& settings) {
 // The timer beside a perf event, which sees what the thread does in the kernel. Without it the event's signals stand for that too.
 void start_kernel_timer(ThreadSlot* slot, int tid, const ClockSettings& settings) {
   if (!create_timer(slot, tid)) return;
-  const struct timespec tick = timespec_of(std::max(settings.kernel_tick_ns, settings.period_ns));
-  const struct itimerspec at_each_tick = {tick, {0, 1}};
+  const struct itimerspec at_each_tick = {timespec_of(settings.kernel_tick_ns / 64), {0, 1}};
   raw_syscall(SYS_timer_settime, slot->timer, 0, &at_each_tick, nullptr);
 }
 
@@ -186,11 +185,25 @@ uint64_t most_open(const ThreadSlot& slot, const ClockSettings& settings) {
   return static_cast<uint64_t>(std::max(kKernelTicks * settings.kernel_tick_ns / settings.period_ns, int64_t{1}));
 }
 
-// How often the thread has given the processor up of itself.
-uint64_t voluntary_switches() {
+ThreadUsage usage_of_this_thread() {
   struct rusage usage = {};
   raw_syscall(SYS_getrusage, RUSAGE_THREAD, &usage);
-  return static_cast<uint64_t>(usage.ru_nvcsw);
+  const auto ns = [](const struct timeval& time) { return (time.tv_sec * 1'000'000 + time.tv_usec) * 1000; };
+  return {ns(usage.ru_utime) + ns(usage.ru_stime), ns(usage.ru_stime), static_cast<uint64_t>(usage.ru_nvcsw),
+          clock_ns_by_kernel(CLOCK_MONOTONIC)};
+}
+
+// Whether the kernel's tick met the thread in the kernel, told by what the kernel says of its time there: it shares the CPU time as the ticks
+// were shared, so one that met it in the kernel makes that part p greater, by (1 - p) of what stands for a tick, and one in user mode makes it
+// smaller, by p of that. What stands for a tick is not known (other threads' and the machine's work make it more or less): a good deal less is
+// taken.
+bool was_in_kernel(const ThreadUsage& before, const ThreadUsage& now, int64_t kernel_tick_ns) {
+  if (before.cpu_ns == 0) return now.kernel_ns == now.cpu_ns;  // nothing else has been met
+  const auto went_by = static_cast<double>(now.cpu_ns - before.cpu_ns);
+  const auto added = static_cast<double>(now.kernel_ns - before.kernel_ns);
+  const double part = static_cast<double>(before.kernel_ns) / static_cast<double>(before.cpu_ns);
+  const double least_tick = std::min(went_by, static_cast<double>(kernel_tick_ns) / 8);
+  return added - part * went_by > (0.5 - part) * least_tick;
 }
 
 constexpr int64_t kNever = INT64_MAX;
@@ -198,45 +211,59 @@ constexpr int64_t kNever = INT64_MAX;
 struct Look {
   bool is_perf;
   int64_t since_tick;  // ns since the event's last signal; kNever: none yet
-  int64_t since_look;  // since the last signal of either
 };
 
 Look look_now(ThreadSlot* slot, bool is_perf) {
   const int64_t now = clock_ns_by_kernel(CLOCK_MONOTONIC);
-  const auto since = [now](int64_t then) { return then == 0 ? kNever : now - then; };
-  const Look look = {is_perf, since(slot->last_tick_ns), since(slot->last_look_ns)};
+  const int64_t last = slot->last_tick_ns;
   if (is_perf) slot->last_tick_ns = now;
-  slot->last_look_ns = now;
-  return look;
+  return {is_perf, last == 0 ? kNever : now - last};
 }
 
-// Of these ticks, which no signal showed, the thread had none in a call: it was switched away from, or its processor was not running. More
-// time went by than they are; or the event's signal came late, between two points of its period, where one that the kernel's own work
-// suppressed comes at the next of them.
-bool was_interrupted(ThreadSlot* slot, const ClockSettings& settings, const Look& look, uint64_t ticks) {
-  const int64_t period = settings.period_ns;
-  const bool was_away =
-      look.since_look != kNever && look.since_look > static_cast<int64_t>(ticks) * period + period * 5 / 2;
-  const int64_t past = look.since_tick % period;
-  const bool is_late = look.is_perf && look.since_tick != kNever && past > period / 8 && past < period - period / 8;
-  if (!was_away && !is_late) return false;
-  const uint64_t before = slot->voluntary_switches;
-  slot->voluntary_switches = voluntary_switches();
-  return slot->voluntary_switches == before;
+// Whether it is at a point of the event's period, where signals of it are due.
+bool is_at_period(const ClockSettings& settings, const Look& look) {
+  const int64_t past = look.since_tick % settings.period_ns;
+  const int64_t margin = settings.period_ns / 8;
+  return look.since_tick > margin && (past <= margin || past >= settings.period_ns - margin);
 }
 
-// own: the signal's. open: those beside it.
-DueTicks share_out(ThreadSlot* slot, const ClockSettings& settings, const Look& look, uint64_t own, uint64_t open) {
-  const uint64_t earlier = std::min(sum_left_ticks(slot->left), open);
+// Since the timer's last signal the kernel's ticks have met the thread in user mode alone.
+bool was_never_in_kernel(const ThreadUsage& before, const ThreadUsage& now) {
+  return before.at_ns != 0 && now.kernel_ns == before.kernel_ns;
+}
+
+// The event's signal came late: of the ticks before it the thread had none in a call. Its processor was not running; a signal that the kernel's
+// own work suppressed comes at the next point of the period. Or the thread was switched away from, and was not in the kernel.
+bool is_late(const ThreadSlot& slot, const ClockSettings& settings, const Look& look, uint64_t unshown) {
+  if (look.since_tick == kNever) return false;
+  const auto periods = static_cast<int64_t>(unshown) + 2;
+  if (look.since_tick < periods * settings.period_ns) return !is_at_period(settings, look);
+  return was_never_in_kernel(slot.usage, usage_of_this_thread());
+}
+
+// Since the timer's last signal the thread was switched away from, and not because it waited.
+bool was_switched_away(const ThreadUsage& before, const ThreadUsage& now, int64_t kernel_tick_ns) {
+  const int64_t away = (now.at_ns - before.at_ns) - (now.cpu_ns - before.cpu_ns);
+  return before.at_ns != 0 && away > kernel_tick_ns / 8 && now.voluntary_switches == before.voluntary_switches;
+}
+
+// own: the signal's. open: those beside it. interrupts(fresh): whether so many that are new among them had nothing to do with a call.
+template <typename Interrupts>  // bool(uint64_t)
+DueTicks share_out(const ThreadSlot& slot, const ClockSettings& settings, const Look& look, uint64_t own, uint64_t open,
+                   Interrupts interrupts) {
+  const uint64_t earlier = std::min(sum_left_ticks(slot.left), open);
   const uint64_t fresh = open - earlier;
-  if (open > most_open(*slot, settings)) return {own + fresh, earlier, 0};
-  if (fresh == 0) return {own, 0, 0};
-  if (was_interrupted(slot, settings, look, fresh)) return {own + fresh, 0, 0};
-  return {own, 0, static_cast<uint32_t>(fresh)};
+  if (open > most_open(slot, settings)) return {.ticks = own + fresh, .earlier = earlier};
+  if (fresh == 0) return {.ticks = own};
+  // What a process's first thread did in the kernel before it was ever seen was the process's start, and no work of where it is now.
+  const bool is_start = look.since_tick == kNever && slot.tid.load(std::memory_order_relaxed) == raw_getpid();
+  if (is_start) return {.ticks = own, .nobodys = fresh};
+  if (interrupts(fresh)) return {.ticks = own + fresh};
+  return {.ticks = own, .left = static_cast<uint32_t>(fresh)};
 }
 
 DueTicks give(ThreadSlot* slot, uint64_t given, const DueTicks& due) {
-  return give_ticks(slot, given, due.ticks + due.earlier) ? due : DueTicks{};
+  return give_ticks(slot, given, due.ticks + due.earlier + due.nobodys) ? due : DueTicks{};
 }
 
 DueTicks take_perf_ticks(ThreadSlot* slot, const ClockSettings& settings) {
@@ -254,7 +281,9 @@ DueTicks take_perf_ticks(ThreadSlot* slot, const ClockSettings& settings) {
   slot->ticks_unchecked = 0;
   const int64_t open = open_ticks(*slot, settings, given, settings.period_ns / 4);
   if (open <= 0) return {};
-  return give(slot, given, share_out(slot, settings, look, 1, static_cast<uint64_t>(open) - 1));
+  return give(slot, given, share_out(*slot, settings, look, 1, static_cast<uint64_t>(open) - 1, [&](uint64_t fresh) {
+                return is_late(*slot, settings, look, fresh);
+              }));
 }
 
 // The processor leaves these in two registers when a system call begins, and its end brings them back.
@@ -264,20 +293,33 @@ bool is_after_system_call(const ucontext_t& context) {
   return registers[REG_RCX] == registers[REG_RIP] || registers[REG_RCX] == registers[REG_RIP] + kInstructionBytes;
 }
 
-// The kernel's tick came, by a signal that waits for the thread's way back to the program: what was due in the kernel is that call's.
+// The kernel's tick came, by a signal that waits for the thread's way back to the program: what was due in the kernel is that call's, or that
+// page's.
 DueTicks take_kernel_ticks(ThreadSlot* slot, const ClockSettings& settings, const ucontext_t& context) {
-  const bool in_call = is_after_system_call(context);
-  const uint64_t given = slot->ticks_given.load(std::memory_order_acquire);
-  const int64_t open = open_ticks(*slot, settings, given, in_call ? settings.period_ns / 4 : 0);
+  const ThreadUsage before = slot->usage;
+  slot->usage = usage_of_this_thread();
+  const bool in_kernel = !was_never_in_kernel(before, slot->usage) &&
+                         (is_after_system_call(context) || was_in_kernel(before, slot->usage, settings.kernel_tick_ns));
   const Look look = look_now(slot, /*is_perf=*/false);
-  if (open <= 0) return {};
-  if (!in_call) {
-    // The last may be one that the event shows yet.
-    const int shown_next = look.since_tick < settings.period_ns * 3 / 2 ? 1 : 0;
-    return give(slot, given, share_out(slot, settings, look, 0, static_cast<uint64_t>(open - shown_next)));
+  // A signal of the event that comes while this one is pending is dropped by the kernel: its tick was here.
+  const bool has_dropped = !in_kernel && look.since_tick != kNever && is_at_period(settings, look);
+  const int64_t slack = has_dropped ? settings.period_ns / 4 : 0;
+  const uint64_t given = slot->ticks_given.load(std::memory_order_acquire);
+  const int64_t due = open_ticks(*slot, settings, given, slack);
+  if (due <= 0) return {};
+  // The event has kept as many from being shown as points of its period have gone by; what is due beyond, it shows yet.
+  const uint64_t left = sum_left_ticks(slot->left);
+  const int64_t points = (look.since_tick == kNever ? kNever : look.since_tick + slack) / settings.period_ns;
+  const uint64_t open = std::min(static_cast<uint64_t>(due), left + static_cast<uint64_t>(points));
+  if (!in_kernel) {
+    const uint64_t own = has_dropped && open > left ? 1 : 0;
+    if (own != 0) slot->last_tick_ns += look.since_tick;
+    return give(slot, given, share_out(*slot, settings, look, own, open - own, [&](uint64_t) {
+                  return was_switched_away(before, slot->usage, settings.kernel_tick_ns);
+                }));
   }
   forget_left_ticks(&slot->left);
-  return give(slot, given, {.ticks = static_cast<uint64_t>(open)});
+  return give(slot, given, {.ticks = open});
 }
 
 // The clock is being stopped: a handler gives none any more. More than the timer may be left are not of the kernel: their signals were
@@ -301,7 +343,7 @@ bool start_any_clock(ThreadSlot* slot, int tid, const ClockSettings& settings) {
   slot->ticks_given.store(0, std::memory_order_relaxed);
   forget_left_ticks(&slot->left);
   slot->last_tick_ns = 0;
-  slot->last_look_ns = 0;
+  slot->usage = {};
   slot->clock_start_ns = clock_ns(thread_cpu_clock(tid));
   slot->phase_ns = draw_phase(*slot, tid, settings.period_ns);
   if (settings.clock == CpuClock::perf && slot->registered != 0) {
@@ -378,7 +420,6 @@ DueTicks take_due_ticks(ThreadSlot* slot, const siginfo_t& info, const ucontext_
     // Where the kernel's tick is before the event's first, that one still comes by its phase.
     if (first && (is_perf || clock_ns(CLOCK_THREAD_CPUTIME_ID) - slot->clock_start_ns >= slot->phase_ns)) {
       slot->first_seen = 1;
-      slot->voluntary_switches = voluntary_switches();
       set_perf_period(slot, settings);
     }
     return is_perf ? take_perf_ticks(slot, settings) : take_kernel_ticks(slot, settings, context);

@@ -57,6 +57,14 @@ enum class ClockState : uint32_t {
   stops     // somebody is at it
 };
 
+// What the kernel says that a thread has used.
+struct ThreadUsage {
+  int64_t cpu_ns;
+  int64_t kernel_ns;            // of that: by what its ticks have met
+  uint64_t voluntary_switches;  // it gave the processor up of itself
+  int64_t at_ns;                // CLOCK_MONOTONIC; 0: not asked yet
+};
+
 struct ThreadSlot {
   std::atomic<Ref> next_free;      // valid while the slot is free; who pops beside another may read it late
   Ref next;                        // all slots, newest first
@@ -77,8 +85,7 @@ struct ThreadSlot {
   std::atomic<uint64_t> ticks_given;  // since then: by the thread in its handler, and last by who stops the clock
   int64_t last_tick_ns;               // perf: CLOCK_MONOTONIC at the last signal of the event; 0: none yet
   uint32_t ticks_unchecked;           // perf: signals since the CPU clock was last read
-  int64_t last_look_ns;               // perf: that of the last signal of either, the event or the timer beside it
-  uint64_t voluntary_switches;        // perf: the thread's, when ticks were last found that no signal had shown
+  ThreadUsage usage;                  // perf: at the timer's last signal
   LeftTicks left;                     // perf: those
   Ref name;                           // thread_names: as last asked for
   uint32_t name_version;              // of the names' version then
