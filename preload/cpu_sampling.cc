@@ -59,8 +59,10 @@ void count_left_ticks(const ThreadSlot& slot, uint64_t ticks) {
   const unsigned places = read_left_ticks(slot.left, left);
   for (unsigned i = 0; i < places && ticks != 0; ++i) {
     const auto& [place, most] = left[i];
+    // Of an earlier stretch: that has been reported, and its buckets are this one's.
+    const uint32_t stretch = place.stretch == record()->stretch.load(std::memory_order_relaxed) ? place.stretch : 0;
     const uint64_t here = std::min<uint64_t>(ticks, most);
-    if (!count_cpu_ticks(place.stack, place.thread_name, place.labels, place.stretch, here))
+    if (!count_cpu_ticks(place.stack, place.thread_name, place.labels, stretch, here))
       count_loss(LossCause::region_full, here);
     ticks -= here;
   }
@@ -80,10 +82,6 @@ void record_tick(void* argument) {
   const LabelId labels = tick.slot->labels.load(std::memory_order_relaxed);
   if (tick.due.ticks != 0 && (stack == 0 || !count_cpu_ticks(stack, name, labels, tick.stretch, tick.due.ticks)))
     count_loss(LossCause::region_full, tick.due.ticks);
-  if (tick.due.earlier != 0) {
-    count_left_ticks(*tick.slot, tick.due.earlier);
-    forget_left_ticks(&tick.slot->left);
-  }
   if (tick.due.left != 0 && stack != 0)
     leave_ticks(&tick.slot->left, {stack, name, labels, tick.stretch}, tick.due.left);
   if (tick.due.ticks != 0 && trace_is_on()) trace_sample(tick.slot, name, stack, tick.due.ticks);
@@ -172,11 +170,16 @@ void on_tick(siginfo_t* info, void* context) {
     if (is_over && stop_stretch(/*waits=*/false) && g_stretch_over != nullptr) g_stretch_over(stretch);
     if (is_over || now < g_begin_ns.load(std::memory_order_relaxed)) stretch = 0;
   }
+  // Before anything else may end it: they are of before.
+  if (due.earlier != 0) {
+    count_left_ticks(*slot, due.earlier);
+    forget_left_ticks(&slot->left);
+  }
   if (is_recording_paused() || (stretch == 0 && !g_counting.load(std::memory_order_relaxed)))
     return drop_due_ticks(slot, due.left);
-  if (due.ticks + due.earlier + due.left == 0) return;
+  if (due.ticks + due.left == 0) return;
   Scratch* scratch = take_scratch();
-  if (scratch == nullptr) return count_loss(LossCause::no_scratch, due.ticks + due.earlier);
+  if (scratch == nullptr) return count_loss(LossCause::no_scratch, due.ticks);
   Tick tick = {slot, static_cast<const ucontext_t*>(context), scratch, due, stretch};
   prof_call_on_stack(scratch->stack_top(), record_tick, &tick);
   give_back_scratch(scratch);

@@ -63,6 +63,7 @@ bool start_timer(ThreadSlot* slot, int tid, const ClockSettings& settings) {
 // The timer beside a perf event, which sees what the thread does in the kernel. Without it the event's signals stand for that too.
 void start_kernel_timer(ThreadSlot* slot, int tid, const ClockSettings& settings) {
   if (!create_timer(slot, tid)) return;
+  // The kernel looks at it at its ticks, by the CPU time as it was some time before: an interval of a tick would pass over every other one.
   const struct itimerspec at_each_tick = {timespec_of(settings.kernel_tick_ns / 64), {0, 1}};
   raw_syscall(SYS_timer_settime, slot->timer, 0, &at_each_tick, nullptr);
 }
@@ -187,7 +188,7 @@ uint64_t most_open(const ThreadSlot& slot, const ClockSettings& settings) {
 
 ThreadUsage usage_of_this_thread() {
   struct rusage usage = {};
-  raw_syscall(SYS_getrusage, RUSAGE_THREAD, &usage);
+  if (raw_syscall(SYS_getrusage, RUSAGE_THREAD, &usage) < 0) return {};  // a filter of system calls: as not asked yet
   const auto ns = [](const struct timeval& time) { return (time.tv_sec * 1'000'000 + time.tv_usec) * 1000; };
   return {ns(usage.ru_utime) + ns(usage.ru_stime), ns(usage.ru_stime), static_cast<uint64_t>(usage.ru_nvcsw),
           clock_ns_by_kernel(CLOCK_MONOTONIC)};
@@ -198,7 +199,8 @@ ThreadUsage usage_of_this_thread() {
 // smaller, by p of that. What stands for a tick is not known (other threads' and the machine's work make it more or less): a good deal less is
 // taken.
 bool was_in_kernel(const ThreadUsage& before, const ThreadUsage& now, int64_t kernel_tick_ns) {
-  if (before.cpu_ns == 0) return now.kernel_ns == now.cpu_ns;  // nothing else has been met
+  // Asked for the first time: told where no tick has met the thread elsewhere.
+  if (before.at_ns == 0 || before.cpu_ns == 0) return now.cpu_ns != 0 && now.kernel_ns == now.cpu_ns;
   const auto went_by = static_cast<double>(now.cpu_ns - before.cpu_ns);
   const auto added = static_cast<double>(now.kernel_ns - before.kernel_ns);
   const double part = static_cast<double>(before.kernel_ns) / static_cast<double>(before.cpu_ns);
@@ -209,36 +211,35 @@ bool was_in_kernel(const ThreadUsage& before, const ThreadUsage& now, int64_t ke
 constexpr int64_t kNever = INT64_MAX;
 
 struct Look {
-  bool is_perf;
+  int64_t now;
   int64_t since_tick;  // ns since the event's last signal; kNever: none yet
 };
 
-Look look_now(ThreadSlot* slot, bool is_perf) {
+Look look_now(const ThreadSlot& slot) {
   const int64_t now = clock_ns_by_kernel(CLOCK_MONOTONIC);
-  const int64_t last = slot->last_tick_ns;
-  if (is_perf) slot->last_tick_ns = now;
-  return {is_perf, last == 0 ? kNever : now - last};
+  return {now, slot.last_tick_ns == 0 ? kNever : now - slot.last_tick_ns};
 }
 
 // Whether it is at a point of the event's period, where signals of it are due.
-bool is_at_period(const ClockSettings& settings, const Look& look) {
+bool is_at_period(const ClockSettings& settings, const Look& look, int64_t margin) {
   const int64_t past = look.since_tick % settings.period_ns;
-  const int64_t margin = settings.period_ns / 8;
   return look.since_tick > margin && (past <= margin || past >= settings.period_ns - margin);
 }
 
-// Since the timer's last signal the kernel's ticks have met the thread in user mode alone.
-bool was_never_in_kernel(const ThreadUsage& before, const ThreadUsage& now) {
-  return before.at_ns != 0 && now.kernel_ns == before.kernel_ns;
+// Since the timer's last signal the thread has neither waited nor, as far as the kernel's ticks tell, been in the kernel.
+bool was_only_in_user_mode(const ThreadUsage& before, const ThreadUsage& now) {
+  return before.at_ns != 0 && now.at_ns != 0 && now.kernel_ns == before.kernel_ns &&
+         now.voluntary_switches == before.voluntary_switches;
 }
 
 // The event's signal came late: of the ticks before it the thread had none in a call. Its processor was not running; a signal that the kernel's
 // own work suppressed comes at the next point of the period. Or the thread was switched away from, and was not in the kernel.
 bool is_late(const ThreadSlot& slot, const ClockSettings& settings, const Look& look, uint64_t unshown) {
-  if (look.since_tick == kNever) return false;
+  if (look.since_tick == kNever || is_at_period(settings, look, settings.period_ns / 8)) return false;
+  const ThreadUsage usage = usage_of_this_thread();
   const auto periods = static_cast<int64_t>(unshown) + 2;
-  if (look.since_tick < periods * settings.period_ns) return !is_at_period(settings, look);
-  return was_never_in_kernel(slot.usage, usage_of_this_thread());
+  if (look.since_tick >= periods * settings.period_ns) return was_only_in_user_mode(slot.usage, usage);
+  return slot.usage.at_ns != 0 && usage.voluntary_switches == slot.usage.voluntary_switches;
 }
 
 // Since the timer's last signal the thread was switched away from, and not because it waited.
@@ -255,8 +256,10 @@ DueTicks share_out(const ThreadSlot& slot, const ClockSettings& settings, const 
   const uint64_t fresh = open - earlier;
   if (open > most_open(slot, settings)) return {.ticks = own + fresh, .earlier = earlier};
   if (fresh == 0) return {.ticks = own};
-  // What a process's first thread did in the kernel before it was ever seen was the process's start, and no work of where it is now.
-  const bool is_start = look.since_tick == kNever && slot.tid.load(std::memory_order_relaxed) == raw_getpid();
+  // What a process's first thread did in the kernel before the event first showed it was the process's start, and no work of where it is now.
+  constexpr int64_t kStartNs = 100'000'000;  // of its CPU time; a clock that starts later has nothing to do with that
+  const bool is_start = look.since_tick == kNever && slot.clock_start_ns < kStartNs &&
+                        slot.tid.load(std::memory_order_relaxed) == raw_getpid();
   if (is_start) return {.ticks = own, .nobodys = fresh};
   if (interrupts(fresh)) return {.ticks = own + fresh};
   return {.ticks = own, .left = static_cast<uint32_t>(fresh)};
@@ -271,7 +274,8 @@ DueTicks take_perf_ticks(ThreadSlot* slot, const ClockSettings& settings) {
   // One that comes while another is pending is dropped by the kernel, so that now and then, and
   // where the distance is another, the thread's CPU clock says how many have been due; what was given too much or too little
   // in between is made good there.
-  const Look look = look_now(slot, /*is_perf=*/true);
+  const Look look = look_now(*slot);
+  slot->last_tick_ns = look.now;
   const bool is_regular = look.since_tick > settings.period_ns / 2 && look.since_tick < settings.period_ns * 3 / 2;
   const uint64_t given = slot->ticks_given.load(std::memory_order_acquire);
   if (is_regular && slot->ticks_unchecked < kMaxUnchecked) {
@@ -280,7 +284,8 @@ DueTicks take_perf_ticks(ThreadSlot* slot, const ClockSettings& settings) {
   }
   slot->ticks_unchecked = 0;
   const int64_t open = open_ticks(*slot, settings, given, settings.period_ns / 4);
-  if (open <= 0) return {};
+  // The left ones apart: what was due here has been given at the kernel's tick, a moment ago.
+  if (open <= static_cast<int64_t>(sum_left_ticks(slot->left))) return {};
   return give(slot, given, share_out(*slot, settings, look, 1, static_cast<uint64_t>(open) - 1, [&](uint64_t fresh) {
                 return is_late(*slot, settings, look, fresh);
               }));
@@ -298,28 +303,34 @@ bool is_after_system_call(const ucontext_t& context) {
 DueTicks take_kernel_ticks(ThreadSlot* slot, const ClockSettings& settings, const ucontext_t& context) {
   const ThreadUsage before = slot->usage;
   slot->usage = usage_of_this_thread();
-  const bool in_kernel = !was_never_in_kernel(before, slot->usage) &&
+  // Some come at the instruction behind a call, and are not of that.
+  const bool is_told = slot->usage.cpu_ns - before.cpu_ns >= settings.kernel_tick_ns / 2;
+  const bool in_kernel = !(is_told && was_only_in_user_mode(before, slot->usage)) &&
                          (is_after_system_call(context) || was_in_kernel(before, slot->usage, settings.kernel_tick_ns));
-  const Look look = look_now(slot, /*is_perf=*/false);
+  const Look look = look_now(*slot);
   // A signal of the event that comes while this one is pending is dropped by the kernel: its tick was here.
-  const bool has_dropped = !in_kernel && look.since_tick != kNever && is_at_period(settings, look);
-  const int64_t slack = has_dropped ? settings.period_ns / 4 : 0;
+  const int64_t moment = std::min<int64_t>(50'000, settings.period_ns / 8);
+  const bool has_dropped = !in_kernel && look.since_tick != kNever && is_at_period(settings, look, moment);
   const uint64_t given = slot->ticks_given.load(std::memory_order_acquire);
-  const int64_t due = open_ticks(*slot, settings, given, slack);
+  const int64_t due = open_ticks(*slot, settings, given, has_dropped ? settings.period_ns / 4 : 0);
   if (due <= 0) return {};
   // The event has kept as many from being shown as points of its period have gone by; what is due beyond, it shows yet.
   const uint64_t left = sum_left_ticks(slot->left);
-  const int64_t points = (look.since_tick == kNever ? kNever : look.since_tick + slack) / settings.period_ns;
+  const int64_t points =
+      look.since_tick == kNever ? kNever : (look.since_tick + (has_dropped ? moment : 0)) / settings.period_ns;
   const uint64_t open = std::min(static_cast<uint64_t>(due), left + static_cast<uint64_t>(points));
-  if (!in_kernel) {
-    const uint64_t own = has_dropped && open > left ? 1 : 0;
-    if (own != 0) slot->last_tick_ns += look.since_tick;
-    return give(slot, given, share_out(*slot, settings, look, own, open - own, [&](uint64_t) {
-                  return was_switched_away(before, slot->usage, settings.kernel_tick_ns);
-                }));
+  if (open == 0) return {};
+  slot->ticks_unchecked = kMaxUnchecked;  // what is given here the event's next signal must not give again
+  if (in_kernel) {
+    const DueTicks all = give(slot, given, {.ticks = open});
+    if (all.ticks != 0) forget_left_ticks(&slot->left);
+    return all;
   }
-  forget_left_ticks(&slot->left);
-  return give(slot, given, {.ticks = open});
+  const uint64_t own = has_dropped && open > left ? 1 : 0;
+  if (own != 0) slot->last_tick_ns = look.now;
+  return give(slot, given, share_out(*slot, settings, look, own, open - own, [&](uint64_t) {
+                return was_switched_away(before, slot->usage, settings.kernel_tick_ns);
+              }));
 }
 
 // The clock is being stopped: a handler gives none any more. More than the timer may be left are not of the kernel: their signals were
@@ -429,7 +440,9 @@ DueTicks take_due_ticks(ThreadSlot* slot, const siginfo_t& info, const ucontext_
   return {.ticks = 1 + static_cast<uint64_t>(std::max(info.si_overrun, 0))};
 }
 
-void drop_due_ticks(ThreadSlot* slot, uint32_t left) { slot->ticks_given.fetch_add(left, std::memory_order_acq_rel); }
+void drop_due_ticks(ThreadSlot* slot, uint32_t left) {
+  give_ticks(slot, slot->ticks_given.load(std::memory_order_acquire), left);
+}
 
 ThreadSlot* slot_of_signal(const siginfo_t& info) {
   if (info.si_code == SI_TIMER) return slot_of_signal_value(reinterpret_cast<uint64_t>(info.si_value.sival_ptr));

@@ -45,7 +45,7 @@ struct ClockSettings {
 // Starts the clock of a thread of this process, the calling one or another: any number of threads may start and stop it at once, and the last of
 // them has its way. False: refused (counted).
 bool start_thread_clock(ThreadSlot* slot, int tid, const ClockSettings& settings);
-// Answers how many of the slot's left ticks are to be counted, the oldest first: by the caller, and by nobody else.
+// Answers how many of the slot's left ticks are to be counted, the oldest first and no more than there are: by the caller, and by nobody else.
 uint64_t stop_thread_clock(ThreadSlot* slot, const ClockSettings& settings);
 
 // What a signal stands for. All may be 0.

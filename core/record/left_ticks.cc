@@ -10,11 +10,12 @@ constexpr auto kRelaxed = std::memory_order_relaxed;
 // Who reads while it is half done takes nothing.
 template <typename Change>  // void()
 void write(LeftTicks* left, Change change) {
-  const uint32_t version = left->version.load(kRelaxed);
-  left->version.store(version + 1, kRelaxed);
+  // Odd whatever it was: who starts the clock again may have written beside a handler of the old one.
+  const uint32_t version = left->version.load(kRelaxed) | 1u;
+  left->version.store(version, kRelaxed);
   std::atomic_thread_fence(std::memory_order_release);
   change();
-  left->version.store(version + 2, std::memory_order_release);
+  left->version.store(version + 1, std::memory_order_release);
 }
 
 bool is_at(const LeftTicks::Entry& entry, const TickPlace& place) {

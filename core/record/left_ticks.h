@@ -1,10 +1,10 @@
 // Ticks of a thread that came due where no signal could show them, each with the place where the thread was when that was noticed: the first
 // at which it was seen again. Signal-safe.
 //
-// A perf clock shows no tick that comes due in the kernel. Those of a system call are shown by the timer beside it, if that meets the call;
-// until then, and where there was no call (a page's first touch, a switch of threads), the place behind is the best that is known.
+// A perf clock shows no tick that comes due in the kernel. Those of a system call or of a page's first touch are shown by the timer beside it,
+// if that meets them; until then, and where there was neither (a switch of threads), the place behind is the best that is known.
 //
-// Written by the thread itself, in its SIGPROF handler; read by whoever stops its clock.
+// Written by the thread itself, in its SIGPROF handler, and emptied by who starts its clock; read by whoever stops that.
 #pragma once
 
 #include "core/base/region.h"

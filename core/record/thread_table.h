@@ -86,7 +86,7 @@ struct ThreadSlot {
   int64_t last_tick_ns;               // perf: CLOCK_MONOTONIC at the last signal of the event; 0: none yet
   uint32_t ticks_unchecked;           // perf: signals since the CPU clock was last read
   ThreadUsage usage;                  // perf: at the timer's last signal
-  LeftTicks left;                     // perf: those
+  LeftTicks left;                     // perf: due, and shown by no signal
   Ref name;                           // thread_names: as last asked for
   uint32_t name_version;              // of the names' version then
   uint32_t name_ticks;                // counted under it since
