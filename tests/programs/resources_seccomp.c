@@ -54,6 +54,13 @@ int main(int argc, char **argv) {
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
   };
+  // What only a clock of libprof's asks.
+  struct sock_filter no_usage[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_getrusage, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
   // One that a program which is executed knows nothing of.
   struct sock_filter no_timers[] = {
       BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
@@ -66,7 +73,9 @@ int main(int argc, char **argv) {
   struct sock_filter round[] = {BPF_STMT(BPF_JMP | BPF_JA, 0xffffffff), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
   const struct sock_fprog endless = {2, round};
   const struct sock_fprog program = strcmp(how, "most") == 0 ? (struct sock_fprog){sizeof most / sizeof *most, most}
-                                                             : (struct sock_fprog){sizeof few / sizeof *few, few};
+                                    : strcmp(how, "no_usage") == 0
+                                        ? (struct sock_fprog){sizeof no_usage / sizeof *no_usage, no_usage}
+                                        : (struct sock_fprog){sizeof few / sizeof *few, few};
   first_work(milliseconds(100));
   free(malloc(100000));
   if (executes) {
