@@ -278,8 +278,9 @@ def test_merge_ends_as_the_program(tmp_path):
     for number in (signal.SIGTERM, signal.SIGKILL, signal.SIGSEGV):
         assert profrun(tmp_path, *file, "bash", "-c", f"kill -{int(number)} $$").returncode == -number
     # What is sent to profrun comes to the program; its standard streams and arguments are the program's own.
-    code = "import os, signal, sys; signal.signal(signal.SIGUSR1, lambda *_: sys.exit(sys.argv[1] == 'a b' and len(input())));" \
-           "os.kill(os.getppid(), signal.SIGUSR1); signal.pause()"
+    # (It sleeps by turns: a signal just before one long sleep would be seen after it.)
+    code = "import os, signal, sys, time; signal.signal(signal.SIGUSR1, lambda *_: sys.exit(sys.argv[1] == 'a b' and len(input())));" \
+           "os.kill(os.getppid(), signal.SIGUSR1)\nwhile True: time.sleep(.01)"
     assert profrun(tmp_path, *file, "/usr/bin/python3", "-c", code, "a b", input=b"xxx\n").returncode == 3
     assert not list(tmp_path.glob("profrun.*"))
 
