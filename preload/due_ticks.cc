@@ -33,12 +33,11 @@ uint64_t most_open(const ThreadSlot& slot, const ClockSettings& settings) {
   return static_cast<uint64_t>(std::max(kKernelTicks * settings.kernel_tick_ns / settings.period_ns, int64_t{1}));
 }
 
-ThreadUsage usage_of_this_thread() {
+ThreadUsage usage_of_this_thread(int64_t now) {
   struct rusage usage = {};
   if (raw_syscall(SYS_getrusage, RUSAGE_THREAD, &usage) < 0) return {};  // a filter of system calls: as not asked yet
   const auto ns = [](const struct timeval& time) { return (time.tv_sec * 1'000'000 + time.tv_usec) * 1000; };
-  return {ns(usage.ru_utime) + ns(usage.ru_stime), ns(usage.ru_stime), static_cast<uint64_t>(usage.ru_nvcsw),
-          clock_ns_by_kernel(CLOCK_MONOTONIC)};
+  return {ns(usage.ru_utime) + ns(usage.ru_stime), ns(usage.ru_stime), static_cast<uint64_t>(usage.ru_nvcsw), now};
 }
 
 // Whether the kernel's tick met the thread in the kernel, told by what the kernel says of its time there: it shares the CPU time as the ticks
@@ -73,26 +72,30 @@ bool is_at_period(const ClockSettings& settings, const Look& look, int64_t margi
   return look.since_tick > margin && (past <= margin || past >= settings.period_ns - margin);
 }
 
-// Since the timer's last signal the thread has neither waited nor, as far as the kernel's ticks tell, been in the kernel.
+// Since the timer's last signal the thread has not given the processor up of itself. False where that is not known.
+bool has_not_waited(const ThreadUsage& before, const ThreadUsage& now) {
+  return before.at_ns != 0 && now.at_ns != 0 && now.voluntary_switches == before.voluntary_switches;
+}
+
+// … nor, as far as the kernel's ticks tell, been in the kernel.
 bool was_only_in_user_mode(const ThreadUsage& before, const ThreadUsage& now) {
-  return before.at_ns != 0 && now.at_ns != 0 && now.kernel_ns == before.kernel_ns &&
-         now.voluntary_switches == before.voluntary_switches;
+  return has_not_waited(before, now) && now.kernel_ns == before.kernel_ns;
 }
 
 // The event's signal came late: of the ticks before it the thread had none in a call. Its processor was not running; a signal that the kernel's
 // own work suppressed comes at the next point of the period. Or the thread was switched away from, and was not in the kernel.
 bool is_late(const ThreadSlot& slot, const ClockSettings& settings, const Look& look, uint64_t unshown) {
   if (look.since_tick == kNever || is_at_period(settings, look, settings.period_ns / 8)) return false;
-  const ThreadUsage usage = usage_of_this_thread();
+  const ThreadUsage usage = usage_of_this_thread(look.now);
   const auto periods = static_cast<int64_t>(unshown) + 2;
   if (look.since_tick >= periods * settings.period_ns) return was_only_in_user_mode(slot.usage, usage);
-  return slot.usage.at_ns != 0 && usage.voluntary_switches == slot.usage.voluntary_switches;
+  return has_not_waited(slot.usage, usage);
 }
 
 // Since the timer's last signal the thread was switched away from, and not because it waited.
 bool was_switched_away(const ThreadUsage& before, const ThreadUsage& now, int64_t kernel_tick_ns) {
   const int64_t away = (now.at_ns - before.at_ns) - (now.cpu_ns - before.cpu_ns);
-  return before.at_ns != 0 && away > kernel_tick_ns / 8 && now.voluntary_switches == before.voluntary_switches;
+  return has_not_waited(before, now) && away > kernel_tick_ns / 8;
 }
 
 // own: the signal's. open: those beside it. interrupts(fresh): whether so many that are new among them had nothing to do with a call.
@@ -152,13 +155,13 @@ DueTicks take_perf_ticks(ThreadSlot* slot, const ClockSettings& settings) {
 }
 
 DueTicks take_kernel_ticks(ThreadSlot* slot, const ClockSettings& settings, const ucontext_t& context) {
+  const Look look = look_now(*slot);
   const ThreadUsage before = slot->usage;
-  slot->usage = usage_of_this_thread();
+  slot->usage = usage_of_this_thread(look.now);
   // Some come at the instruction behind a call, and are not of that.
   const bool is_told = slot->usage.cpu_ns - before.cpu_ns >= settings.kernel_tick_ns / 2;
   const bool in_kernel = !(is_told && was_only_in_user_mode(before, slot->usage)) &&
                          (is_after_system_call(context) || was_in_kernel(before, slot->usage, settings.kernel_tick_ns));
-  const Look look = look_now(*slot);
   // A signal of the event that comes while this one is pending is dropped by the kernel: its tick was here.
   const int64_t moment = std::min<int64_t>(50'000, settings.period_ns / 8);
   const bool has_dropped = !in_kernel && look.since_tick != kNever && is_at_period(settings, look, moment);
@@ -167,8 +170,7 @@ DueTicks take_kernel_ticks(ThreadSlot* slot, const ClockSettings& settings, cons
   if (due <= 0) return {};
   // The event has kept as many from being shown as points of its period have gone by; what is due beyond, it shows yet.
   const uint64_t left = sum_left_ticks(slot->left);
-  const int64_t points =
-      look.since_tick == kNever ? kNever : (look.since_tick + (has_dropped ? moment : 0)) / settings.period_ns;
+  const int64_t points = (look.since_tick + (has_dropped ? moment : 0)) / settings.period_ns;
   const uint64_t open = std::min(static_cast<uint64_t>(due), left + static_cast<uint64_t>(points));
   if (open == 0) return {};
   slot->ticks_unchecked = kMaxUnchecked;  // what is given here the event's next signal must not give again
