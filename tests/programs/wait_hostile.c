@@ -32,6 +32,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "asleep.h"
 #include "victim.h"
 
 enum { kPairs = 20000, kAloneTimes = 20000, kSmallStack = 65536, kChildCode = 7 };
@@ -258,6 +259,7 @@ static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t condition = PTHREAD_COND_INITIALIZER;
 static atomic_int child = -1;
 static const char *what;
+static volatile int waits;  // the thread that does
 
 static void *pauses(void *unused) {
   pause();
@@ -273,6 +275,7 @@ static void forks_here(int number) {
 
 static void *forks_in_wait(void *unused) {
   int as_ever;
+  waits = (int)syscall(SYS_gettid);
   if (strcmp(what, "sem") == 0) {
     as_ever = sem_wait(&semaphore) == -1 && errno == EINTR;
   } else {
@@ -294,7 +297,8 @@ static void fork_in_handler(int threads) {
   pthread_t thread;
   for (int i = 0; i < threads; ++i) pthread_create(&thread, &small, pauses, NULL);
   thread = started(forks_in_wait, NULL);
-  a_moment();
+  // It comes after so many others: a signal before its wait would be nothing that wakes it.
+  until_asleep(&waits);
   pthread_kill(thread, SIGUSR1);
   pthread_join(thread, NULL);
   int status;
