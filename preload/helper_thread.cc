@@ -77,6 +77,33 @@ bool is_helper(int tid) {
   return false;
 }
 
+unsigned helpers_at_work() {
+  unsigned count = 0;
+  for (const auto& entry : g_helpers) {
+    const HelperThread* helper = entry.load(std::memory_order_acquire);
+    if (helper != nullptr && helper_is_at_work(*helper)) ++count;
+  }
+  return count;
+}
+
+// Its number is given free (HelperThread::tid) before it has left the process.
+bool helper_await_gone(int tid, int most_milliseconds) {
+  for (int i = 0; raw_syscall(SYS_tgkill, raw_getpid(), tid, 0) == 0; ++i) {
+    if (i == most_milliseconds) return false;
+    const struct timespec pause = timespec_of(1'000'000);
+    raw_syscall(SYS_nanosleep, &pause, nullptr);
+  }
+  return true;
+}
+
+void helpers_await_gone(int most_milliseconds) {
+  for (const auto& entry : g_helpers) {
+    const HelperThread* helper = entry.load(std::memory_order_acquire);
+    const int tid = helper == nullptr ? 0 : helper->tid.load(std::memory_order_acquire);
+    if (tid > 0) helper_await_gone(tid, most_milliseconds);
+  }
+}
+
 bool helper_start(HelperThread* helper, void (*main)(), bool keeps_stderr) {
   int none = 0;
   constexpr int kStarting = -1;

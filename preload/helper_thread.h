@@ -25,6 +25,12 @@ bool helper_start(HelperThread* helper, void (*main)(), bool keeps_stderr);
 inline bool helper_is_at_work(const HelperThread& helper) { return helper.tid.load(std::memory_order_acquire) != 0; }
 // Whether a thread of this process is one of these.
 bool is_helper(int tid);
+// How many there are.
+unsigned helpers_at_work();
+// Waits until this one (tid: what it had) is no thread of the process any more, for so long at most. False: it is.
+bool helper_await_gone(int tid, int most_milliseconds);
+// Waits until none is, for so long at most for each.
+void helpers_await_gone(int most_milliseconds);
 // In a child of fork: it is the parent's.
 void helper_forget(HelperThread* helper);
 

@@ -1,6 +1,8 @@
 #include "preload/http_helper.h"
 
 #include <fcntl.h>
+#include <linux/futex.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -37,7 +39,8 @@ constexpr int64_t kWaitOfChildNs = 200'000'000;
 constinit HelperThread g_helper{};
 constinit ProgramLaunch g_launch{};
 std::atomic<bool> g_leaving{false};
-std::atomic<bool> g_busy{false};  // with a question
+std::atomic<bool> g_busy{false};    // with a question
+std::atomic<uint32_t> g_paused{0};  // futex
 bool g_is_child = false;
 unsigned g_stack_depth = 0;
 
@@ -164,6 +167,7 @@ void answer_questions(int control) {
   cpu_counting_stop();
   wall_counting_stop();
   trace_recording_stop();
+  if (g_paused.load() != 0) return;
   // The process's stderr as it is now: none is held open in the meantime.
   const long log = raw_syscall(SYS_open, "/proc/self/fd/2", O_WRONLY | O_APPEND | O_NOCTTY | O_CLOEXEC);
   if (log >= 0 && log != 2) raw_syscall(SYS_dup2, log, 2);
@@ -180,8 +184,14 @@ int moved_up(long descriptor) {
   return static_cast<int>(moved);
 }
 
+void wait_as_child() {
+  const struct timespec most = timespec_of(kWaitOfChildNs);
+  raw_syscall(SYS_futex, &g_paused, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, 0, &most);
+}
+
 void run() {
-  if (g_is_child) sleep_ns(kWaitOfChildNs);
+  if (g_is_child) wait_as_child();
+  if (g_paused.load() != 0) return;
   int ends[2];
   if (raw_syscall(SYS_socketpair, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) return;
   for (int& end : ends) end = moved_up(end);
@@ -201,7 +211,14 @@ void run() {
   raw_syscall(SYS_close, 2);
   answer_questions(ends[0]);
   raw_syscall(SYS_close, ends[0]);
+  g_launch.pid.store(0, std::memory_order_release);
   launch_is_over(&g_launch);
+}
+
+bool start_helper() {
+  // Or what a child has of its parent's would be taken for its own.
+  g_launch.pid.store(0, std::memory_order_relaxed);
+  return helper_start(&g_helper, run, /*keeps_stderr=*/true);
 }
 
 }  // namespace
@@ -261,15 +278,39 @@ void http_start() {
   char(&region)[24] = g_numbers[1];
   *std::to_chars(region, region + 23, reinterpret_cast<uint64_t>(g_region)).ptr = '\0';
   g_leaving.store(false);
-  if (!helper_start(&g_helper, run, /*keeps_stderr=*/true)) {
-    LogLine(LogLevel::warn) << "PROF_HTTP: no thread for it (nothing is served)";
-  }
+  if (!start_helper()) LogLine(LogLevel::warn) << "PROF_HTTP: no thread for it (nothing is served)";
 }
 
 void http_stop() {
   g_leaving.store(true);
   constexpr int kMostMilliseconds = 100;
   for (int i = 0; i < kMostMilliseconds && g_busy.load(); ++i) sleep_ns(1'000'000);
+}
+
+bool http_pause() {
+  const int tid = g_helper.tid.load(std::memory_order_acquire);
+  if (tid <= 0) return false;
+  g_paused.store(1);
+  raw_syscall(SYS_futex, &g_paused, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1);
+  // By the server's end, since nothing else wakes the thread: its signals are blocked, and its descriptors are its own. Each once:
+  // afterwards the number may be another's.
+  constexpr int kMostMilliseconds = 1000;
+  constexpr int kPatience = 200;
+  bool is_told = false;
+  for (int i = 0; i < kMostMilliseconds && !helper_await_gone(tid, 1); ++i) {
+    const int server = g_launch.pid.load(std::memory_order_acquire);
+    if (server == 0) continue;
+    if (!is_told) is_told = raw_syscall(SYS_kill, server, kServerEndSignal) == 0;
+    if (i == kPatience) raw_syscall(SYS_kill, server, SIGKILL);
+  }
+  return true;
+}
+
+void http_resume() {
+  g_paused.store(0);
+  // One that could not be ended goes on.
+  if (helper_is_at_work(g_helper) || start_helper()) return;
+  LogLine(LogLevel::warn) << "PROF_HTTP: no thread for it in this namespace (nothing is served any more)";
 }
 
 void http_forget() {

@@ -246,12 +246,7 @@ bool wall_sampling_pause() {
   const int tid = g_helper.tid.load(std::memory_order_acquire);
   if (!is_on() || tid <= 0) return false;
   wall_sampling_stop();
-  // Its number is given free before it has left the process.
-  constexpr int kMostMilliseconds = 100;
-  for (int i = 0; i < kMostMilliseconds && raw_syscall(SYS_tgkill, raw_getpid(), tid, 0) == 0; ++i) {
-    const struct timespec pause = timespec_of(1'000'000);
-    raw_syscall(SYS_nanosleep, &pause, nullptr);
-  }
+  helper_await_gone(tid, 100);
   return true;
 }
 

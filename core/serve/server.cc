@@ -3,8 +3,10 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -52,6 +54,7 @@ class Server {
         socket_(socket),
         listener_(context_, socket.descriptor),
         control_(context_, control->descriptor()),
+        signals_(context_),
         look_(context_),
         pause_(context_) {
     rules_.gate.checks_host = !socket.is_unix;
@@ -74,6 +77,9 @@ class Server {
     if (socket_.is_unix) lstat(socket_.address.c_str(), &own_file_);
     await_client();
     await_end();
+    error_code none_left;
+    signals_.assign(descriptor_of_end_signal(), none_left);
+    if (!none_left) await_end_signal();
     look_at_host();
     // What a handler throws (there is no memory, a parser's assertion does not hold) ends what it served: nothing refers
     // to that any more.
@@ -190,6 +196,26 @@ class Server {
     });
   }
 
+  // Blocked it is, like every other: the mask is that of who started this process.
+  static int descriptor_of_end_signal() {
+    sigset_t only;
+    sigemptyset(&only);
+    sigaddset(&only, kServerEndSignal);
+    return signalfd(-1, &only, SFD_NONBLOCK | SFD_CLOEXEC);
+  }
+
+  void await_end_signal() {
+    signals_.async_wait(stream_descriptor::wait_read, [this](error_code error) {
+      if (error) return;
+      struct signalfd_siginfo sent = {};
+      if (read(signals_.native_handle(), &sent, sizeof(sent)) == static_cast<ssize_t>(sizeof(sent)) &&
+          static_cast<int>(sent.ssi_pid) == host_.pid()) {
+        return end();
+      }
+      await_end_signal();
+    });
+  }
+
   // Where the program's own threads have ended without ending it, those of libprof would keep it: so this ends, and they.
   void look_at_host() {
     look_.expires_after(kLookEvery);
@@ -233,6 +259,7 @@ class Server {
   const ListeningSocket socket_;
   stream_descriptor listener_;
   stream_descriptor control_;
+  stream_descriptor signals_;
   boost::asio::steady_timer look_;
   boost::asio::steady_timer pause_;
   int looks_without_request_ = 0;

@@ -31,7 +31,10 @@ struct ServerArguments {
 inline constexpr unsigned kServerNumbers = 11;
 inline constexpr unsigned kServerTexts = 4;
 
-// Serves until the program has ended or executes another one. What keeps it from that is said, in one line. The exit code.
+// By which the program itself ends its server; another's is nothing to it. One that nobody sends to a group of processes.
+inline constexpr int kServerEndSignal = 64;
+
+// Serves until the program has ended or executes another one, or has sent kServerEndSignal. What keeps it from that is said, in one line. The exit code.
 int serve(const ServerArguments& arguments);
 
 }  // namespace prof

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import errno
 import http.client
 import json
 import os
@@ -9,6 +10,7 @@ import pathlib
 import re
 import signal
 import socket
+import subprocess
 import time
 
 import pytest
@@ -500,6 +502,52 @@ def test_host_that_is_given_orphans_waits_for_its_own_children_only(tmp_path):
         assert pathlib.Path(f"/proc/{keeper}/comm").read_text() == "libprof-keeper\n"
         os.kill(server, signal.SIGKILL)
         assert wait_for(lambda: not pathlib.Path(f"/proc/{keeper}").exists()), "it is not reaped"
+        assert running.end() == 0
+
+
+@pytest.mark.skipif(subprocess.run(["unshare", "--user", "true"], capture_output=True).returncode != 0,
+                    reason="no user namespaces here")
+@pytest.mark.parametrize("call", ["errno_of(libc.unshare, NEWUSER)", "errno_of(libc.setns, in_another(), 0)"])
+@pytest.mark.parametrize("is_given_orphans", [False, True])
+def test_program_goes_into_a_user_namespace(tmp_path, call, is_given_orphans):
+    """The kernel lets nobody who has a second thread, or shares memory: as it was without one, and it is served again afterwards."""
+    program = ("import ctypes, os, sys, time\n"
+               "NEWUSER, SUBREAPER = 0x10000000, 36\n"
+               "libc = ctypes.CDLL(None, use_errno=True)\n"
+               "def errno_of(call, *arguments):\n"
+               "    ctypes.set_errno(0)\n"
+               "    return (call(*arguments), ctypes.get_errno())\n"
+               "def in_another():\n"
+               "    ends = os.pipe()\n"
+               "    child = os.fork()\n"
+               "    if child == 0:\n"
+               "        libc.unshare(NEWUSER)\n"
+               "        os.write(ends[1], b'!')\n"
+               "        time.sleep(60)\n"
+               "    os.read(ends[0], 1)\n"
+               "    return os.open(f'/proc/{child}/ns/user', os.O_RDONLY)\n"
+               "if sys.argv[1] == 'True': libc.prctl(SUBREAPER, 1, 0, 0, 0)\n"
+               "for line in sys.stdin: print(eval(line), flush=True)\n")
+    settings = {"PROF_HTTP": "unix:{folder}/socket", "PROF_LOG": "info", "PROF_FOLLOW": "0",
+                "PROF_WALL": "{folder}/wall.prof", "PROF_CPU": "{folder}/cpu.prof"}
+    with served.host(tmp_path, command=["/usr/bin/python3", "-c", program, str(is_given_orphans)], settings=settings) as running:
+        def ask(text):
+            running.process.stdin.write(text + "\n")
+            running.process.stdin.flush()
+            return eval(running.process.stdout.readline())
+
+        server = running.server()
+        assert running.client.get("profile?seconds=1").status == 200
+        # What is refused stays refused, and nothing becomes of the server.
+        assert ask("errno_of(libc.unshare, 1)") == (-1, errno.EINVAL)
+        assert ask("errno_of(libc.setns, -1, 0)") == (-1, errno.EBADF)
+        assert running.server() == server
+        assert ask(call) == (0, 0), running.log
+        assert wait_for(lambda: served.is_gone(server))
+        line = f"libprof: PROF_HTTP: process {running.pid} is served at unix:{tmp_path}/socket"
+        assert wait_for(lambda: running.log == [line] * 2), running.log
+        for path in ("profile?seconds=1", "heap", "goroutine"):
+            assert running.client.get(path).status == 200, running.log
         assert running.end() == 0
 
 

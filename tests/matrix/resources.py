@@ -65,6 +65,10 @@ CASES = [
     # With the wall clock's thread, of which they see nothing.
     *[Case(f"then_{how}", ("resources_changes", how), expects=("first_work", "later_work"), log=("wall-clock sampling in this namespace",))
       for how in ("unshare_user", "unshare_user_pid", "setns")],
+    # With that of HTTP too.
+    *[Case(f"then_{how}_served", ("resources_changes", how), prof={"PROF_HTTP": "unix:{profiles}/socket"}, expects=("first_work", "later_work"),
+           log=("wall-clock sampling in this namespace", "no thread for it in this namespace"))
+      for how in ("unshare_user", "unshare_user_pid", "setns")],
     *[Case(f"then_{how}", ("resources_changes", how), profiles="any", log=(".",))
       for how in ("chroot", "setuid", "fsize", "nofile", "as", "data", "umask")],
     *[Case(f"seccomp_{how}_by_{by}", ("resources_seccomp", how, by), log=("seccomp",), expects=("first_work",))
