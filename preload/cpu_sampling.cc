@@ -20,6 +20,7 @@
 #include "preload/normal_mutex.h"
 #include "preload/pause.h"
 #include "preload/real_symbols.h"
+#include "preload/ring_waits.h"
 #include "preload/sigprof_view.h"
 #include "preload/tasks.h"
 #include "preload/thread_look.h"
@@ -155,8 +156,7 @@ bool stop_stretch(bool waits) {
   return was_on;
 }
 
-void on_tick(siginfo_t* info, void* context) {
-  const ErrnoSaver errno_saver;
+void count_tick(siginfo_t* info, void* context) {
   if (g_region == nullptr) return;
   if (answer_look(*info, *static_cast<const ucontext_t*>(context))) return;
   ThreadSlot* slot = slot_of_signal(*info);
@@ -186,8 +186,10 @@ void on_tick(siginfo_t* info, void* context) {
 }
 
 void on_sigprof(int number, siginfo_t* info, void* context) {
-  if (is_from_libprof(*info)) return on_tick(info, context);
-  give_sigprof_to_program(number, info, context);
+  if (!is_from_libprof(*info)) return give_sigprof_to_program(number, info, context);
+  const ErrnoSaver errno_saver;
+  count_tick(info, context);
+  go_on_with_ring_wait(static_cast<ucontext_t*>(context));
 }
 
 std::atomic<int> g_handling_pid{0};  // the process whose handler is ours; 0: none

@@ -375,7 +375,7 @@ int main(int argc, char **argv) {
   pthread_sigmask(SIG_BLOCK, &set, NULL);
   // Where it may: then the kernel tidies up, however this ends.
   if (unshare(CLONE_NEWIPC) != 0) errno = 0;
-  sigaction(SIGRTMAX - 1, &(struct sigaction){.sa_handler = on_signal, .sa_flags = SA_RESTART}, NULL);
+  if (sends) sigaction(SIGRTMAX - 1, &(struct sigaction){.sa_handler = on_signal, .sa_flags = SA_RESTART}, NULL);
   for (int i = 0; i < kKinds; ++i)
     for (int length = 0; length < kLengths; ++length)
       if (!(numbers[i][length].over = malloc(kMost * sizeof(int64_t)))) return 3;
