@@ -74,7 +74,7 @@ e2e: all programs ## end-to-end tests (pytest)
 	/usr/bin/python3 -m pytest -q -p no:cacheprovider tests/e2e
 matrix: all programs ## programs that check themselves, each with and without libprof.so: one line each
 	tests/matrix/run
-programs: $(PROGRAMS) $(LOADED_PROGRAMS) $(TOOLS) aarch64 ## what the end-to-end tests run
+programs: $(PROGRAMS) $(LOADED_PROGRAMS) $(SECOND) $(TOOLS) aarch64 ## what the end-to-end tests run
 aarch64: $(AARCH64_PROGRAMS) ## the unwinder for aarch64, in programs that try it
 fuzz: $(BUILD)/unwind_fuzz ## feeds core/unwind random tables and stacks for FUZZ_SECONDS (3600)
 	$(BUILD)/unwind_fuzz $(FUZZ_SECONDS)

@@ -313,6 +313,11 @@ bool begin(char** environment_of_main) {
     LogLine(LogLevel::warn) << "loaded into a namespace of its own (dlmopen): nothing is recorded";
     return false;
   }
+  if (const char* other = file_of_libprof_before(); other != nullptr) {
+    LogLine(start.lineage == Lineage::child ? LogLevel::info : LogLevel::warn)
+        << "this process has a second libprof.so, before this one: '" << other << "'; this one records nothing";
+    return false;
+  }
   if (stands_behind_c_library()) {
     LogLine(LogLevel::warn) << "loaded by dlopen: allocations, waits and threads that begin from now on are not seen "
                                "(preload it, or link it)";

@@ -39,6 +39,10 @@ $(LOADED_PROGRAMS): $(BUILD)/programs/loader_work.%: tests/programs/loader_work.
 	@mkdir -p $(@D)
 	@$(if $(filter musl,$*),musl-gcc,gcc) -O2 -g -Wall -Wextra -o $@ $< -lpthread \
 	  $(patsubst $*:%,%,$(subst ;, ,$(filter $*:%,$(LOADED)))) 2>$@.log && rm $@.log || { rm -f $@; echo "  $@: left out: $@.log"; }
+# A second libprof.so, of another file: the loader takes one file once only.
+SECOND := $(BUILD)/programs/second_libprof.so
+$(SECOND): $(BUILD)/libprof.so
+	@install -D $< $@
 # To preload: our stacks beside libunwind's, of programs that run.
 AGREEMENT := $(BUILD)/unwind_agreement.so
 $(AGREEMENT): tests/agreement/unwind_agreement.cc $(call objects,core/base/*.cc core/unwind/*.cc)

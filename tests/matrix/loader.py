@@ -24,6 +24,7 @@ def file_of(library):
 
 # They take SIGPROF for themselves, in both orders.
 OWN_PROFILERS = ("profiler", "tcmalloc_and_profiler")
+SECOND = (r"this process has a second libprof\.so, before this one",)
 TAKEN = (r"another library handles SIGPROF already", r"the program handles SIGPROF itself")
 
 
@@ -57,6 +58,9 @@ CASES += [
     # Linked, and not preloaded; and both.
     Case("linked", ("loader_work.linked",), prof={"LD_PRELOAD": None}, expects=WORKS),
     Case("linked_and_preloaded", ("loader_work.linked",), expects=WORKS),
+    # Two of them: the first that the loader finds is the one that works.
+    Case("before_second", ("loader_work",), prof={"LD_PRELOAD": "{library}:{build}/programs/second_libprof.so"}, expects=WORKS, log=SECOND),
+    Case("behind_second", ("loader_work",), prof={"LD_PRELOAD": "{build}/programs/second_libprof.so:{library}"}, expects=WORKS, log=SECOND),
     # The loader as the program.
     Case("by_loader", ("/lib64/ld-linux-x86-64.so.2", "{build}/programs/loader_work"), expects=WORKS),
     Case("by_loader_that_preloads", ("/lib64/ld-linux-x86-64.so.2", "--preload", "{library}", "{build}/programs/loader_work"),
