@@ -27,6 +27,8 @@ $(BUILD)/unit/unwind/stepping_test: private FLAGS += -Wl,-z,lazy
 $(BUILD)/programs/%: tests/programs/%.* $(wildcard tests/programs/*.h) tools/build_program | $(BUILD)/deps.stamp
 	@mkdir -p $(@D)
 	@tools/build_program $< $@
+# Its cases, by kind of call.
+$(BUILD)/programs/wait_conformance: $(wildcard tests/programs/wait_conformance/*.h)
 # loader_work.c, linked in every way; what a linker or a compiler cannot do is left out, and the cases that need it (tests/matrix/loader.py).
 LOADED := lld:-fuse-ld=lld mold:-fuse-ld=mold now:-Wl$(comma)-z$(comma)now$(comma)-z$(comma)relro lazy:-Wl$(comma)-z$(comma)lazy$(comma)-z$(comma)norelro \
   sysv:-Wl$(comma)--hash-style=sysv separate:-Wl$(comma)-z$(comma)separate-code noseparate:-Wl$(comma)-z$(comma)noseparate-code noid:-Wl$(comma)--build-id=none \
