@@ -296,8 +296,6 @@ void die_of_deferred() {
 
 bool is_fault_signal(int number) { return number > 0 && number <= kSignals && (kFaults & signal_bit(number)) != 0; }
 
-bool is_handler_for_once(uint64_t handler) { return handler == reinterpret_cast<uint64_t>(on_first_signal); }
-
 uint64_t deadly_signals_now() { return g_ours.load(std::memory_order_relaxed); }
 
 void deadly_signal_leave(int number) { leave(signal_bit(number)); }

@@ -46,9 +46,6 @@ void die_of_deferred();
 // Whether a processor's exception sends it, as a rule.
 bool is_fault_signal(int number);
 
-// Whether this handler, which is libprof's, stands before one of the program's that is to be called once.
-bool is_handler_for_once(uint64_t handler);
-
 // Those that would end the process now: bit N - 1 for signal N.
 uint64_t deadly_signals_now();
 

@@ -5,11 +5,13 @@
 #include <signal.h>
 #include <sys/uio.h>
 
+#include <algorithm>
+#include <atomic>
+#include <climits>
 #include <cstdint>
-#include <cstring>
 
+#include "core/base/clocks.h"
 #include "core/base/raw_syscall.h"
-#include "preload/deadly_signals.h"
 #include "preload/kernel_action.h"
 
 extern "C" const char __ehdr_start[] __attribute__((visibility("hidden")));
@@ -21,23 +23,38 @@ namespace {
 constexpr int64_t kSyscallBytes = 2;
 // The C library's own, by which setuid() and its like come to every thread: nobody waits for it.
 constexpr int kSigsetxid = 33;
+constexpr uint64_t kIgnore = 1;
 
-// At a system call's return the processor has the address in rcx, and the flags in r11. r10: the flags of io_uring_enter, rsi: how many are
+// Flags that headers of older kernels do not have.
+constexpr greg_t kAbsoluteLimit = 1 << 5;
+constexpr greg_t kRegisteredLimit = 1 << 6;
+
+// Once for all: a handler that is there no more may be what has ended this wait.
+std::atomic<bool> g_was_handled{false};
+
+// At a system call's return the processor has the address in rcx. r10: the flags of io_uring_enter; rdi, rsi: a descriptor and how many are
 // submitted, which no pointer is that another call has there.
 bool may_be_ended_wait(const greg_t* registers) {
   constexpr greg_t kKnownFlags = 0xff;
   const greg_t flags = registers[REG_R10];
   return registers[REG_RAX] == -EINTR && registers[REG_RCX] == registers[REG_RIP] && registers[REG_RSI] == 0 &&
-         (flags & ~kKnownFlags) == 0 && (flags & IORING_ENTER_GETEVENTS) != 0;
+         registers[REG_RDI] >= 0 && registers[REG_RDI] <= INT_MAX && (flags & ~kKnownFlags) == 0 &&
+         (flags & IORING_ENTER_GETEVENTS) != 0;
 }
 
-// Copied by the kernel: code need not be readable.
+// By the kernel: code need not be readable, and what the call was given may have gone.
+template <typename T>
+bool copy(greg_t address, T* to) {
+  const struct iovec local = {to, sizeof(T)};
+  const struct iovec remote = {reinterpret_cast<void*>(address), sizeof(T)};
+  return raw_syscall(SYS_process_vm_readv, raw_getpid(), &local, 1, &remote, 1, 0) == static_cast<long>(sizeof(T));
+}
+
 bool is_after_syscall(const greg_t* registers) {
-  unsigned char bytes[kSyscallBytes] = {};
-  const struct iovec local = {bytes, sizeof(bytes)};
-  const struct iovec remote = {reinterpret_cast<void*>(registers[REG_RIP] - kSyscallBytes), sizeof(bytes)};
-  const long copied = raw_syscall(SYS_process_vm_readv, raw_getpid(), &local, 1, &remote, 1, 0);
-  return copied == kSyscallBytes && bytes[0] == 0x0f && bytes[1] == 0x05;
+  struct {
+    unsigned char bytes[kSyscallBytes];
+  } code;
+  return copy(registers[REG_RIP] - kSyscallBytes, &code) && code.bytes[0] == 0x0f && code.bytes[1] == 0x05;
 }
 
 // Without anything to submit or to wait for it does nothing.
@@ -46,19 +63,46 @@ bool is_ring(const greg_t* registers) {
                      nullptr, 0) == 0;
 }
 
-bool is_libprofs(uint64_t handler) {
-  return handler >= reinterpret_cast<uint64_t>(__ehdr_start) && handler < reinterpret_cast<uint64_t>(_end) &&
-         !is_handler_for_once(handler);
+// For as long as the limit after the first time, where this may be the call that was made again then: nothing tells it from a later one at
+// the same place.
+bool may_begin_again_at(uint64_t sp, int64_t limit_ns, RingWait* last) {
+  const int64_t now = clock_ns(CLOCK_MONOTONIC);
+  const bool may_be_same = last->sp == sp && now - last->last_ns < limit_ns;
+  if (!may_be_same) last->first_ns = now;
+  last->sp = sp;
+  last->last_ns = now;
+  if (now - last->first_ns < limit_ns) return true;
+  last->sp = 0;
+  return false;
 }
 
-// Faults, and what ends the process by its own hand, are of what the program does itself.
+bool may_begin_again(ThreadSlot* slot, const greg_t* registers) {
+  const greg_t flags = registers[REG_R10];
+  if ((flags & IORING_ENTER_EXT_ARG) == 0) return true;
+  if ((flags & kRegisteredLimit) != 0) return false;
+  io_uring_getevents_arg argument;
+  if (!copy(registers[REG_R8], &argument)) return false;
+  if (argument.ts == 0 || (flags & kAbsoluteLimit) != 0) return true;
+  __kernel_timespec limit;
+  if (slot == nullptr || !copy(static_cast<greg_t>(argument.ts), &limit)) return false;
+  constexpr long long kYear = 31'536'000;
+  const int64_t limit_ns = std::min<long long>(limit.tv_sec, kYear) * 1'000'000'000 + limit.tv_nsec;
+  return may_begin_again_at(static_cast<uint64_t>(registers[REG_RSP]), limit_ns, &slot->ring_wait);
+}
+
+// But for faults of the program's own.
 bool comes_from_outside(int number) {
-  return !is_fault_signal(number) && number != SIGABRT && number != SIGKILL && number != SIGSTOP &&
-         number != kSigsetxid;
+  constexpr uint64_t kOthers = signal_bit(SIGSEGV) | signal_bit(SIGBUS) | signal_bit(SIGFPE) | signal_bit(SIGILL) |
+                               signal_bit(SIGKILL) | signal_bit(SIGSTOP) | signal_bit(kSigsetxid);
+  return number > 0 && number <= kSignals && (kOthers & signal_bit(number)) == 0;
 }
 
-bool program_handles_signals() {
-  constexpr uint64_t kIgnore = 1;
+bool is_libprofs(uint64_t handler) {
+  return handler >= reinterpret_cast<uint64_t>(__ehdr_start) && handler < reinterpret_cast<uint64_t>(_end);
+}
+
+// Set by a bare call, or before libprof was there.
+bool finds_handler() {
   for (int number = 1; number <= kSignals; ++number) {
     if (!comes_from_outside(number)) continue;
     KernelAction now;
@@ -70,10 +114,15 @@ bool program_handles_signals() {
 
 }  // namespace
 
-void go_on_with_ring_wait(ucontext_t* context) {
+void handler_comes(int number, uintptr_t handler) {
+  if (handler > kIgnore && comes_from_outside(number)) g_was_handled.store(true, std::memory_order_relaxed);
+}
+
+void go_on_with_ring_wait(ThreadSlot* slot, ucontext_t* context) {
   greg_t* registers = context->uc_mcontext.gregs;
-  if (!may_be_ended_wait(registers) || !is_after_syscall(registers) || program_handles_signals() || !is_ring(registers))
-    return;
+  if (!may_be_ended_wait(registers) || g_was_handled.load(std::memory_order_relaxed)) return;
+  if (finds_handler()) return g_was_handled.store(true, std::memory_order_relaxed);
+  if (!is_after_syscall(registers) || !is_ring(registers) || !may_begin_again(slot, registers)) return;
   registers[REG_RIP] -= kSyscallBytes;
   registers[REG_RAX] = SYS_io_uring_enter;
 }

@@ -3,18 +3,24 @@
 // 100 ticks a second). It cannot be restarted by the kernel. So it is made again here, where nothing but the tick can have ended it.
 //
 //   that it was this call    the registers: those of a system call's return, with this call's arguments, of a ring (it is asked)
-//   that it was the tick     the program handles no signal that comes from outside. Whether a handler of its has run meanwhile, with SIGPROF in its
-//                            mask, could not be told, and then EINTR is what the program waits for; but it knows of EINTR.
+//   that it was the tick     the program has never had a handler for a signal that comes from outside. Whether one has run meanwhile, with
+//                            the tick pending, or the tick within its return, could not be told; and then EINTR is what the program waits
+//                            for. But who has one knows of EINTR.
 //
-// A wait's limit of time begins again. A call that has also submitted answers how many, and comes back early: nothing tells it from one
-// whose wait was over. Signal-safe, without thread-local data.
+// A limit of time that is relative begins again: twice that long the wait may last, then it is left to end. A call that has also submitted
+// answers how many, and comes back early: nothing tells it from one whose wait was over. Signal-safe.
 #pragma once
 
 #include <ucontext.h>
 
+#include "core/record/thread_table.h"
+
 namespace prof {
 
-// In the SIGPROF handler, last, of a signal of libprof's: the context goes on with the call.
-void go_on_with_ring_wait(ucontext_t* context);
+// In the SIGPROF handler, last, of a signal of libprof's: the context goes on with the call. slot: the thread's, or null.
+void go_on_with_ring_wait(ThreadSlot* slot, ucontext_t* context);
+
+// The program is about to set this handler.
+void handler_comes(int number, uintptr_t handler);
 
 }  // namespace prof

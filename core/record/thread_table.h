@@ -65,6 +65,12 @@ struct ThreadUsage {
   int64_t at_ns;                // CLOCK_MONOTONIC; 0: not asked yet
 };
 
+// The last wait of its for a ring that was made again (preload/ring_waits.h).
+struct RingWait {
+  uint64_t sp;
+  int64_t first_ns, last_ns;  // CLOCK_MONOTONIC: where it may have been the same call each time
+};
+
 struct ThreadSlot {
   std::atomic<Ref> next_free;      // valid while the slot is free; who pops beside another may read it late
   Ref next;                        // all slots, newest first
@@ -98,6 +104,7 @@ struct ThreadSlot {
   std::atomic<LabelId> labels;     // at present; set by the thread itself, or by its creator before it begins
   std::atomic<uint32_t> inherits;  // 1: threads that it creates begin with its labels
   uint32_t unblocked;              // 1: it was made with SIGPROF blocked, and libprof has unblocked it
+  RingWait ring_wait;
   ThreadLook looks[kLookers];
   Ref view_name;  // of the last snapshot of all stacks that this thread is in:
   int32_t view_tid;

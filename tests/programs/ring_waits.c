@@ -1,8 +1,9 @@
 // Waits by io_uring_enter, which the kernel ends with EINTR for any signal, and never restarts. Prints, as JSON, how many waits there were
 // and how many of them ended so; `"ring": 0` where there are no rings.
 //   computes SECONDS THREADS  each thread computes for some 10 us and waits for 50, by turns: no signal comes, and none is handled
-//   signalled TIMES once|always|blocks  a thread waits for two seconds, and is sent a signal that has a handler, to be called once or
-//     always; or one that blocks every signal and computes: a tick that falls due meanwhile comes when it returns
+//   signalled TIMES HOW  a thread waits for two seconds, and is sent a signal that has a handler. HOW, words: `once`: it is to be called
+//     once; `resets`: it puts the default in its place; `blocks`: it blocks every signal and computes, and a tick that falls due meanwhile
+//     comes when it returns; `abort`: the signal is SIGABRT
 // build: -O2 -fomit-frame-pointer -pthread
 #define _GNU_SOURCE
 #include <errno.h>
@@ -67,17 +68,19 @@ static void *waits(void *argument) {
 static const char *how;
 static volatile sig_atomic_t handled;
 
+static int is(const char *word) { return strstr(how, word) != NULL; }
+
 static void on_signal(int number) {
-  (void)number;
   // One tick or more: of threads that have just begun the first comes at the kernel's.
-  if (strcmp(how, "blocks") == 0) computes(milliseconds(12));
+  if (is("blocks")) computes(milliseconds(12));
+  if (is("resets")) signal(number, SIG_DFL);
   ++handled;
 }
 
-static void handle(void) {
-  struct sigaction action = {.sa_handler = on_signal, .sa_flags = strcmp(how, "once") == 0 ? (int)SA_RESETHAND : 0};
-  if (strcmp(how, "blocks") == 0) sigfillset(&action.sa_mask);
-  sigaction(SIGUSR1, &action, NULL);
+static void handle(int number) {
+  struct sigaction action = {.sa_handler = on_signal, .sa_flags = is("once") ? (int)SA_RESETHAND : 0};
+  if (is("blocks")) sigfillset(&action.sa_mask);
+  sigaction(number, &action, NULL);
 }
 
 int main(int argc, char **argv) {
@@ -98,15 +101,16 @@ int main(int argc, char **argv) {
       sum.waits += all[i].waits, sum.interrupted += all[i].interrupted, sum.failed += all[i].failed;
     }
   } else {
-    how = argc > 3 ? argv[3] : "always";
+    how = argc > 3 ? argv[3] : "";
+    const int number = is("abort") ? SIGABRT : SIGUSR1;
     sum.ring = new_ring();
     rings = sum.ring >= 0;
     for (int i = 0; i < count && rings; ++i) {
-      handle();
+      handle(number);
       sum.tid = 0;
       pthread_create(&sum.thread, NULL, waits, &sum);
       until_asleep(&sum.tid);
-      pthread_kill(sum.thread, SIGUSR1);
+      pthread_kill(sum.thread, number);
       pthread_join(sum.thread, NULL);
     }
   }
