@@ -54,6 +54,8 @@ void enlist(HelperThread* helper) {
   }
 }
 
+bool has_gone(int tid) { return tid == 0 || raw_syscall(SYS_tgkill, raw_getpid(), tid, 0) != 0; }
+
 }  // namespace
 
 void helpers_await_closing() {
@@ -66,6 +68,7 @@ void helpers_await_closing() {
 
 void helper_forget(HelperThread* helper) {
   helper->tid.store(0, std::memory_order_relaxed);
+  helper->last_tid.store(0, std::memory_order_relaxed);
   g_holding.store(0, std::memory_order_relaxed);
 }
 
@@ -77,18 +80,17 @@ bool is_helper(int tid) {
   return false;
 }
 
-unsigned helpers_at_work() {
+unsigned helpers_there() {
   unsigned count = 0;
   for (const auto& entry : g_helpers) {
     const HelperThread* helper = entry.load(std::memory_order_acquire);
-    if (helper != nullptr && helper_is_at_work(*helper)) ++count;
+    if (helper != nullptr && !has_gone(helper->last_tid.load(std::memory_order_acquire))) ++count;
   }
   return count;
 }
 
-// Its number is given free (HelperThread::tid) before it has left the process.
 bool helper_await_gone(int tid, int most_milliseconds) {
-  for (int i = 0; raw_syscall(SYS_tgkill, raw_getpid(), tid, 0) == 0; ++i) {
+  for (int i = 0; !has_gone(tid); ++i) {
     if (i == most_milliseconds) return false;
     const struct timespec pause = timespec_of(1'000'000);
     raw_syscall(SYS_nanosleep, &pause, nullptr);
@@ -99,8 +101,7 @@ bool helper_await_gone(int tid, int most_milliseconds) {
 void helpers_await_gone(int most_milliseconds) {
   for (const auto& entry : g_helpers) {
     const HelperThread* helper = entry.load(std::memory_order_acquire);
-    const int tid = helper == nullptr ? 0 : helper->tid.load(std::memory_order_acquire);
-    if (tid > 0) helper_await_gone(tid, most_milliseconds);
+    if (helper != nullptr) helper_await_gone(helper->last_tid.load(std::memory_order_acquire), most_milliseconds);
   }
 }
 
@@ -143,6 +144,7 @@ bool helper_start(HelperThread* helper, void (*main)(), bool keeps_stderr) {
     g_holding.fetch_sub(1, std::memory_order_relaxed);
     helper->tid.store(0, std::memory_order_release);
   }
+  if (result > 0) helper->last_tid.store(static_cast<int>(result), std::memory_order_release);
   return result > 0;
 }
 

@@ -12,7 +12,8 @@ namespace prof {
 struct HelperThread {
   static constexpr unsigned kStackBytes = 64 * 1024;
   static constexpr unsigned kTlsBytes = 8 * 1024;
-  std::atomic<int> tid;  // 0: none, or it has ended (the kernel clears it)
+  std::atomic<int> tid;       // 0: none, or it has ended (the kernel clears it)
+  std::atomic<int> last_tid;  // a little later it is no thread of the process any more
   void (*main)();
   bool keeps_stderr;
   alignas(64) unsigned char tls[kTlsBytes];  // the thread pointer is in the middle
@@ -25,8 +26,8 @@ bool helper_start(HelperThread* helper, void (*main)(), bool keeps_stderr);
 inline bool helper_is_at_work(const HelperThread& helper) { return helper.tid.load(std::memory_order_acquire) != 0; }
 // Whether a thread of this process is one of these.
 bool is_helper(int tid);
-// How many there are.
-unsigned helpers_at_work();
+// How many the process has.
+unsigned helpers_there();
 // Waits until this one (tid: what it had) is no thread of the process any more, for so long at most. False: it is.
 bool helper_await_gone(int tid, int most_milliseconds);
 // Waits until none is, for so long at most for each.

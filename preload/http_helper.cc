@@ -163,6 +163,8 @@ void answer_questions(int control) {
     g_busy.store(false);
     raw_syscall(SYS_sendto, control, &message, sizeof(message), MSG_NOSIGNAL, nullptr, 0);
   }
+  // Now it ends, and its number may be another process's; unless there is a keeper, who waits for it.
+  if (g_launch.keeper == 0) g_launch.pid.store(0, std::memory_order_release);
   if (g_leaving.load()) return;
   cpu_counting_stop();
   wall_counting_stop();
@@ -211,8 +213,19 @@ void run() {
   raw_syscall(SYS_close, 2);
   answer_questions(ends[0]);
   raw_syscall(SYS_close, ends[0]);
-  g_launch.pid.store(0, std::memory_order_release);
   launch_is_over(&g_launch);
+  g_launch.pid.store(0, std::memory_order_release);
+}
+
+// A signal that only this process sends: with what no other knows, and the program does not.
+long end_server(int server) {
+  siginfo_t info = {};
+  info.si_signo = kServerEndSignal;
+  info.si_code = SI_QUEUE;
+  info.si_pid = raw_getpid();
+  info.si_uid = getuid();
+  info.si_value.sival_ptr = g_region;
+  return raw_syscall(SYS_rt_sigqueueinfo, server, kServerEndSignal, &info);
 }
 
 bool start_helper() {
@@ -294,28 +307,35 @@ bool http_pause() {
   raw_syscall(SYS_futex, &g_paused, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1);
   // By the server's end, since nothing else wakes the thread: its signals are blocked, and its descriptors are its own. Each once:
   // afterwards the number may be another's.
-  constexpr int kMostMilliseconds = 1000;
+  constexpr int kMostMilliseconds = 3000;
   constexpr int kPatience = 200;
   bool is_told = false;
+  bool is_killed = false;
   for (int i = 0; i < kMostMilliseconds && !helper_await_gone(tid, 1); ++i) {
     const int server = g_launch.pid.load(std::memory_order_acquire);
     if (server == 0) continue;
-    if (!is_told) is_told = raw_syscall(SYS_kill, server, kServerEndSignal) == 0;
-    if (i == kPatience) raw_syscall(SYS_kill, server, SIGKILL);
+    if (!is_told) is_told = end_server(server) == 0;
+    if (i < kPatience || is_killed) continue;
+    is_killed = true;
+    if (raw_syscall(SYS_kill, server, SIGKILL) != 0) break;  // not permitted: it goes on
   }
   return true;
 }
 
 void http_resume() {
   g_paused.store(0);
-  // One that could not be ended goes on.
-  if (helper_is_at_work(g_helper) || start_helper()) return;
-  LogLine(LogLevel::warn) << "PROF_HTTP: no thread for it in this namespace (nothing is served any more)";
+  if (helper_is_at_work(g_helper)) {
+    LogLine(LogLevel::warn) << "PROF_HTTP: its server does not end; maybe nothing is served any more";
+  } else if (!start_helper()) {
+    LogLine(LogLevel::warn)
+        << "PROF_HTTP: no thread for it in this namespace (nothing is served of this process any more)";
+  }
 }
 
 void http_forget() {
   look_keeps_main_thread(-1);
   g_busy.store(false);
+  g_paused.store(0);
   helper_forget(&g_helper);
 }
 

@@ -20,7 +20,7 @@ void http_start();
 void http_stop();
 
 // For a moment in which the process is to have the program's threads only: the server ends, and
-// another is started. False: there is none. Waits a second at most. Where none can be started there is one line. Normal code, by one
+// another is started. False: there is none. Waits a moment, three seconds at most. Where none can be started there is one line. Normal code, by one
 // thread at a time.
 bool http_pause();
 void http_resume();

@@ -56,7 +56,8 @@ class Server {
         control_(context_, control->descriptor()),
         signals_(context_),
         look_(context_),
-        pause_(context_) {
+        pause_(context_),
+        region_(arguments.region) {
     rules_.gate.checks_host = !socket.is_unix;
     rules_.gate.is_beyond_loopback = socket.is_beyond_loopback;
     rules_.gate.token = std::move(token);
@@ -209,7 +210,7 @@ class Server {
       if (error) return;
       struct signalfd_siginfo sent = {};
       if (read(signals_.native_handle(), &sent, sizeof(sent)) == static_cast<ssize_t>(sizeof(sent)) &&
-          static_cast<int>(sent.ssi_pid) == host_.pid()) {
+          sent.ssi_code == SI_QUEUE && static_cast<int>(sent.ssi_pid) == host_.pid() && sent.ssi_ptr == region_) {
         return end();
       }
       await_end_signal();
@@ -262,6 +263,7 @@ class Server {
   stream_descriptor signals_;
   boost::asio::steady_timer look_;
   boost::asio::steady_timer pause_;
+  const uint64_t region_;
   int looks_without_request_ = 0;
   int pauses_ = 0;
   struct stat own_file_ = {};  // of a unix socket

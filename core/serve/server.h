@@ -31,7 +31,8 @@ struct ServerArguments {
 inline constexpr unsigned kServerNumbers = 11;
 inline constexpr unsigned kServerTexts = 4;
 
-// By which the program itself ends its server; another's is nothing to it. One that nobody sends to a group of processes.
+// By which the program's libprof ends its server, queued with the region's address. One of the program's own, to a group of processes,
+// is nothing to it.
 inline constexpr int kServerEndSignal = 64;
 
 // Serves until the program has ended or executes another one, or has sent kServerEndSignal. What keeps it from that is said, in one line. The exit code.

@@ -541,6 +541,11 @@ def test_program_goes_into_a_user_namespace(tmp_path, call, is_given_orphans):
         # What is refused stays refused, and nothing becomes of the server.
         assert ask("errno_of(libc.unshare, 1)") == (-1, errno.EINVAL)
         assert ask("errno_of(libc.setns, -1, 0)") == (-1, errno.EBADF)
+        for refused in ("libc.unshare, NEWUSER | 1", "libc.setns, os.open('/proc/self/ns/user', 0), 0",
+                        "libc.setns, os.open('/proc/self/ns/net', 0), NEWUSER", "libc.setns, os.open('/dev/null', 0), 0"):
+            assert ask(f"errno_of({refused})") == (-1, errno.EINVAL), refused
+        # Nor by a signal that the program itself sends, to its whole group maybe.
+        assert ask(f"os.kill({server}, 64)") is None
         assert running.server() == server
         assert ask(call) == (0, 0), running.log
         assert wait_for(lambda: served.is_gone(server))
