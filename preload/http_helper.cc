@@ -1,7 +1,9 @@
 #include "preload/http_helper.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <linux/memfd.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -43,6 +45,7 @@ std::atomic<bool> g_busy{false};    // with a question
 std::atomic<uint32_t> g_paused{0};  // futex
 bool g_is_child = false;
 unsigned g_stack_depth = 0;
+int g_copy = -1;  // a file of memory that the region is copied to for the server; -1: it reads it by itself
 
 // The server's arguments.
 char g_name[] = "libprof-server";
@@ -98,6 +101,7 @@ void answer(ControlMessage* message) {
       break;
     case ControlOp::read:
       message->result = 1;
+      message->extra = g_copy >= 0 && region_copy_to(g_copy) ? 1 : 0;
       break;
     case ControlOp::switch_on: {
       if (message->value >= kProfileKinds) break;
@@ -186,6 +190,14 @@ int moved_up(long descriptor) {
   return static_cast<int>(moved);
 }
 
+int memory_file() {
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 8U
+#endif
+  const long file = raw_syscall(SYS_memfd_create, "libprof", MFD_CLOEXEC | MFD_NOEXEC_SEAL);
+  return moved_up(file != -EINVAL ? file : raw_syscall(SYS_memfd_create, "libprof", MFD_CLOEXEC));
+}
+
 void wait_as_child() {
   const struct timespec most = timespec_of(kWaitOfChildNs);
   raw_syscall(SYS_futex, &g_paused, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, 0, &most);
@@ -204,12 +216,17 @@ void run() {
   // the kernel each time.
   g_launch.descriptors[0] = ends[1];
   g_launch.descriptors[1] = moved_up(raw_syscall(SYS_open, "/proc/thread-self/mem", O_RDONLY | O_CLOEXEC));
+  // A process that was not dumpable from its start (a child of one that gave up its rights) may not open it, nor is the server let.
+  g_copy = g_launch.descriptors[1] < 0 ? memory_file() : -1;
+  if (g_copy >= 0) g_launch.descriptors[1] = g_copy;
   g_launch.descriptors[2] = moved_up(raw_syscall(SYS_open, "/proc/thread-self/maps", O_RDONLY | O_CLOEXEC));
   // The folder of the process is that of its main thread.
   look_keeps_main_thread(moved_up(raw_syscall(SYS_open, "/proc/self/syscall", O_RDONLY | O_CLOEXEC)));
   take_rights_of("/proc/self/status");
   launch_program(&g_launch);
-  for (const int descriptor : g_launch.descriptors) raw_syscall(SYS_close, descriptor);
+  for (const int descriptor : g_launch.descriptors) {
+    if (descriptor != g_copy) raw_syscall(SYS_close, descriptor);
+  }
   raw_syscall(SYS_close, 2);
   answer_questions(ends[0]);
   raw_syscall(SYS_close, ends[0]);

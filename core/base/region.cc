@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include <cstddef>
 #include <cstring>
 
 #include "core/base/clocks.h"
@@ -190,6 +191,31 @@ void region_unmap(RegionHeader* region) {
 }
 
 void region_abandon() { region_unmap(region_forget()); }
+
+bool region_copy_to(int descriptor) {
+  const auto put = [descriptor](const void* bytes, uint64_t size, uint64_t address) {
+    return raw_syscall(SYS_pwrite64, descriptor, bytes, size, address) == static_cast<long>(size);
+  };
+  // What was copied may name what was made since: until nothing has been added meanwhile, or it is added faster than it is copied.
+  constexpr int kMostRounds = 8;
+  uint64_t copied = 0;
+  for (int round = 0; round < kMostRounds; ++round) {
+    const uint64_t used = g_region->used.load(std::memory_order_acquire);
+    if (copied == used) break;
+    if (used > kMaxSegments * kSegmentBytes) return false;
+    while (copied < used) {
+      const uint64_t within = copied & (kSegmentBytes - 1);
+      const uint64_t bytes = used - copied < kSegmentBytes - within ? used - copied : kSegmentBytes - within;
+      const uint64_t address = g_region->segment_address[copied >> kSegmentShift].load() + within;
+      if (!put(reinterpret_cast<const void*>(address), bytes, address)) return false;
+      copied += bytes;
+    }
+  }
+  // The header is of the first round.
+  const auto address = reinterpret_cast<uint64_t>(g_region);
+  return put(g_region, sizeof(RegionHeader), address) &&
+         put(&copied, sizeof(copied), address + offsetof(RegionHeader, used));
+}
 
 Ref region_allocate(uint64_t bytes) {
   bytes = (bytes + 7) & ~uint64_t{7};

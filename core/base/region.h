@@ -31,6 +31,10 @@ void region_unmap(RegionHeader* region);  // null: nothing
 bool region_maps(Ref ref);
 bool region_maps_forgotten(Ref ref);
 
+// Copies what is in use of the region into a file, at the addresses that it has here: RegionView::of_memory() reads that as it reads
+// the memory. False: there is no room.
+bool region_copy_to(int descriptor);
+
 // Zeroed bytes for an entry, aligned to 8. 0: the region may not grow any more (the caller counts the loss).
 // bytes: 1 to kSegmentBytes / 2.
 Ref region_allocate(uint64_t bytes);

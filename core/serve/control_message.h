@@ -9,7 +9,7 @@ namespace prof {
 enum class ControlOp : uint32_t {
   listening,  // it serves now: no answer
   leaving,    // it ends, and has said why: no answer
-  read,       // the region is about to be read: open it to the server
+  read,  // the region is about to be read: open it to the server. extra: 1: ServerArguments::memory has a copy of it now
   switch_on,  // value: a ProfileKind. result: since when (ns, CLOCK_REALTIME), 0: it cannot be; extra: 1: from the start
   count_cpu,   // value: 1 on, 0 off. result: 1 done
   count_wall,  // likewise

@@ -1,6 +1,8 @@
 #include "core/serve/host_process.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 
@@ -12,12 +14,22 @@ namespace {
 constexpr const char* kCannotBeOn = "a setting of this profile cannot be used, or there is no memory to record it in";
 constexpr const char* kSilent = "the process does not answer: it is stopped, or about to end";
 
+// A file whose content is let go of at the end; -1: none.
+struct Emptied {
+  int file;
+  ~Emptied() { [[maybe_unused]] const int result = file < 0 ? 0 : ftruncate(file, 0); }
+};
+
+// The program's memory itself is open for reading only.
+bool is_copy(int memory) { return memory >= 0 && (fcntl(memory, F_GETFL) & O_ACCMODE) == O_RDWR; }
+
 }  // namespace
 
 HostProcess::HostProcess(const ServerArguments& arguments, Control* control)
     : pid_(arguments.pid),
       region_(arguments.region),
       memory_(arguments.memory),
+      is_copy_(is_copy(arguments.memory)),
       maps_(arguments.maps),
       settings_(arguments.settings),
       control_(control),
@@ -98,13 +110,16 @@ HostProcess::Counting::~Counting() {
 
 Snapshot HostProcess::snapshot(const SnapshotParts& parts) {
   RegionView region;
-  if (memory_ >= 0) region = RegionView::of_memory(memory_, region_);
+  const Emptied emptied = {is_copy_ ? memory_ : -1};
+  if (memory_ >= 0 && !is_copy_) region = RegionView::of_memory(memory_, region_);
   if (!region.valid()) {
-    ask(ControlOp::read);
-    region = RegionView::of_process(pid_, region_);
+    const bool is_copied = ask(ControlOp::read).extra != 0;
+    region = is_copied ? RegionView::of_memory(memory_, region_) : RegionView::of_process(pid_, region_);
   }
   if (!region.valid())
     throw Refused("process " + std::to_string(pid_) + " may not be read (it gave up its rights, or seccomp)");
+  // RegionView::word_now() is to see what was written since.
+  if (is_copy_ && parts.trace) ask(ControlOp::read);
   Snapshot snapshot = snapshot_from_region(region, parts);
   if (snapshot.executable.empty()) snapshot.executable = executable_;
   return snapshot;

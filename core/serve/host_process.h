@@ -90,6 +90,7 @@ class HostProcess {
   const int pid_;
   const uint64_t region_;
   const int memory_;
+  const bool is_copy_;  // that is a file with a copy of the region, made for each snapshot
   const int maps_;
   ServedSettings settings_;
   Since since_[kProfileKinds] = {};

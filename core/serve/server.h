@@ -22,7 +22,9 @@ struct ServerArguments {
   std::string_view
       executable;    // the program's file, as it says itself: one that gave up its rights cannot be asked for it
   int control = -1;  // the pair's end
-  int memory = -1;   // the program's /proc/PID/mem and …/maps, opened by itself; -1: they are asked for each time
+  // The program's /proc/PID/mem and …/maps, opened by itself; -1: they are asked for each time. Of one that may not open its own
+  // memory: a file, open for writing too, that it copies its region to when it is asked (ControlOp::read).
+  int memory = -1;
   int maps = -1;
   ServedSettings settings;
 };

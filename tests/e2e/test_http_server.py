@@ -444,6 +444,42 @@ def test_rights_that_are_given_up(tmp_path):
         running.process.kill()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives its rights up")
+def test_child_of_what_gave_up_its_rights(tmp_path):
+    """As daemons do that fork after setuid. It may not open its own memory, and copies for the server what is recorded."""
+    script = ("import os, sys, threading, time\n"
+              "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
+              "child = os.fork()\n"
+              "if child: os.wait(); os._exit(0)\n"
+              "print(os.getpid(), flush=True)\n"
+              "def compute():\n"
+              "    while True: sum(range(10000)); bytearray(100000); time.sleep(.0001)\n"
+              "threading.Thread(target=compute, daemon=True).start()\n"
+              "sys.stdin.readline()\n"
+              "os._exit(0)\n")
+    settings = {"PROF_LOG": "info", "PROF_HEAP_RATE": "1000"}
+    with served.host(tmp_path, command=["/usr/bin/python3", "-c", script], settings=settings) as running:
+        child = int(running.process.stdout.readline())
+        assert wait_for(lambda: running.address(child)), running.log
+        client = served.Client(running.address(child))
+        assert str(child) in client.get("status").text
+        profile = client.profile(tmp_path, "profile?seconds=1", pprof.read)
+        assert any("python3" in file for sample in profile.samples for file in sample.files), profile.describe()
+        assert wait_for(lambda: re.match(r"heap profile: \d+: \d+ \[[1-9]", client.get("allocs?debug=1").text))
+        for path in ("wall?seconds=1", "trace?seconds=1", "heap", "block", "mutex", "threadcreate", "stacks", "/metrics"):
+            answer = client.get(path)
+            assert answer.status == 200, answer.text
+        # A thread that runs is seen; none that sleeps is asked, not even the main one.
+        assert wait_for(lambda: " [running]:\n" in client.get("goroutine?debug=2").text)
+        # Nothing is left of the copy.
+        files = pathlib.Path(f"/proc/{running.server(child)}/fd").iterdir()
+        copies = [file.stat() for file in files if os.readlink(file).startswith("/memfd:libprof")]
+        assert [copy.st_blocks for copy in copies] == [0]
+        assert served.Client(running.address(running.pid)).get("status").status == 200
+        assert running.end() == 0
+        assert all(" is served at " in line for line in running.log), running.log
+
+
 def test_main_thread_that_has_ended(tmp_path):
     with served.host(tmp_path, "b") as running:
         running.process.stdin.write("leave\n")

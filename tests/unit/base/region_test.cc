@@ -262,6 +262,31 @@ Test(region, lies_in_a_file_and_grows_without_its_descriptor) {
   unlink(path);
 }
 
+Test(region, is_copied_into_a_file_that_is_read_as_its_memory_is) {
+  cr_assert(region_create());
+  std::vector<Ref> refs;
+  while (g_region->segments.load() < 4) {
+    refs.push_back(region_allocate(200'000));
+    memset(region_at<char>(refs.back()), static_cast<int>(refs.size()), 200'000);
+  }
+  const int fd = memfd_create("copy", MFD_CLOEXEC);
+  const auto address = reinterpret_cast<uint64_t>(g_region);
+  cr_assert_not(RegionView::of_memory(fd, address).valid());
+  for (int times = 0; times < 2; ++times) {
+    cr_assert(region_copy_to(fd));
+    const Ref later = region_allocate(8);
+    const RegionView view = RegionView::of_memory(fd, address);
+    cr_assert(view.valid());
+    for (size_t i = 0; i < refs.size(); ++i) {
+      const auto* entry = static_cast<const char*>(view.at(refs[i], 200'000));
+      cr_assert(entry != nullptr && entry[0] == static_cast<char>(i + 1) && entry[199'999] == entry[0]);
+    }
+    cr_assert_null(view.at(later, 8));
+  }
+  close(fd);
+  cr_assert_not(region_copy_to(fd));
+}
+
 Test(region, a_file_too_short_or_on_a_full_disk_is_none) {
   char path[] = "/tmp/region_test.XXXXXX";
   const int fd = mkstemp(path);
