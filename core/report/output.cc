@@ -119,11 +119,23 @@ void say_folder(const Config& config, const Output& output, std::string_view fol
   line << ": nothing can be written to '" << folder << "' as it is now: " << error_text_of(error);
 }
 
+// What is written at the end under the very name; of the others each has a number.
+void check_name(const Config& config, ProfileKind kind, const char* path) {
+  const bool is_numbered = kind == ProfileKind::stacks || (kind == ProfileKind::cpu && config.cpu_signal != 0);
+  const std::string_view variable = variable_of(config, kind);
+  struct stat st;
+  if (is_numbered || variable == "PROF_DIR" || lstat(path, &st) != 0 || !S_ISDIR(st.st_mode)) return;
+  LogLine(LogLevel::warn) << variable << ": nothing can be written to '" << path
+                          << "' as it is now: it is a folder (a file's name is needed)";
+}
+
 }  // namespace
 
 void output_prepare(const Config& config, std::optional<bool> is_child, Output* output) {
   output->started_unix_ns = clock_ns(CLOCK_REALTIME);
   output->is_child = is_child ? *is_child : parent_is_profiled(config);
+  const ssize_t bytes = readlink("/proc/self/exe", output->executable, sizeof(output->executable) - 1);
+  output->executable[std::max<ssize_t>(bytes, 0)] = '\0';
   for (unsigned i = 0; i < kProfileKinds; ++i) {
     const auto kind = static_cast<ProfileKind>(i);
     if (config.kinds.has(kind)) prepare_kind(config, kind, output);
@@ -133,8 +145,10 @@ void output_prepare(const Config& config, std::optional<bool> is_child, Output* 
 void output_check_folders(const Config& config, const Output& output) {
   std::string_view checked[kProfileKinds];
   unsigned count = 0;
-  for (const auto& path : output.paths) {
+  for (unsigned i = 0; i < kProfileKinds; ++i) {
+    const char* const path = output.paths[i];
     if (path[0] == '\0') continue;
+    check_name(config, static_cast<ProfileKind>(i), path);
     const std::string_view folder = folder_of(path);
     if (std::find(checked, checked + count, folder) != checked + count) continue;
     checked[count++] = folder;

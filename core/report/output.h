@@ -11,6 +11,7 @@ namespace prof {
 struct Output {
   // By ProfileKind: absolute; %-sequences expanded; .PID inserted where this process is a child. Empty: the kind is off.
   char paths[kProfileKinds][4096];
+  char executable[4096];        // at the start; empty: not known
   int64_t started_unix_ns;      // of this process: an older file of that name is a previous run's
   bool is_child;                // its parent is (or was) profiled under the same setting
   bool has_pid[kProfileKinds];  // this process's pid is in the name: a file that is there is another's that had it
@@ -30,7 +31,8 @@ struct Output {
 void output_prepare(const Config& config, std::optional<bool> is_child, Output* output);
 
 // A line for each folder that cannot be written now, with the variables that name it: a typing error is to be seen at the start, not
-// when the work is done. Nothing is turned off, since the folder may come into being. One system call for each folder. Normal code.
+// when the work is done. Nothing is turned off, since the folder may come into being. One system call for each folder, and for each file
+// that is named: the name may be a folder's. Normal code.
 void output_check_folders(const Config& config, const Output& output);
 
 // In a child of fork: the same with its own pid. Normal code.

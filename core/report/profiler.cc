@@ -289,6 +289,8 @@ bool write_own_profiles(const RegionHeader* region, const ReportTask& task, cons
                         const std::vector<std::string>& notes, std::vector<std::string>* files) {
   Snapshot snapshot = snapshot_from_region(RegionView::of_self(region), parts_of(task, output));
   snapshot.cpu.notes = notes;
+  // In another pid namespace the process is not in /proc any more.
+  if (snapshot.executable.empty()) snapshot.executable = output.executable;
   snapshot.ending = ending_text(task.ending);
   static Output moved;
   if (task.ending == Ending::exec) moved = output_before_exec(output, unix_ns_of_process_start(snapshot.pid));

@@ -91,6 +91,18 @@ std::string how_it_ended(OwnerFate fate, OwnerState state) {
   return fate == OwnerFate::replaced ? "went on as another program (exec)" : "was killed (or ended past libprof)";
 }
 
+// Where nothing that is left to be written has a folder, the first of them that is missing. Else empty.
+std::string missing_folder_of(const Output& output) {
+  std::string first;
+  for (const char* path : output.paths) {
+    if (path[0] == '\0') continue;
+    const std::string folder(path, strrchr(path, '/') + 1);
+    if (access(folder.c_str(), F_OK) == 0 || errno != ENOENT) return {};
+    if (first.empty()) first = folder.substr(0, folder.size() - 1);
+  }
+  return first;
+}
+
 // All that is not written yet. False: something could not be.
 bool write_all(const RegionView& region, const OwnerRecord& owner, const GoneProcess& process, const Output& output,
                std::vector<std::string>* files) {
@@ -206,7 +218,12 @@ Recovery recover_region(const std::string& folder, const std::string& name, cons
   if (header.file_segments.load() < header.segments.load()) {
     process.notes.emplace_back("the file system of PROF_SPOOL was full: what was recorded after that is lost");
   }
-  if (!write_all(region, *owner, process, output, &recovery.files)) return ends(Recovered::failed, recovery.text);
+  recovery.missing_folder = missing_folder_of(output);
+  // Its process has tried in vain already, and said so; what is missing still is for the line that says where the recording is.
+  const bool is_said = state == OwnerState::failed && !recovery.missing_folder.empty();
+  if (is_said || !write_all(region, *owner, process, output, &recovery.files)) {
+    return ends(Recovered::failed, recovery.text);
+  }
   unlink(path.c_str());
   return ends(recovery.files.empty() ? Recovered::nothing : Recovered::written, recovery.text);
 }

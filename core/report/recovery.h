@@ -30,6 +30,7 @@ struct Recovery {
   std::string executable;
   std::string text;                // refused: why; else how the process ended
   std::vector<std::string> files;  // the profiles
+  std::string missing_folder;      // failed: which one has to be made first; empty: it is not that
 };
 
 // The names of regions' files in a folder, in order. False: it cannot be read.

@@ -24,6 +24,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/base/clocks.h"
 #include "core/base/rights.h"
 #include "core/report/http_address.h"
 #include "core/report/module_map.h"
@@ -44,6 +45,7 @@ constexpr size_t kMostClients = 64;
 constexpr rlim_t kMostDescriptors = 4 * kMostClients;  // that it ever has open, symbols' files included
 constexpr std::chrono::seconds kLookEvery{1};
 constexpr std::chrono::seconds kLastAnswers{1};
+constexpr int64_t kPortOfEarlierNs = 300'000'000;
 constexpr int kLooksUntilRest = 300;  // without a request
 
 class Server {
@@ -329,8 +331,13 @@ int serve(const ServerArguments& arguments) {
     poll(&ready, 1, milliseconds);
     return control.is_there();
   };
+  const int64_t begun_ns = clock_ns(CLOCK_MONOTONIC);
   const ListeningSocket socket = listen_at(address, rules);
-  if (!control.is_there()) return 0;
+  if (!control.is_there()) {
+    // Of programs that execute one another at once, the earlier one's server may have had the port.
+    const bool is_anothers = clock_ns(CLOCK_MONOTONIC) - begun_ns > kPortOfEarlierNs;
+    return is_anothers && !socket.error.empty() ? leave(&control, arguments, socket.error) : 0;
+  }
   if (!socket.error.empty()) return leave(&control, arguments, socket.error);
   say_where(arguments, address, socket);
   let_go_of_stderr();

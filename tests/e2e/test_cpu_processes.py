@@ -1,5 +1,7 @@
 """Children: profiles of their own, nothing twice, nothing of libprof's in their lives."""
 
+import pytest
+
 import pprof
 
 STEADY = str(pprof.BUILD / "programs" / "steady")
@@ -11,6 +13,7 @@ RUNS = {
     "spawns_not_followed": (["spawns", STEADY, .1], {"PROF_FOLLOW": "0"}),
     "exec": (["bash", "-c", f"for ((i = 0; i < 200000; ++i)); do :; done; exec {STEADY} .5 3"],),
     "pattern": (["steady", .1], {"PROF_CPU": "{folder}/%e-%p-%h-%%.prof"}),
+    "namespace": (["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc", STEADY, ".2"],),
     "directory": (["spawns", STEADY, .2], {"PROF_CPU": None, "PROF_DIR": "{folder}"}),
 }
 
@@ -62,6 +65,14 @@ def test_exec_in_the_same_process(runs):
     profile = run.profile()
     assert abs(profile.count("steady_work") - 50) <= 3, profile.describe()
     assert profile.document["mappings"][0]["file"].endswith("/steady")
+
+
+def test_program_that_is_in_proc_no_more(runs):
+    """What /proc shows is the namespace of its child."""
+    run = runs["namespace"]
+    if b"steady_work" not in run.stdout:
+        pytest.skip("makes namespaces")
+    assert run.profile().document["comments"][0].startswith("program: /usr/bin/unshare, pid "), run.stderr
 
 
 def test_file_name_pattern(runs):

@@ -29,7 +29,7 @@ RUNS = {
     "relative": (["perl", "-e", "chdir '/'; $i += $_ for 1 .. 3e6; exit 6"], {"PROF_CPU": "cpu.prof"}),
     "umask": (STEADY, {}, {"limits": lambda: os.umask(0o777)}),
 }
-BAD = ["is_a_directory", "name_too_long", "path_too_long", "proc"]
+BAD = ["name_too_long", "path_too_long", "proc"]
 BAD_FOLDER = ["missing", "missing_directory", "below_a_file"]
 AS_IT_IS_NOW = "as it is now: "
 
@@ -59,6 +59,13 @@ def test_folder_cannot_be_written(runs, name):
     variable = "PROF_DIR" if name == "missing_directory" else "PROF_CPU"
     folder = run.folder / ("stdout" if name == "below_a_file" else "none")
     assert run.log[0].startswith(f"libprof: {variable}: nothing can be written to '{folder}' {AS_IT_IS_NOW}"), run.log
+
+
+def test_name_of_a_folder(runs):
+    run = runs["is_a_directory"]
+    check_refused(run, lines=2)
+    assert run.log[0] == (f"libprof: PROF_CPU: nothing can be written to '{run.folder}' {AS_IT_IS_NOW}it is a folder "
+                          "(a file's name is needed)")
 
 
 def test_every_kind_that_is_not_written_is_named(runs):

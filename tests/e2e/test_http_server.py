@@ -234,6 +234,20 @@ def test_port_that_is_taken(tmp_path):
     assert len(running.log) == 1 and f"'{value}'" in running.log[0] and "taken" in running.log[0], running.log
 
 
+def test_port_that_is_taken_of_a_program_that_ends_soon(tmp_path):
+    """It need not have been there for as long as the server waits for the port. One that executes another leaves that to it."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        for seconds, is_said in (("0.8", True), ("0", False)):
+            with open(tmp_path / "stderr", "wb") as log:
+                subprocess.run(["/usr/bin/env", "sleep", seconds], stderr=log, check=True,
+                               env=served.CLEAN | {"LD_PRELOAD": str(conftest.LIBRARY),
+                                                   "PROF_HTTP": f"localhost:{other.getsockname()[1]}"})
+            assert wait_for(lambda: (tmp_path / "stderr").read_text(), seconds=20 if is_said else 0.5) == is_said
+            assert (tmp_path / "stderr").read_text().count("the port is taken") == is_said
+
+
 def test_port_alone_is_of_loopback_and_no_news(tmp_path):
     port = servers.free_port()
     with served.host(tmp_path, settings={"PROF_HTTP": str(port)}, awaited=False) as running:

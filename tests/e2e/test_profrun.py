@@ -446,6 +446,21 @@ def test_a_program_that_is_killed(tmp_path):
 
 
 @pytest.mark.skipif(not BUILT.exists(), reason="needs libprof.so")
+def test_a_folder_that_is_missing(tmp_path):
+    """What is not written is said by the program, where it is kept by profrun: each once."""
+    process = built_profrun(tmp_path, "--cpuprofile", "none/cpu.prof", "--", "/usr/bin/perl", "-e", "1 for 1..3e6")
+    out, err = process.communicate(timeout=60)
+    start, end, kept = err.decode().splitlines()
+    spool = kept.rsplit(" ", 1)[1]
+    assert "as it is now" in start and "is not written" in end
+    assert f"kept, for another try when you have made {tmp_path}/none: prof recover {spool}" in kept
+    (tmp_path / "none").mkdir()
+    subprocess.run([BUILT.parent / "prof", "recover", spool], check=True, capture_output=True)
+    assert (tmp_path / "none" / "cpu.prof").exists()
+    pathlib.Path(spool).rmdir()
+
+
+@pytest.mark.skipif(not BUILT.exists(), reason="needs libprof.so")
 def test_what_it_leaves_behind_is_watched_too(tmp_path):
     """A daemon goes on when profrun's process has ended, and is killed then."""
     program = "import os, sys, time\nif os.fork(): os._exit(0)\nos.setsid()\nopen('pid', 'w').write(str(os.getpid()))\n" \

@@ -274,10 +274,28 @@ def test_written_later_where_there_was_no_folder(spooled):
     assert one.process.wait(60) == 0
     assert "missing" in one.log and len(one.regions()) == 1
     failed = recover(one.spool)
-    assert failed.returncode == 1 and len(one.regions()) == 1 and "kept" in failed.stderr
+    assert failed.returncode == 1 and len(one.regions()) == 1
+    # Why, its process has said.
+    assert failed.stderr == (f"prof: {one.regions()[0]}: kept, for another try when you have made {one.folder}/missing: "
+                             f"prof recover {one.spool}\n")
     (one.folder / "missing").mkdir()
     assert "could not write its profiles" in recovered(one)
     assert (one.folder / "missing" / "heap.prof").exists()
+
+
+def test_killed_where_there_was_no_folder(spooled):
+    """Nobody has said yet that it cannot be written."""
+    one = spooled(settings={f"PROF_{kind.upper()}": f"missing/{kind}.prof" for kind in ("cpu", "heap", "block")}).await_books()
+    one.kill()
+    failed = recover(one.spool)
+    assert failed.returncode == 1 and "not written: cannot create" in failed.stderr, failed
+    assert f"when you have made {one.folder}/missing: prof recover" in failed.stderr, failed
+
+
+def test_nothing_to_recover(tmp_path):
+    nothing = recover(tmp_path)
+    assert (nothing.returncode, nothing.stdout) == (0, "")
+    assert nothing.stderr == f"prof: nothing to recover in '{tmp_path}'\n"
 
 
 # ---- no harm ----

@@ -293,6 +293,13 @@ def test_merge_says_what_it_cannot(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_merge_without_a_temporary_folder(tmp_path):
+    answer = profrun(tmp_path, "--cpuprofile", "c.prof", "--", "true", environment={"TMPDIR": str(tmp_path / "none")})
+    assert answer.returncode == 1 and answer.stderr == (
+        f"profrun: cannot make a folder for profiles in '{tmp_path}/none': No such file or directory "
+        "(TMPDIR names another place)\n").encode()
+
+
 def test_merge_of_a_folder(tmp_path):
     answer = profrun(tmp_path, "--", "bash", "-c", f"{pprof.BUILD}/programs/trees_books 1 2 5 >/dev/null; :",
                      environment={"PROF_DIR": str(tmp_path), "PROF_HEAP_RATE": "1"} | FAST)
@@ -303,13 +310,15 @@ def test_merge_of_a_folder(tmp_path):
 
 
 def test_merge_leaves_who_goes_on(tmp_path):
-    """A daemon's profile is not lost: it is said where it will be."""
+    """A daemon's profile is not lost: it is said where it will be, beside none that are merged."""
     os.mkfifo(tmp_path / "answered")
     answer = profrun(tmp_path, "--cpuprofile", "c.prof", "--", "bash", "-c",
                      f"setsid bash -c 'cat answered; {pprof.BUILD}/programs/steady .3; :' >/dev/null 2>&1 & echo $!")
+    (folder,) = tmp_path.glob("profrun.*")
+    assert (tmp_path / "c.prof").exists() and [path for path in folder.rglob("*") if path.suffix != ".region"
+                                               and not path.is_dir()] == []
     (tmp_path / "answered").write_text("")  # as soon as somebody reads it
     assert answer.returncode == 0 and b"go on: their profiles" in answer.stderr, answer
-    (folder,) = tmp_path.glob("profrun.*")
     waits_for_end(int(answer.stdout))
     assert any(pprof.read(path).count("steady_work") > 20 for path in folder.glob("PROF_CPU/*"))
 
@@ -327,7 +336,7 @@ end = time.time() + 2.7
 while time.time() < end: sum(range(10000))
 """)
     answer = profrun(tmp_path, "--cpuprofile", "c.prof", "--", "/usr/bin/python3", program)
-    assert answer.returncode == 0 and b"1 process goes on" in answer.stderr, answer
+    assert answer.returncode == 0 and b"1 process goes on: its profiles will" in answer.stderr, answer
     (folder,) = tmp_path.glob("profrun.*")
     deadline = time.monotonic() + 60
     while not list(folder.glob("PROF_CPU/p.*")) and time.monotonic() < deadline:

@@ -44,7 +44,8 @@ void say(const std::string& path, const Recovery& recovery, std::FILE* to, const
       std::fprintf(stderr, "%s: %s: left alone: %s\n", who, path.c_str(), recovery.text.c_str());
       break;
     case Recovered::failed:
-      std::fprintf(stderr, "%s: %s: kept, for another try: prof recover %s\n", who, path.c_str(),
+      std::fprintf(stderr, "%s: %s: kept, for another try%s: prof recover %s\n", who, path.c_str(),
+                   recovery.missing_folder.empty() ? "" : (" when you have made " + recovery.missing_folder).c_str(),
                    path.substr(0, path.rfind('/')).c_str());
       break;
     default:
@@ -121,10 +122,13 @@ void await_end(int process, const RecoveryOptions& options, const std::string& f
     std::vector<std::string> names;
     region_files_in(folder, &names);
     // One is the process's own, as a rule.
-    std::FILE* const nowhere = names.size() > 1 ? std::fopen("/dev/null", "w") : nullptr;
-    if (nowhere == nullptr) continue;
-    recover_all(folder, options, nowhere, who);
-    std::fclose(nowhere);
+    if (names.size() <= 1) continue;
+    // What fails is tried again at the end, and said then.
+    const int log = dup(STDERR_FILENO);
+    put_null_at(STDERR_FILENO);
+    recover_all(folder, options, stderr, who);
+    if (log >= 0) dup2(log, STDERR_FILENO);
+    close(log);
   }
 }
 
@@ -191,6 +195,10 @@ int run_recover(const RecoverCommand& command) {
   if (command.watched != 0) return start_watching(command);
   RecoveryOptions options;
   options.is_gone = command.is_gone;
+  std::vector<std::string> names;
+  if (region_files_in(command.folder, &names) && names.empty()) {
+    std::fprintf(stderr, "prof: nothing to recover in '%s'\n", command.folder.c_str());
+  }
   return recover_all(command.folder, options, stdout, "prof").any_failed ? 1 : 0;
 }
 

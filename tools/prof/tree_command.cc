@@ -44,9 +44,13 @@ bool make_folder(const std::string& path, bool exists) {
   return geteuid() != 0 || chmod(path.c_str(), kAllMayPutIn) == 0;
 }
 
-std::string make_temporary_folder() {
+std::string temporary_place() {
   const char* where = std::getenv("TMPDIR");
-  std::string path = absolute(std::string(where == nullptr || *where == '\0' ? "/tmp" : where) + "/profrun.XXXXXX");
+  return absolute(where == nullptr || *where == '\0' ? "/tmp" : where);
+}
+
+std::string make_temporary_folder() {
+  std::string path = temporary_place() + "/profrun.XXXXXX";
   return mkdtemp(path.data()) != nullptr && make_folder(path, /*exists=*/true) ? path : std::string();
 }
 
@@ -162,6 +166,20 @@ size_t await_others(const std::string& folder) {
   return left;
 }
 
+constexpr const char* kAside = ".merged";
+
+// What is there before those that go on have added theirs. The folder that it is in: where there is no room for another, the same.
+std::string put_aside(const std::string& folder) {
+  const std::string aside = folder + kAside;
+  std::error_code error;
+  if (mkdir(aside.c_str(), 0700) != 0) return folder;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
+    const std::string name = entry.path().filename();
+    if (name.find(".tmp.") == std::string::npos) std::filesystem::rename(entry.path(), aside + "/" + name, error);
+  }
+  return aside;
+}
+
 int exit_as(int status) {
   if (status < 0) return failed(std::string("cannot start a process: ") + std::strerror(errno));
   if (!WIFSIGNALED(status)) return WEXITSTATUS(status);
@@ -182,7 +200,11 @@ int exit_as(int status) {
 
 int run_tree(const TreeCommand& command) {
   const std::string folder = make_temporary_folder();
-  if (folder.empty()) return failed(std::string("cannot make a folder for profiles: ") + std::strerror(errno));
+  if (folder.empty()) {
+    const std::string why = std::strerror(errno);
+    return failed("cannot make a folder for profiles in '" + temporary_place() + "': " + why +
+                  " (TMPDIR names another place)");
+  }
   std::vector<Wanted> wanted;
   for (const std::string& each : command.wanted) {
     const size_t equals = std::min(each.find('='), each.size() - 1);
@@ -210,6 +232,7 @@ int run_tree(const TreeCommand& command) {
     MergeCommand merge;
     merge.output = each.file;
     merge.sources = {each.folder};
+    if (left != 0) merge.sources = {put_aside(each.folder)};
     merge.processes = true;
     size_t count = 0;
     std::string error;
@@ -219,12 +242,13 @@ int run_tree(const TreeCommand& command) {
     }
     if (count == 0 && status >= 0) failed(each.file + ": not written, as no process has left such a profile");
   }
+  std::error_code ignored;
   if (left != 0) {
-    failed(std::to_string(left) + (left == 1 ? " process goes" : " processes go") +
-           " on: their profiles will not be in the merged ones, but in " + folder);
+    for (const Wanted& each : wanted) std::filesystem::remove_all(each.folder + kAside, ignored);
+    failed(std::to_string(left) + (left == 1 ? " process goes on: its profiles" : " processes go on: their profiles") +
+           " will not be in the merged ones, but in " + folder);
     return exit_as(status);
   }
-  std::error_code ignored;
   std::filesystem::remove_all(folder, ignored);
   return exit_as(status);
 }
