@@ -189,7 +189,10 @@ void on_sigprof(int number, siginfo_t* info, void* context) {
   if (!is_from_libprof(*info)) return give_sigprof_to_program(number, info, context);
   const ErrnoSaver errno_saver;
   count_tick(info, context);
-  go_on_with_ring_wait(slot_of_this_thread(), static_cast<ucontext_t*>(context));
+  ThreadSlot* slot = slot_of_this_thread();
+  go_on_with_ring_wait(slot, static_cast<ucontext_t*>(context));
+  if (slot != nullptr && slot->uses_rings.load(std::memory_order_relaxed) != 0)
+    tick_in_user_mode(slot, g_settings.clock);
 }
 
 std::atomic<int> g_handling_pid{0};  // the process whose handler is ours; 0: none

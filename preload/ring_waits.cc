@@ -34,10 +34,14 @@ std::atomic<bool> g_was_handled{false};
 
 // At a system call's return the processor has the address in rcx. r10: the flags of io_uring_enter; rdi, rsi: a descriptor and how many are
 // submitted, which no pointer is that another call has there.
-bool may_be_ended_wait(const greg_t* registers) {
+bool may_be_wait(const greg_t* registers) {
   constexpr greg_t kKnownFlags = 0xff;
+  constexpr greg_t kMostSubmitted = 1 << 15;
   const greg_t flags = registers[REG_R10];
-  return registers[REG_RAX] == -EINTR && registers[REG_RCX] == registers[REG_RIP] && registers[REG_RSI] == 0 &&
+  const greg_t submits = registers[REG_RSI];
+  const greg_t result = registers[REG_RAX];
+  const bool may_be_result = submits == 0 ? result == -EINTR : result > 0 && result <= submits;
+  return may_be_result && registers[REG_RCX] == registers[REG_RIP] && submits >= 0 && submits <= kMostSubmitted &&
          registers[REG_RDI] >= 0 && registers[REG_RDI] <= INT_MAX && (flags & ~kKnownFlags) == 0 &&
          (flags & IORING_ENTER_GETEVENTS) != 0;
 }
@@ -120,9 +124,11 @@ void handler_comes(int number, uintptr_t handler) {
 
 void go_on_with_ring_wait(ThreadSlot* slot, ucontext_t* context) {
   greg_t* registers = context->uc_mcontext.gregs;
-  if (!may_be_ended_wait(registers) || g_was_handled.load(std::memory_order_relaxed)) return;
+  if (!may_be_wait(registers) || !is_after_syscall(registers) || !is_ring(registers)) return;
+  if (slot != nullptr) slot->uses_rings.store(1, std::memory_order_relaxed);
+  if (registers[REG_RAX] != -EINTR || g_was_handled.load(std::memory_order_relaxed)) return;
   if (finds_handler()) return g_was_handled.store(true, std::memory_order_relaxed);
-  if (!is_after_syscall(registers) || !is_ring(registers) || !may_begin_again(slot, registers)) return;
+  if (!may_begin_again(slot, registers)) return;
   registers[REG_RIP] -= kSyscallBytes;
   registers[REG_RAX] = SYS_io_uring_enter;
 }

@@ -8,7 +8,8 @@
 //                            for. But who has one knows of EINTR.
 //
 // A limit of time that is relative begins again: twice that long the wait may last, then it is left to end. A call that has also submitted
-// answers how many, and comes back early: nothing tells it from one whose wait was over. Signal-safe.
+// answers how many, and comes back early: nothing tells it from one whose wait was over. So a thread that was seen in this call has its ticks
+// in user mode only, from then on: no timer falls due in a call any more (thread_clock.h, thread_look.h). Signal-safe.
 #pragma once
 
 #include <ucontext.h>
@@ -17,7 +18,8 @@
 
 namespace prof {
 
-// In the SIGPROF handler, last, of a signal of libprof's: the context goes on with the call. slot: the thread's, or null.
+// In the SIGPROF handler, last, of a signal of libprof's: the context goes on with the call, and the slot has it that the thread makes such
+// calls. slot: the thread's, or null.
 void go_on_with_ring_wait(ThreadSlot* slot, ucontext_t* context);
 
 // The program is about to set this handler.

@@ -37,20 +37,26 @@ int64_t draw_phase(const ThreadSlot& slot, int tid, int64_t period_ns) {
 // One that ended while it was about to be given a clock is refused it, and has nothing to lose.
 bool is_gone(int tid) { return raw_syscall(SYS_tgkill, raw_syscall(SYS_getpid), tid, 0) == -ESRCH; }
 
-bool create_timer(ThreadSlot* slot, int tid) {
+bool create_timer(ThreadSlot* slot, int tid, clockid_t clock) {
   struct sigevent event = {};
   event.sigev_notify = SIGEV_THREAD_ID;
   event.sigev_signo = SIGPROF;
   event.sigev_value.sival_ptr = reinterpret_cast<void*>(signal_value_of(*slot));
   event._sigev_un._tid = tid;
   int timer = -1;
-  if (raw_syscall(SYS_timer_create, thread_cpu_clock(tid), &event, &timer) < 0) return false;
+  if (raw_syscall(SYS_timer_create, clock, &event, &timer) < 0) return false;
   slot->timer = timer;
   return true;
 }
 
+// The kernel looks at it at its ticks, by the CPU time as it was some time before: an interval of a tick would pass over every other one.
+void set_at_each_tick(const ThreadSlot& slot, const ClockSettings& settings) {
+  const struct itimerspec at_each_tick = {timespec_of(settings.kernel_tick_ns / 64), {0, 1}};
+  raw_syscall(SYS_timer_settime, slot.timer, 0, &at_each_tick, nullptr);
+}
+
 bool start_timer(ThreadSlot* slot, int tid, const ClockSettings& settings) {
-  if (!create_timer(slot, tid)) {
+  if (!create_timer(slot, tid, thread_cpu_clock(tid))) {
     if (!is_gone(tid)) count_loss(LossCause::timer_refused);
     return false;
   }
@@ -61,10 +67,7 @@ bool start_timer(ThreadSlot* slot, int tid, const ClockSettings& settings) {
 
 // The timer beside a perf event, which sees what the thread does in the kernel. Without it the event's signals stand for that too.
 void start_kernel_timer(ThreadSlot* slot, int tid, const ClockSettings& settings) {
-  if (!create_timer(slot, tid)) return;
-  // The kernel looks at it at its ticks, by the CPU time as it was some time before: an interval of a tick would pass over every other one.
-  const struct itimerspec at_each_tick = {timespec_of(settings.kernel_tick_ns / 64), {0, 1}};
-  raw_syscall(SYS_timer_settime, slot->timer, 0, &at_each_tick, nullptr);
+  if (create_timer(slot, tid, thread_cpu_clock(tid))) set_at_each_tick(*slot, settings);
 }
 
 // It ticks in user mode only: a signal that comes within a system call makes a write that has begun end short, and a wait with EINTR.
@@ -140,6 +143,32 @@ void close_perf(ThreadSlot* slot) {
   slot->perf_page = 0;
 }
 
+// What the timer before it had still to wait for is the phase of the one that comes in user mode: what is due goes by the CPU clock.
+bool replace_timer(ThreadSlot* slot, const ClockSettings& settings) {
+  const int before = slot->timer;
+  struct itimerspec rest = {};
+  raw_syscall(SYS_timer_gettime, before, &rest);
+  if (!create_timer(slot, slot->tid.load(std::memory_order_relaxed), thread_user_clock(raw_gettid()))) return false;
+  raw_syscall(SYS_timer_delete, before);
+  slot->clock_start_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+  slot->phase_ns = rest.it_value.tv_sec * 1'000'000'000 + rest.it_value.tv_nsec;
+  slot->ticks_given.store(0, std::memory_order_relaxed);
+  set_at_each_tick(*slot, settings);
+  return true;
+}
+
+// So that the event's signals stand for what is due in the kernel too.
+void end_kernel_timer(ThreadSlot* slot) {
+  if (slot->timer >= 0) raw_syscall(SYS_timer_delete, slot->timer);
+  slot->timer = -1;
+}
+
+uint64_t take_user_ticks(ThreadSlot* slot, const ClockSettings& settings) {
+  const int64_t span = clock_ns(CLOCK_THREAD_CPUTIME_ID) - slot->clock_start_ns;
+  const uint64_t due = due_points(slot->phase_ns, settings.period_ns, span);
+  return due - slot->ticks_given.exchange(due, std::memory_order_relaxed);
+}
+
 uint64_t take_first_timer_tick(ThreadSlot* slot, const ClockSettings& settings) {
   const int64_t now = clock_ns(CLOCK_THREAD_CPUTIME_ID);
   // More than a tick: the signal was blocked in the meantime.
@@ -161,6 +190,7 @@ void set_perf_period(ThreadSlot* slot, const ClockSettings& settings) {
 
 bool start_any_clock(ThreadSlot* slot, int tid, const ClockSettings& settings) {
   slot->first_seen = 0;
+  slot->ticks_in_user_mode = 0;
   slot->ticks_given.store(0, std::memory_order_relaxed);
   forget_left_ticks(&slot->left);
   slot->last_tick_ns = 0;
@@ -190,6 +220,16 @@ bool changes(ThreadSlot* slot, ClockState from, ClockState to) {
   return slot->clock_state.compare_exchange_strong(from, to, std::memory_order_acq_rel);
 }
 
+// By who has it in `starts`. False: it was to be stopped meanwhile.
+bool runs_or_stops(ThreadSlot* slot) {
+  while (!changes(slot, ClockState::starts, ClockState::runs)) {
+    if (!changes(slot, ClockState::to_stop, ClockState::stops)) continue;
+    end_any_clock(slot);
+    return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 bool start_thread_clock(ThreadSlot* slot, int tid, const ClockSettings& settings) {
@@ -205,12 +245,20 @@ bool start_thread_clock(ThreadSlot* slot, int tid, const ClockSettings& settings
     end_any_clock(slot);
     return false;
   }
-  while (!changes(slot, ClockState::starts, ClockState::runs)) {
-    if (!changes(slot, ClockState::to_stop, ClockState::stops)) continue;
-    end_any_clock(slot);
-    return false;
+  return runs_or_stops(slot);
+}
+
+void tick_in_user_mode(ThreadSlot* slot, const ClockSettings& settings) {
+  const bool is_own = slot->tid.load(std::memory_order_relaxed) == raw_gettid();
+  if (!is_own || slot->first_seen == 0 || slot->ticks_in_user_mode != 0) return;
+  if (!changes(slot, ClockState::runs, ClockState::starts)) return;
+  if (slot->perf_page != 0) {
+    end_kernel_timer(slot);
+    slot->ticks_in_user_mode = 1;
+  } else if (replace_timer(slot, settings)) {
+    slot->ticks_in_user_mode = 1;
   }
-  return true;
+  runs_or_stops(slot);
 }
 
 uint64_t stop_thread_clock(ThreadSlot* slot, const ClockSettings& settings) {
@@ -246,6 +294,7 @@ DueTicks take_due_ticks(ThreadSlot* slot, const siginfo_t& info, const ucontext_
     return is_perf ? take_perf_ticks(slot, settings) : take_kernel_ticks(slot, settings, context);
   }
   slot->first_seen = 1;
+  if (slot->ticks_in_user_mode != 0) return {.ticks = take_user_ticks(slot, settings)};
   if (first) return {.ticks = take_first_timer_tick(slot, settings)};
   return {.ticks = 1 + static_cast<uint64_t>(std::max(info.si_overrun, 0))};
 }

@@ -37,6 +37,10 @@ uint64_t stop_thread_clock(ThreadSlot* slot, const ClockSettings& settings);
 DueTicks take_due_ticks(ThreadSlot* slot, const siginfo_t& info, const ucontext_t& context,
                         const ClockSettings& settings);
 
+// In the handler, on the thread itself, of a slot whose clock may have been stopped: it ticks in user mode only from here on, and what is due in
+// the kernel is counted where the thread is next.
+void tick_in_user_mode(ThreadSlot* slot, const ClockSettings& settings);
+
 // The slot that a signal is for; null: the signal is not of a clock of ours.
 ThreadSlot* slot_of_signal(const siginfo_t& info);
 

@@ -159,7 +159,9 @@ bool ask(int tid, ThreadSlot* slot, const LookRoom& room) {
       reinterpret_cast<void*>(signal_value_of(*slot) | kLookFlag | uint64_t{room.looker} << kLookerShift);
   event._sigev_un._tid = tid;
   int timer = -1;
-  if (raw_syscall(SYS_timer_create, thread_cpu_clock(tid), &event, &timer) < 0) return false;
+  const bool in_user_mode = slot->uses_rings.load(std::memory_order_relaxed) != 0;
+  const clockid_t clock = in_user_mode ? thread_user_clock(tid) : thread_cpu_clock(tid);
+  if (raw_syscall(SYS_timer_create, clock, &event, &timer) < 0) return false;
   look->timer.store(static_cast<uint32_t>(timer) + 1, std::memory_order_seq_cst);
   const struct itimerspec at_once = {{0, 0}, {0, 1}};
   raw_syscall(SYS_timer_settime, timer, 0, &at_once, nullptr);

@@ -36,5 +36,7 @@ inline int64_t kernel_tick_ns() {
 
 // The CPU clock of a thread of this process (kernel: include/linux/posix-timers.h, per-thread, scheduler clock).
 inline clockid_t thread_cpu_clock(int tid) { return static_cast<clockid_t>((~static_cast<unsigned>(tid) << 3) | 6u); }
+// Of that, what the kernel's ticks met in user mode: a timer on it comes at such a tick only.
+inline clockid_t thread_user_clock(int tid) { return static_cast<clockid_t>((~static_cast<unsigned>(tid) << 3) | 5u); }
 
 }  // namespace prof

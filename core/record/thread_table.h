@@ -105,6 +105,8 @@ struct ThreadSlot {
   std::atomic<uint32_t> inherits;  // 1: threads that it creates begin with its labels
   uint32_t unblocked;              // 1: it was made with SIGPROF blocked, and libprof has unblocked it
   RingWait ring_wait;
+  std::atomic<uint32_t> uses_rings;  // 1: ticks and looks come to it in user mode only, once that is known
+  uint32_t ticks_in_user_mode;       // 1: its clock does
   ThreadLook looks[kLookers];
   Ref view_name;  // of the last snapshot of all stacks that this thread is in:
   int32_t view_tid;

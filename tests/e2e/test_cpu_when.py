@@ -30,7 +30,9 @@ def test_duration(runs):
     run = runs["duration"]
     result, profile = run.result, run.profile()
     assert result["file_seen"] == 1, "the file did not appear while the program ran"
-    assert profile.count("early_work") > 20 and profile.count("late_work") == 0, profile.describe()
+    # 30, unless the machine was so busy that sampling ended in the middle of the phase.
+    assert profile.count("early_work") > (20 if result["early_over"] < 1e9 else 0), profile.describe()
+    assert profile.count("late_work") == 0, profile.describe()
     # Single-threaded: no more CPU time than wall time, and it says how long.
     seconds = profile.document["duration_nanos"] / 1e9
     assert seconds >= 1 and profile.total <= 100 * seconds + 2, (seconds, profile.describe())

@@ -181,9 +181,13 @@ static void forks(void) {
 }
 
 // Many at once, and the end in the middle of it.
-static void *calls(void *number) {
+enum { kCallers = 4 };
+static volatile unsigned rounds[kCallers];
+
+static void *calls(void *caller) {
+  const long number = (long)caller;
   char name[64];
-  snprintf(name, sizeof(name), "storm%ld.prof", (long)number);
+  snprintf(name, sizeof(name), "storm%ld.prof", number);
   for (unsigned i = 0;; ++i) {
     prof_start_cpu(name);
     prof_label_set("turn", i % 2 ? "odd" : "even");
@@ -193,11 +197,12 @@ static void *calls(void *number) {
     prof_resume();
     prof_set_rate("heap", i % 7 ? 1000 : 0);
     prof_stop_cpu();
+    rounds[number] = i + 1;
   }
   return NULL;
 }
 static void storm(void) {
-  for (long i = 0; i < 4; ++i) {
+  for (long i = 0; i < kCallers; ++i) {
     pthread_t thread;
     pthread_create(&thread, NULL, calls, (void *)i);
   }
@@ -209,6 +214,9 @@ static void storm(void) {
     waitpid(child, &status, 0);
     if (status != 0) said("child", status);
   }
+  // On a busy machine one of them may not have come to its turn yet.
+  for (int i = 0; i < kCallers; ++i)
+    while (rounds[i] == 0) usleep(1000);
 }
 
 static void texts(void) {
