@@ -32,18 +32,19 @@ constexpr greg_t kRegisteredLimit = 1 << 6;
 // Once for all: a handler that is there no more may be what has ended this wait.
 std::atomic<bool> g_was_handled{false};
 
-// At a system call's return the processor has the address in rcx. r10: the flags of io_uring_enter; rdi, rsi: a descriptor and how many are
-// submitted, which no pointer is that another call has there.
+// At a system call's return the processor has the address in rcx. r10: the flags of io_uring_enter; rdi, rsi, rdx: a descriptor, how many are
+// submitted, and how many are waited for, which no pointer is that another call has there. (is_ring() must not ask for anything else: a
+// filter of system calls may kill for it.)
 bool may_be_wait(const greg_t* registers) {
   constexpr greg_t kKnownFlags = 0xff;
-  constexpr greg_t kMostSubmitted = 1 << 15;
+  constexpr greg_t kMostEntries = 1 << 16;  // what a ring may have of them
   const greg_t flags = registers[REG_R10];
   const greg_t submits = registers[REG_RSI];
   const greg_t result = registers[REG_RAX];
   const bool may_be_result = submits == 0 ? result == -EINTR : result > 0 && result <= submits;
-  return may_be_result && registers[REG_RCX] == registers[REG_RIP] && submits >= 0 && submits <= kMostSubmitted &&
-         registers[REG_RDI] >= 0 && registers[REG_RDI] <= INT_MAX && (flags & ~kKnownFlags) == 0 &&
-         (flags & IORING_ENTER_GETEVENTS) != 0;
+  return may_be_result && registers[REG_RCX] == registers[REG_RIP] && submits >= 0 && submits <= kMostEntries &&
+         registers[REG_RDX] > 0 && registers[REG_RDX] <= kMostEntries && registers[REG_RDI] >= 0 &&
+         registers[REG_RDI] <= INT_MAX && (flags & ~kKnownFlags) == 0 && (flags & IORING_ENTER_GETEVENTS) != 0;
 }
 
 // By the kernel: code need not be readable, and what the call was given may have gone.
