@@ -19,9 +19,8 @@ void http_start();
 // At exit: nothing more is switched on. Normal code.
 void http_stop();
 
-// For a moment in which the process is to have the program's threads only: the server ends, and
-// another is started. False: there is none. Waits a moment, three seconds at most. Where none can be started there is one line. Normal code, by one
-// thread at a time.
+// For a moment in which the process is to have the program's threads only: the server ends, and another is started. False: there is none.
+// Waits a moment, three seconds at most. Where none can be started there is one line. Normal code, by one thread at a time.
 bool http_pause();
 void http_resume();
 

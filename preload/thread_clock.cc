@@ -147,7 +147,7 @@ void close_perf(ThreadSlot* slot) {
 bool replace_timer(ThreadSlot* slot, const ClockSettings& settings) {
   const int before = slot->timer;
   struct itimerspec rest = {};
-  raw_syscall(SYS_timer_gettime, before, &rest);
+  if (raw_syscall(SYS_timer_gettime, before, &rest) < 0) return false;
   if (!create_timer(slot, slot->tid.load(std::memory_order_relaxed), thread_user_clock(raw_gettid()))) return false;
   raw_syscall(SYS_timer_delete, before);
   slot->clock_start_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
@@ -249,9 +249,9 @@ bool start_thread_clock(ThreadSlot* slot, int tid, const ClockSettings& settings
 }
 
 void tick_in_user_mode(ThreadSlot* slot, const ClockSettings& settings) {
+  if (slot->first_seen == 0 || slot->ticks_in_user_mode != 0) return;
   const bool is_own = slot->tid.load(std::memory_order_relaxed) == raw_gettid();
-  if (!is_own || slot->first_seen == 0 || slot->ticks_in_user_mode != 0) return;
-  if (!changes(slot, ClockState::runs, ClockState::starts)) return;
+  if (!is_own || !changes(slot, ClockState::runs, ClockState::starts)) return;
   if (slot->perf_page != 0) {
     end_kernel_timer(slot);
     slot->ticks_in_user_mode = 1;
