@@ -2,6 +2,7 @@
 that jump out or throw, mappings that change, many threads, workers, rights given up."""
 
 import os
+import pathlib
 import signal
 import subprocess
 import tempfile
@@ -34,6 +35,8 @@ MAPPED = {"mapped": (None, 1, 0), "mapped_unmapped": (None, 1, 1), "mapped_threa
 ODDLY = {"oddly": 0, "oddly_unmapped": 1}
 THROWS = {"throws": None, "throws_exact": 1, "throws_rate_4096": 4096}
 GIVES_UP = {"gives up rights": 0, "gives up rights, reaps": 1}
+# A snapshot's process in /proc, and whom the program becomes.
+REPORTER, NOBODY = "libprof.so", "65534"
 
 
 def RUNS():
@@ -206,12 +209,28 @@ def wait_for(condition):
     return False
 
 
+def reporters_of_nobody():
+    """The pids of the processes of libprof's that run, of a program that gave up its rights; ended ones are not among
+    them. By the status: what has ended keeps its name and its user until it is reaped, but no command line."""
+    pids = []
+    for status in pathlib.Path("/proc").glob("[0-9]*/status"):
+        try:
+            fields = dict(line.split(":\t", 1) for line in status.read_text().splitlines() if ":\t" in line)
+        except OSError:
+            continue  # reaped amid the look
+        if fields["Name"] == REPORTER and fields["Uid"].split()[0] == NOBODY and fields["State"][0] not in "ZX":
+            pids.append(status.parent.name)
+    return pids
+
+
 def signals_twice(process, folder):
-    """Each once the one before has been answered, and its process is gone; then the program is to end."""
+    """Each once the one before has been answered, and its process is gone (it says its line before it ends); then the
+    program is to end."""
     assert wait_for(lambda: b"ready" in (folder / "stdout").read_bytes())
     for number in (1, 2):
         process.send_signal(signal.SIGUSR2)
         wait_for(lambda: (folder / "stderr").read_bytes().count(b"libprof:") >= number)
+        assert wait_for(lambda: not reporters_of_nobody())
     process.send_signal(signal.SIGUSR1)
 
 
