@@ -331,6 +331,21 @@ void cpu_sampling_pause_thread(ThreadSlot* slot) {
 
 void cpu_sampling_resume_thread(ThreadSlot* slot) { start_clock_if_on(slot, raw_gettid()); }
 
+void cpu_sampling_meets_ring() {
+  ThreadSlot* slot = slot_of_this_thread();
+  if (slot == nullptr || slot->uses_rings.exchange(1, std::memory_order_seq_cst) != 0) return;
+  // Without a clock no system call is made: a filter may stand there by now. One that is just being started may not have seen it.
+  constexpr int kMostLooks = 1000;
+  for (int i = 0; slot->clock_state.load(std::memory_order_seq_cst) == ClockState::starts && i < kMostLooks; ++i)
+    raw_syscall(SYS_sched_yield);
+  if (slot->clock_state.load(std::memory_order_acquire) != ClockState::runs) return;
+  constexpr uint64_t kAllSignals = ~uint64_t{0};
+  uint64_t before = 0;
+  raw_syscall(SYS_rt_sigprocmask, SIG_BLOCK, &kAllSignals, &before, sizeof(before));
+  tick_in_user_mode(slot, g_settings.clock);
+  raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, nullptr, sizeof(before));
+}
+
 unsigned count_unsampled_threads() {
   unsigned unsampled = 0;
   for_each_task([&](int tid) {

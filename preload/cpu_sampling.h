@@ -58,6 +58,9 @@ void cpu_sampling_resume_thread(ThreadSlot* slot);
 // losses. Reads /proc/self/task.
 unsigned count_unsampled_threads();
 
+// The calling thread is about to wait on a ring: no tick or look of its own falls due in a call from here on (ring_waits.h).
+void cpu_sampling_meets_ring();
+
 // Whether SIGPROF is used to sample.
 bool cpu_sampling_has_sigprof();
 // The program takes SIGPROF over: sampling stops and does not start again. False: it has already.

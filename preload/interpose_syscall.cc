@@ -4,6 +4,7 @@
 #include <linux/seccomp.h>
 
 #include "preload/real_symbols.h"
+#include "preload/ring_waits.h"
 #include "preload/system_call_filter.h"
 
 extern "C" {
@@ -11,6 +12,9 @@ __attribute__((visibility("hidden"), used)) void prof_before_seccomp(unsigned op
                                                                      const void* program) {
   if (operation == SECCOMP_SET_MODE_STRICT) prof::before_system_call_filter(SECCOMP_MODE_STRICT, nullptr);
   if (operation == SECCOMP_SET_MODE_FILTER) prof::before_system_call_filter(SECCOMP_MODE_FILTER, program);
+}
+__attribute__((visibility("hidden"), used)) void prof_before_ring_enter(unsigned waits_for, unsigned flags) {
+  prof::before_ring_enter(waits_for, flags);
 }
 __attribute__((visibility("hidden"), used)) void* prof_next_syscall() {
   return reinterpret_cast<void*>(prof::real::syscall());
@@ -37,13 +41,20 @@ syscall:
   .cfi_adjust_cfa_offset 8
   push %r9
   .cfi_adjust_cfa_offset 8
-  cmp $317, %rdi
+  cmp $317, %rdi  # seccomp
   jne 1f
   mov %rsi, %rdi
   mov %rdx, %rsi
   mov %rcx, %rdx
   call prof_before_seccomp
+  jmp 2f
 1:
+  cmp $426, %rdi  # io_uring_enter
+  jne 2f
+  mov %rcx, %rdi
+  mov %r8, %rsi
+  call prof_before_ring_enter
+2:
   call prof_next_syscall
   mov %rax, %r11
   pop %r9

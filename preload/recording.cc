@@ -50,6 +50,7 @@ ClockSettings clock_settings(const Config& config) {
   ClockSettings settings;
   settings.period_ns = 1'000'000'000 / config.cpu_hz;
   settings.kernel_tick_ns = kernel_tick_ns();
+  if (config.cpu_clock == ClockChoice::user) settings.clock = CpuClock::user;
   const bool too_fast_for_timer = settings.period_ns < settings.kernel_tick_ns;
   if (config.cpu_clock == ClockChoice::perf || (config.cpu_clock == ClockChoice::automatic && too_fast_for_timer)) {
     if (perf_clock_permitted()) {
@@ -195,7 +196,7 @@ bool recording_start(const Config& config, uint64_t stack_low, uint64_t stack_hi
     count_threads(config.stack_depth);
   }
   if (may_record(config, KindSet(ProfileKind::stacks, ProfileKind::wall))) {
-    looks_start(config.stack_depth);
+    looks_start(config.stack_depth, config.cpu_clock == ClockChoice::user);
     if (!cpu) sigprof_take();
   }
   g_used_at_start = g_region->used.load(std::memory_order_relaxed);

@@ -12,6 +12,7 @@
 
 #include "core/base/clocks.h"
 #include "core/base/raw_syscall.h"
+#include "preload/cpu_sampling.h"
 #include "preload/kernel_action.h"
 
 extern "C" const char __ehdr_start[] __attribute__((visibility("hidden")));
@@ -41,7 +42,9 @@ bool may_be_wait(const greg_t* registers) {
   const greg_t flags = registers[REG_R10];
   const greg_t submits = registers[REG_RSI];
   const greg_t result = registers[REG_RAX];
-  const bool may_be_result = submits == 0 ? result == -EINTR : result > 0 && result <= submits;
+  // A tick that came behind the wait has ended none, and tells as much of the thread.
+  const bool may_be_result =
+      submits == 0 ? result == -EINTR || result == -ETIME || result == 0 : result > 0 && result <= submits;
   return may_be_result && registers[REG_RCX] == registers[REG_RIP] && submits >= 0 && submits <= kMostEntries &&
          registers[REG_RDX] > 0 && registers[REG_RDX] <= kMostEntries && registers[REG_RDI] >= 0 &&
          registers[REG_RDI] <= INT_MAX && (flags & ~kKnownFlags) == 0 && (flags & IORING_ENTER_GETEVENTS) != 0;
@@ -121,6 +124,10 @@ bool finds_handler() {
 
 void handler_comes(int number, uintptr_t handler) {
   if (handler > kIgnore && comes_from_outside(number)) g_was_handled.store(true, std::memory_order_relaxed);
+}
+
+void before_ring_enter(unsigned waits_for, unsigned flags) {
+  if (waits_for != 0 && (flags & IORING_ENTER_GETEVENTS) != 0) cpu_sampling_meets_ring();
 }
 
 void go_on_with_ring_wait(ThreadSlot* slot, ucontext_t* context) {

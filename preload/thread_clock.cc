@@ -56,9 +56,14 @@ void set_at_each_tick(const ThreadSlot& slot, const ClockSettings& settings) {
 }
 
 bool start_timer(ThreadSlot* slot, int tid, const ClockSettings& settings) {
-  if (!create_timer(slot, tid, thread_cpu_clock(tid))) {
+  const bool in_user_mode = slot->ticks_in_user_mode != 0;
+  if (!create_timer(slot, tid, in_user_mode ? thread_user_clock(tid) : thread_cpu_clock(tid))) {
     if (!is_gone(tid)) count_loss(LossCause::timer_refused);
     return false;
+  }
+  if (in_user_mode) {
+    set_at_each_tick(*slot, settings);
+    return true;
   }
   const struct itimerspec at_first_tick = {timespec_of(settings.period_ns), {0, 1}};
   raw_syscall(SYS_timer_settime, slot->timer, 0, &at_first_tick, nullptr);
@@ -143,16 +148,19 @@ void close_perf(ThreadSlot* slot) {
   slot->perf_page = 0;
 }
 
-// What the timer before it had still to wait for is the phase of the one that comes in user mode: what is due goes by the CPU clock.
+// What is due goes by the CPU clock. What the timer before it had still to wait for is the phase of the one that comes in user mode; where it
+// has not ticked yet nothing has been counted, and that is the phase drawn for it.
 bool replace_timer(ThreadSlot* slot, const ClockSettings& settings) {
   const int before = slot->timer;
   struct itimerspec rest = {};
   if (raw_syscall(SYS_timer_gettime, before, &rest) < 0) return false;
   if (!create_timer(slot, slot->tid.load(std::memory_order_relaxed), thread_user_clock(raw_gettid()))) return false;
   raw_syscall(SYS_timer_delete, before);
-  slot->clock_start_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
-  slot->phase_ns = rest.it_value.tv_sec * 1'000'000'000 + rest.it_value.tv_nsec;
-  slot->ticks_given.store(0, std::memory_order_relaxed);
+  if (slot->first_seen != 0) {
+    slot->clock_start_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+    slot->phase_ns = rest.it_value.tv_sec * 1'000'000'000 + rest.it_value.tv_nsec;
+    slot->ticks_given.store(0, std::memory_order_relaxed);
+  }
   set_at_each_tick(*slot, settings);
   return true;
 }
@@ -190,7 +198,7 @@ void set_perf_period(ThreadSlot* slot, const ClockSettings& settings) {
 
 bool start_any_clock(ThreadSlot* slot, int tid, const ClockSettings& settings) {
   slot->first_seen = 0;
-  slot->ticks_in_user_mode = 0;
+  slot->ticks_in_user_mode = settings.clock == CpuClock::user ? 1 : slot->uses_rings.load(std::memory_order_relaxed);
   slot->ticks_given.store(0, std::memory_order_relaxed);
   forget_left_ticks(&slot->left);
   slot->last_tick_ns = 0;
@@ -201,7 +209,7 @@ bool start_any_clock(ThreadSlot* slot, int tid, const ClockSettings& settings) {
     // The thread could not change the period of an event whose descriptor it has not: it is the final one at once.
     if (settings.keeps_no_descriptor) slot->phase_ns = settings.period_ns;
     if (start_perf(slot, tid, settings.keeps_no_descriptor)) {
-      start_kernel_timer(slot, tid, settings);
+      if (slot->ticks_in_user_mode == 0) start_kernel_timer(slot, tid, settings);
       return true;
     }
     if (!is_gone(tid)) count_loss(LossCause::perf_refused);
@@ -249,7 +257,7 @@ bool start_thread_clock(ThreadSlot* slot, int tid, const ClockSettings& settings
 }
 
 void tick_in_user_mode(ThreadSlot* slot, const ClockSettings& settings) {
-  if (slot->first_seen == 0 || slot->ticks_in_user_mode != 0) return;
+  if (slot->ticks_in_user_mode != 0) return;
   const bool is_own = slot->tid.load(std::memory_order_relaxed) == raw_gettid();
   if (!is_own || !changes(slot, ClockState::runs, ClockState::starts)) return;
   if (slot->perf_page != 0) {

@@ -14,6 +14,9 @@
 // expiry alone. It counts a due point only if a tick follows it within the thread's life, which loses t / 2 a thread: 62 %
 // of the time of threads that live 3 ms at a 4 ms tick, by calculation and by test.)
 //
+// A timer on the CPU time that the kernel's ticks met in user mode (PROF_CPU_CLOCK=user, and a thread that waits on rings) is asked for at each
+// of them: what is due by the CPU clock is counted there. What follows the last is not.
+//
 // A perf event counts the thread's CPU time, and signals when a period is over; with a timer beside it. What their signals stand for is in
 // due_ticks.h.
 #pragma once
@@ -37,8 +40,8 @@ uint64_t stop_thread_clock(ThreadSlot* slot, const ClockSettings& settings);
 DueTicks take_due_ticks(ThreadSlot* slot, const siginfo_t& info, const ucontext_t& context,
                         const ClockSettings& settings);
 
-// In the handler, on the thread itself, of a slot whose clock may have been stopped: it ticks in user mode only from here on, and what is due in
-// the kernel is counted where the thread is next.
+// On the thread itself, in the handler or with SIGPROF blocked, of a slot whose clock may have been stopped: it ticks in user mode only from
+// here on, and what is due in the kernel is counted where the thread is next. A clock that starts with the slot's uses_rings does so at once.
 void tick_in_user_mode(ThreadSlot* slot, const ClockSettings& settings);
 
 // The slot that a signal is for; null: the signal is not of a clock of ours.

@@ -27,6 +27,7 @@ constexpr unsigned kLookerShift = 30;  // and for whom
 constexpr const char* kWhereItSleeps = "syscall";
 
 unsigned g_depth = 0;
+bool g_in_user_mode = false;
 
 // Whose descriptor it is, and of what; both 0: none is kept.
 std::atomic<int> g_keeper{0};
@@ -159,7 +160,7 @@ bool ask(int tid, ThreadSlot* slot, const LookRoom& room) {
       reinterpret_cast<void*>(signal_value_of(*slot) | kLookFlag | uint64_t{room.looker} << kLookerShift);
   event._sigev_un._tid = tid;
   int timer = -1;
-  const bool in_user_mode = slot->uses_rings.load(std::memory_order_relaxed) != 0;
+  const bool in_user_mode = g_in_user_mode || slot->uses_rings.load(std::memory_order_relaxed) != 0;
   const clockid_t clock = in_user_mode ? thread_user_clock(tid) : thread_cpu_clock(tid);
   if (raw_syscall(SYS_timer_create, clock, &event, &timer) < 0) return false;
   look->timer.store(static_cast<uint32_t>(timer) + 1, std::memory_order_seq_cst);
@@ -264,6 +265,9 @@ void look_keeps_main_thread(int descriptor) {
   g_keeper.store(descriptor < 0 ? 0 : raw_gettid(), std::memory_order_release);
 }
 
-void looks_start(unsigned depth) { g_depth = depth; }
+void looks_start(unsigned depth, bool in_user_mode) {
+  g_depth = depth;
+  g_in_user_mode = in_user_mode;
+}
 
 }  // namespace prof

@@ -49,7 +49,7 @@ void looks_give_up();
 // In the SIGPROF handler: whether this signal asks for a look at its thread; then it is answered.
 bool answer_look(const siginfo_t& info, const ucontext_t& context);
 
-// How deep the stacks are that a handler takes. Before the first look.
-void looks_start(unsigned depth);
+// How deep the stacks are that a handler takes, and whether all threads are asked in user mode only. Before the first look.
+void looks_start(unsigned depth, bool in_user_mode);
 
 }  // namespace prof

@@ -17,7 +17,7 @@
 
 namespace prof {
 
-enum class CpuClock : uint32_t { timer = 0, perf = 1 };
+enum class CpuClock : uint32_t { timer = 0, perf = 1, user = 2 };
 
 // What became of a stretch's profile; written into the region by the reporter (preload/reporter.h).
 enum class Reported : uint32_t { no = 0, written = 1, failed = 2 };  // failed: and it has said so

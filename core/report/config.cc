@@ -151,12 +151,13 @@ constexpr Setting kSettings[] = {
      }},
     {"PROF_CPU_HZ", "a whole number from 1 to 10000", kTickedKinds,
      [](std::string_view value, Config* config) { return parse_number(value, 1, 10000, &config->cpu_hz); }},
-    {"PROF_CPU_CLOCK", "auto, timer or perf", kTickedKinds,
+    {"PROF_CPU_CLOCK", "auto, timer, perf or user", kTickedKinds,
      [](std::string_view value, Config* config) {
        config->cpu_clock = value == "perf"    ? ClockChoice::perf
                            : value == "timer" ? ClockChoice::timer
+                           : value == "user"  ? ClockChoice::user
                                               : ClockChoice::automatic;
-       return value == "auto" || value == "timer" || value == "perf";
+       return value == "auto" || config->cpu_clock != ClockChoice::automatic;
      }},
     {"PROF_CPU_DELAY", "seconds, such as 2 or 0.5", kCpu,
      [](std::string_view value, Config* config) { return parse_seconds(value, &config->cpu_delay_ns); }},

@@ -12,7 +12,7 @@
 
 namespace prof {
 
-enum class ClockChoice { automatic, timer, perf };
+enum class ClockChoice { automatic, timer, perf, user };
 enum class UnwindChoice { tables, libunwind, frame_pointers };
 
 // What a profile is of; each has a file of its own. The order is that of Config::files and of Output::paths.

@@ -1,4 +1,4 @@
-"""As many samples as there is CPU time, at every rate and by either clock.
+"""As many samples as there is CPU time, at every rate and by each clock.
 
 Bounds. A thread's ticks are its CPU time over the period, to within one; the program's start and end, where libprof
 does not sample yet or no more, are about 2 ms. The issue asks for 3 %; over 4 s the error should be below 0.3 % at
@@ -7,7 +7,7 @@ does not sample yet or no more, are about 2 ms. The issue asks for 3 %; over 4 s
 
 import pytest
 
-CASES = [(hz, clock) for clock in ("timer", "perf") for hz in (100, 250, 1000)]
+CASES = [(hz, clock) for clock in ("timer", "perf") for hz in (100, 250, 1000)] + [(100, "user")]
 
 RUNS = {f"{hz}-{clock}": (["steady", 3], {"PROF_CPU_HZ": str(hz), "PROF_CPU_CLOCK": clock}) for hz, clock in CASES}
 RUNS["10000-timer"] = (["steady", 1], {"PROF_CPU_HZ": "10000", "PROF_CPU_CLOCK": "timer"})

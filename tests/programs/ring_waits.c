@@ -1,18 +1,22 @@
 // Waits by io_uring_enter, which the kernel ends with EINTR for any signal, and never restarts. Prints, as JSON, how many waits there were
-// and how many of them ended so; `"ring": 0` where there are no rings.
-//   computes SECONDS THREADS [handles]  each thread computes for some 10 us and waits for 50, by turns: no signal comes, though one may be
-//     handled
-//   signalled TIMES HOW  a thread waits for two seconds, and is sent a signal that has a handler. HOW, words: `once`: it is to be called
-//     once; `resets`: it puts the default in its place; `blocks`: it blocks every signal and computes, and a tick that falls due meanwhile
-//     comes when it returns; `abort`: the signal is SIGABRT
+// and how many of them ended so, or early: before there was anything to be had; `"ring": 0` where there are no rings.
+//   computes SECONDS THREADS HOW  each thread computes for some 10 us and waits for 50, by turns: no signal comes, though with `handles`
+//     one has a handler
+//   signalled TIMES HOW  a thread waits for two seconds, and is sent a signal that has a handler
+// HOW, words: `blocks`: the handler blocks every signal and computes, and a tick that falls due meanwhile comes when it returns; `once`: it is
+// to be called once; `resets`: it puts the default in its place; `abort`: the signal is SIGABRT; `called`: the waits are made by the C
+// library's syscall(), else by the bare instruction, as liburing makes them; `submits`: what is waited for is submitted by the same call.
 // build: -O2 -fomit-frame-pointer -pthread
 #define _GNU_SOURCE
 #include <errno.h>
 #include <linux/io_uring.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -22,29 +26,95 @@
 enum { kMostThreads = 8 };
 static const struct __kernel_timespec kShort = {0, 50000}, kLong = {2, 0};
 
+struct Ring {
+  int descriptor;
+  unsigned *to_submit, *array, *taken, *completed;
+  struct io_uring_sqe *entries;
+};
+
 struct Thread {
   pthread_t thread;
   volatile int tid;
-  int ring;
+  struct Ring ring;
   double seconds;
-  int waits, interrupted, failed;
+  int waits, interrupted, early, failed;
 };
 
 BURNER(computes, 6364136223846793005u)
 
-static int new_ring(void) {
-  struct io_uring_params parameters = {0};
-  return (int)syscall(SYS_io_uring_setup, 4, &parameters);
+static void *map(int descriptor, size_t bytes, off_t at) {
+  return mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, at);
+}
+
+static struct Ring new_ring(void) {
+  struct io_uring_params p = {0};
+  struct Ring ring = {.descriptor = (int)syscall(SYS_io_uring_setup, 4, &p)};
+  if (ring.descriptor < 0) return ring;
+  char *sq = map(ring.descriptor, p.sq_off.array + p.sq_entries * sizeof(unsigned), IORING_OFF_SQ_RING);
+  char *cq = map(ring.descriptor, p.cq_off.cqes + p.cq_entries * sizeof(struct io_uring_cqe), IORING_OFF_CQ_RING);
+  ring.entries = map(ring.descriptor, p.sq_entries * sizeof(struct io_uring_sqe), IORING_OFF_SQES);
+  if (sq == MAP_FAILED || cq == MAP_FAILED || ring.entries == MAP_FAILED) abort();
+  ring.to_submit = (unsigned *)(void *)(sq + p.sq_off.tail);
+  ring.array = (unsigned *)(void *)(sq + p.sq_off.array);
+  ring.taken = (unsigned *)(void *)(cq + p.cq_off.head);
+  ring.completed = (unsigned *)(void *)(cq + p.cq_off.tail);
+  return ring;
+}
+
+static const char *how = "";
+
+static int is(const char *word) { return strstr(how, word) != NULL; }
+
+static long called(int ring, int submits, int flags, const struct io_uring_getevents_arg *limit) {
+  const long result = syscall(SYS_io_uring_enter, ring, submits, 1, flags, limit, sizeof *limit);
+  return result < 0 ? -errno : result;
+}
+
+static long bare(int ring, int submits, int flags, const struct io_uring_getevents_arg *limit) {
+  register long r10 __asm__("r10") = flags;
+  register long r8 __asm__("r8") = (long)limit;
+  register long r9 __asm__("r9") = sizeof *limit;
+  long result = SYS_io_uring_enter;
+  __asm__ volatile("syscall"
+                   : "+a"(result)
+                   : "D"(ring), "S"(submits), "d"(1), "r"(r10), "r"(r8), "r"(r9)
+                   : "rcx", "r11", "memory");
+  return result;
+}
+
+// Completed when the time is over.
+static void submit_timeout(struct Ring *ring, const struct __kernel_timespec *time) {
+  ring->entries[0] =
+      (struct io_uring_sqe){.opcode = IORING_OP_TIMEOUT, .fd = -1, .addr = (uint64_t)(uintptr_t)time, .len = 1};
+  const unsigned at = *ring->to_submit;
+  ring->array[at & 3] = 0;
+  __atomic_store_n(ring->to_submit, at + 1, __ATOMIC_RELEASE);
+}
+
+static int take_completion(struct Ring *ring) {
+  const unsigned at = *ring->taken;
+  if (__atomic_load_n(ring->completed, __ATOMIC_ACQUIRE) == at) return 0;
+  __atomic_store_n(ring->taken, at + 1, __ATOMIC_RELEASE);
+  return 1;
 }
 
 static void wait_on(struct Thread *t, const struct __kernel_timespec *time) {
-  const struct io_uring_getevents_arg limit = {.ts = (uint64_t)(uintptr_t)time};
-  const long result =
-      syscall(SYS_io_uring_enter, t->ring, 0, 1, IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, &limit, sizeof limit);
+  const int submits = is("submits");
+  const struct io_uring_getevents_arg limit = {.ts = submits ? 0 : (uint64_t)(uintptr_t)time};
+  const int flags = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG;
+  if (submits) submit_timeout(&t->ring, time);
+  const long result = is("called") ? called(t->ring.descriptor, submits, flags, &limit)
+                                   : bare(t->ring.descriptor, submits, flags, &limit);
   ++t->waits;
-  if (result < 0 && errno == EINTR) {
+  if (submits && result == 1) {
+    if (take_completion(&t->ring)) return;
+    ++t->early;
+    while (!take_completion(&t->ring)) sched_yield();
+    return;
+  }
+  if (result == -EINTR) {
     ++t->interrupted;
-  } else if (result >= 0 || errno != ETIME) {
+  } else if (result != -ETIME) {
     ++t->failed;
   }
 }
@@ -59,7 +129,6 @@ static void *computes_and_waits(void *argument) {
   return NULL;
 }
 
-static const char *how;
 static volatile sig_atomic_t handled;
 
 static void *waits(void *argument) {
@@ -74,8 +143,6 @@ static void *waits(void *argument) {
   }
   return NULL;
 }
-
-static int is(const char *word) { return strstr(how, word) != NULL; }
 
 static void on_signal(int number) {
   // One tick or more: of threads that have just begun the first comes at the kernel's.
@@ -96,23 +163,24 @@ int main(int argc, char **argv) {
   const int count = (int)argument(argc, argv, computing ? 3 : 2, 1);
   struct Thread sum = {0};
   int rings = 1;
+  how = argc > (computing ? 4 : 3) ? argv[computing ? 4 : 3] : "";
+  const int number = is("abort") ? SIGABRT : SIGUSR1;
   if (computing) {
-    if (argc > 4) signal(SIGUSR1, on_signal);
+    if (is("handles")) handle(number);
     for (int i = 0; i < count && i < kMostThreads; ++i) {
       all[i].ring = new_ring();
-      rings &= all[i].ring >= 0;
+      rings &= all[i].ring.descriptor >= 0;
       all[i].seconds = argument(argc, argv, 2, 1);
       pthread_create(&all[i].thread, NULL, computes_and_waits, &all[i]);
     }
     for (int i = 0; i < count && i < kMostThreads; ++i) {
       pthread_join(all[i].thread, NULL);
-      sum.waits += all[i].waits, sum.interrupted += all[i].interrupted, sum.failed += all[i].failed;
+      sum.waits += all[i].waits, sum.interrupted += all[i].interrupted;
+      sum.early += all[i].early, sum.failed += all[i].failed;
     }
   } else {
-    how = argc > 3 ? argv[3] : "";
-    const int number = is("abort") ? SIGABRT : SIGUSR1;
     sum.ring = new_ring();
-    rings = sum.ring >= 0;
+    rings = sum.ring.descriptor >= 0;
     for (int i = 0; i < count && rings; ++i) {
       handle(number);
       sum.tid = 0;
@@ -122,6 +190,8 @@ int main(int argc, char **argv) {
       pthread_join(sum.thread, NULL);
     }
   }
-  printf("{\"ring\": %d, \"waits\": %d, \"interrupted\": %d, \"failed\": %d, \"handled\": %d, \"cpu_ns\": %llu}\n",
-         rings, sum.waits, sum.interrupted, sum.failed, (int)handled, (unsigned long long)process_cpu_ns());
+  printf(
+      "{\"ring\": %d, \"waits\": %d, \"interrupted\": %d, \"early\": %d, \"failed\": %d, \"handled\": %d, \"cpu_ns\": "
+      "%llu}\n",
+      rings, sum.waits, sum.interrupted, sum.early, sum.failed, (int)handled, (unsigned long long)process_cpu_ns());
 }

@@ -95,8 +95,9 @@ Test(config, refuses_what_cannot_be_used, .init = cr_redirect_stderr) {
 }
 
 Test(config, accepts_the_ends_of_each_range) {
-  for (const char* good : {"PROF_CPU_HZ=1", "PROF_CPU_HZ=10000", "PROF_CPU_DELAY=0", "PROF_CPU_SIGNAL=64",
-                           "PROF_CPU_SIGNAL=USR2", "PROF_STACK_DEPTH=1", "PROF_FOLLOW=1", "PROF_CPU_CLOCK=auto"}) {
+  for (const char* good :
+       {"PROF_CPU_HZ=1", "PROF_CPU_HZ=10000", "PROF_CPU_DELAY=0", "PROF_CPU_SIGNAL=64", "PROF_CPU_SIGNAL=USR2",
+        "PROF_STACK_DEPTH=1", "PROF_FOLLOW=1", "PROF_CPU_CLOCK=auto", "PROF_CPU_CLOCK=user"}) {
     cr_assert(usable(good), "%s", good);
   }
 }
