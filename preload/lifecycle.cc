@@ -54,6 +54,7 @@
 #include "preload/real_symbols.h"
 #include "preload/recording.h"
 #include "preload/reporter.h"
+#include "preload/ring_calls.h"
 #include "preload/side_process.h"
 #include "preload/snapshot_signal.h"
 #include "preload/spool.h"
@@ -359,6 +360,8 @@ bool begin(char** environment_of_main) {
     if (g_config.heap_mmap) mapped_memory_start();
   }
   if (may_record(g_config, kWaitKinds)) normal_mutex_start();
+  if (may_record(g_config, kTickedKinds) || may_record(g_config, KindSet(ProfileKind::stacks, ProfileKind::wall)))
+    ring_calls_start();
   system_call_filter_start(end_before_filter, deadly_signals_leave);
   pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
   uint64_t low;

@@ -10,7 +10,8 @@
 //
 // A limit of time that is relative begins again: twice that long the wait may last, then it is left to end. A call that has also submitted
 // answers how many, and comes back early: nothing tells it from one whose wait was over. So a thread that was seen in this call, or is about to
-// make it by syscall(), has its ticks in user mode only, from then on: no timer falls due in a call any more (thread_clock.h, thread_look.h).
+// make it by syscall() or liburing's library (ring_calls.h), has its ticks in user mode only, from then on: no timer falls due in a call any
+// more (thread_clock.h, thread_look.h).
 #pragma once
 
 #include <ucontext.h>

@@ -5,18 +5,16 @@
 //   signalled TIMES HOW  a thread waits for two seconds, and is sent a signal that has a handler
 // HOW, words: `blocks`: the handler blocks every signal and computes, and a tick that falls due meanwhile comes when it returns; `once`: it is
 // to be called once; `resets`: it puts the default in its place; `abort`: the signal is SIGABRT; `called`: the waits are made by the C
-// library's syscall(), else by the bare instruction, as liburing makes them; `submits`: what is waited for is submitted by the same call.
-// build: -O2 -fomit-frame-pointer -pthread
+// library's syscall(), `library`: by liburing, else by the bare instruction; `submits`: what is waited for is submitted by the same call.
+// build: -O2 -fomit-frame-pointer -pthread -Wl,--no-as-needed,-luring
 #define _GNU_SOURCE
 #include <errno.h>
-#include <linux/io_uring.h>
+#include <liburing.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -26,40 +24,15 @@
 enum { kMostThreads = 8 };
 static const struct __kernel_timespec kShort = {0, 50000}, kLong = {2, 0};
 
-struct Ring {
-  int descriptor;
-  unsigned *to_submit, *array, *taken, *completed;
-  struct io_uring_sqe *entries;
-};
-
 struct Thread {
   pthread_t thread;
   volatile int tid;
-  struct Ring ring;
+  struct io_uring ring;
   double seconds;
   int waits, interrupted, early, failed;
 };
 
 BURNER(computes, 6364136223846793005u)
-
-static void *map(int descriptor, size_t bytes, off_t at) {
-  return mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, at);
-}
-
-static struct Ring new_ring(void) {
-  struct io_uring_params p = {0};
-  struct Ring ring = {.descriptor = (int)syscall(SYS_io_uring_setup, 4, &p)};
-  if (ring.descriptor < 0) return ring;
-  char *sq = map(ring.descriptor, p.sq_off.array + p.sq_entries * sizeof(unsigned), IORING_OFF_SQ_RING);
-  char *cq = map(ring.descriptor, p.cq_off.cqes + p.cq_entries * sizeof(struct io_uring_cqe), IORING_OFF_CQ_RING);
-  ring.entries = map(ring.descriptor, p.sq_entries * sizeof(struct io_uring_sqe), IORING_OFF_SQES);
-  if (sq == MAP_FAILED || cq == MAP_FAILED || ring.entries == MAP_FAILED) abort();
-  ring.to_submit = (unsigned *)(void *)(sq + p.sq_off.tail);
-  ring.array = (unsigned *)(void *)(sq + p.sq_off.array);
-  ring.taken = (unsigned *)(void *)(cq + p.cq_off.head);
-  ring.completed = (unsigned *)(void *)(cq + p.cq_off.tail);
-  return ring;
-}
 
 static const char *how = "";
 
@@ -82,37 +55,48 @@ static long bare(int ring, int submits, int flags, const struct io_uring_geteven
   return result;
 }
 
-// Completed when the time is over.
-static void submit_timeout(struct Ring *ring, const struct __kernel_timespec *time) {
-  ring->entries[0] =
-      (struct io_uring_sqe){.opcode = IORING_OP_TIMEOUT, .fd = -1, .addr = (uint64_t)(uintptr_t)time, .len = 1};
-  const unsigned at = *ring->to_submit;
-  ring->array[at & 3] = 0;
-  __atomic_store_n(ring->to_submit, at + 1, __ATOMIC_RELEASE);
+static void prepare_timeout(struct io_uring_sqe *entry, const struct __kernel_timespec *time) {
+  io_uring_prep_timeout(entry, (struct __kernel_timespec *)(uintptr_t)time, 0, 0);
 }
 
-static int take_completion(struct Ring *ring) {
-  const unsigned at = *ring->taken;
-  if (__atomic_load_n(ring->completed, __ATOMIC_ACQUIRE) == at) return 0;
-  __atomic_store_n(ring->taken, at + 1, __ATOMIC_RELEASE);
+// Completed when the time is over. The ring's own words: liburing hands over what it was given only in the call that enters the kernel.
+static void submit_timeout(struct io_uring *ring, const struct __kernel_timespec *time) {
+  prepare_timeout(ring->sq.sqes, time);
+  const unsigned at = *ring->sq.ktail;
+  ring->sq.array[at & *ring->sq.kring_mask] = 0;
+  __atomic_store_n(ring->sq.ktail, at + 1, __ATOMIC_RELEASE);
+}
+
+static int take_completion(struct io_uring *ring) {
+  struct io_uring_cqe *completion;
+  if (io_uring_peek_cqe(ring, &completion) != 0) return 0;
+  io_uring_cqe_seen(ring, completion);
   return 1;
+}
+
+static long by_library(struct io_uring *ring, int submits, const struct __kernel_timespec *time) {
+  struct io_uring_cqe *completion;
+  if (!submits) return io_uring_wait_cqe_timeout(ring, &completion, (struct __kernel_timespec *)(uintptr_t)time);
+  prepare_timeout(io_uring_get_sqe(ring), time);
+  return io_uring_submit_and_wait(ring, 1);
+}
+
+static long by_call(struct io_uring *ring, int submits, const struct __kernel_timespec *time) {
+  const struct io_uring_getevents_arg limit = {.ts = submits ? 0 : (uint64_t)(uintptr_t)time};
+  const int flags = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG;
+  if (submits) submit_timeout(ring, time);
+  return is("called") ? called(ring->ring_fd, submits, flags, &limit) : bare(ring->ring_fd, submits, flags, &limit);
 }
 
 static void wait_on(struct Thread *t, const struct __kernel_timespec *time) {
   const int submits = is("submits");
-  const struct io_uring_getevents_arg limit = {.ts = submits ? 0 : (uint64_t)(uintptr_t)time};
-  const int flags = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG;
-  if (submits) submit_timeout(&t->ring, time);
-  const long result = is("called") ? called(t->ring.descriptor, submits, flags, &limit)
-                                   : bare(t->ring.descriptor, submits, flags, &limit);
+  const long result = is("library") ? by_library(&t->ring, submits, time) : by_call(&t->ring, submits, time);
   ++t->waits;
   if (submits && result == 1) {
     if (take_completion(&t->ring)) return;
     ++t->early;
     while (!take_completion(&t->ring)) sched_yield();
-    return;
-  }
-  if (result == -EINTR) {
+  } else if (result == -EINTR) {
     ++t->interrupted;
   } else if (result != -ETIME) {
     ++t->failed;
@@ -168,8 +152,7 @@ int main(int argc, char **argv) {
   if (computing) {
     if (is("handles")) handle(number);
     for (int i = 0; i < count && i < kMostThreads; ++i) {
-      all[i].ring = new_ring();
-      rings &= all[i].ring.descriptor >= 0;
+      rings &= io_uring_queue_init(4, &all[i].ring, 0) == 0;
       all[i].seconds = argument(argc, argv, 2, 1);
       pthread_create(&all[i].thread, NULL, computes_and_waits, &all[i]);
     }
@@ -179,8 +162,7 @@ int main(int argc, char **argv) {
       sum.early += all[i].early, sum.failed += all[i].failed;
     }
   } else {
-    sum.ring = new_ring();
-    rings = sum.ring.descriptor >= 0;
+    rings = io_uring_queue_init(4, &sum.ring, 0) == 0;
     for (int i = 0; i < count && rings; ++i) {
       handle(number);
       sum.tid = 0;
