@@ -1,5 +1,4 @@
-// The order of libprof's start and stop: when it is loaded, at fork, at exit. Normal code, but for the handler of
-// PROF_CPU_SIGNAL.
+// The order of libprof's start and stop: when it is loaded, at fork, at exit. Normal code.
 
 #include <pthread.h>
 #include <signal.h>
@@ -16,16 +15,13 @@
 
 #include "core/base/call_on_stack.h"
 #include "core/base/clocks.h"
-#include "core/base/errno_saver.h"
 #include "core/base/raw_log.h"
 #include "core/base/raw_syscall.h"
 #include "core/record/byte_sampler.h"
-#include "core/record/cpu_buckets.h"
 #include "core/record/heap_buckets.h"
 #include "core/record/live_blocks.h"
 #include "core/record/record.h"
 #include "core/record/scratch.h"
-#include "core/record/snapshot_numbers.h"
 #include "core/report/config.h"
 #include "core/report/output.h"
 #include "core/unwind/unwind.h"
@@ -33,6 +29,7 @@
 #include "preload/allocator_operators.h"
 #include "preload/api_profiles.h"
 #include "preload/api_users.h"
+#include "preload/asked_profiles.h"
 #include "preload/cpu_sampling.h"
 #include "preload/deadly_signals.h"
 #include "preload/direct_jumps.h"
@@ -41,7 +38,6 @@
 #include "preload/extended_allocators.h"
 #include "preload/fork_flag.h"
 #include "preload/heap_sampling.h"
-#include "preload/helper_thread.h"
 #include "preload/http_helper.h"
 #include "preload/last_profiles.h"
 #include "preload/load_place.h"
@@ -56,7 +52,6 @@
 #include "preload/reporter.h"
 #include "preload/ring_calls.h"
 #include "preload/side_process.h"
-#include "preload/snapshot_signal.h"
 #include "preload/spool.h"
 #include "preload/start_environment.h"
 #include "preload/system_call_filter.h"
@@ -83,7 +78,6 @@ Output g_output;
 const char* g_foreign_malloc = nullptr;  // whose malloc the program calls, if its calls do not reach ours
 thread_local sigset_t t_mask_before_fork;
 bool g_watches_ends = false;           // all of them, and not exit alone
-std::atomic<bool> g_launching{false};  // a snapshot's reporter
 std::atomic<bool> g_reporting{false};  // libprof's heap may be locked by the thread that does it
 
 void main_stack(uint64_t* low, uint64_t* high) {
@@ -95,69 +89,8 @@ void main_stack(uint64_t* low, uint64_t* high) {
 }
 
 bool has_heap() { return g_config.kinds.meets(kHeapKinds); }
-bool has_stacks() { return g_config.kinds.has(ProfileKind::stacks); }
 
 void write_at_quick_exit();
-
-void on_stretch_over(uint32_t stretch) { reporter_launch(task_of_stretch(g_config, stretch), g_output); }
-
-ReportTask g_snapshot;  // the one that is being launched
-constinit HelperThread g_stacks_helper{};
-
-void collect_and_launch() {
-  view_all_threads(g_snapshot.snapshot, g_config.stack_depth);
-  reporter_launch(g_snapshot, g_output);
-  g_launching.store(false, std::memory_order_release);
-}
-
-// Signal-safe.
-void on_snapshot_wanted() {
-  if (!is_recording()) return;
-  // Two threads may be here at once.
-  const bool is_first = !g_launching.exchange(true, std::memory_order_acquire);
-  if (!is_first || reporter_is_busy_with_snapshot()) {
-    if (is_first) g_launching.store(false, std::memory_order_release);
-    LogLine(LogLevel::warn) << "an earlier snapshot is still being written: none for this signal; try again";
-    return;
-  }
-  g_snapshot.cumulative = true;
-  g_snapshot.snapshot = region_root<SnapshotNumbers>(Root::snapshots)->asked.fetch_add(1) + 1;
-  // Where the stacks of all threads are wanted, a thread of its own collects them: here is one of theirs.
-  if (has_stacks() && helper_start(&g_stacks_helper, collect_and_launch, /*keeps_stderr=*/true)) return;
-  reporter_launch(g_snapshot, g_output);
-  g_launching.store(false, std::memory_order_release);
-}
-
-void poll_for_snapshots() { poll_snapshot_signal(); }
-
-void on_switch_signal(int, siginfo_t*, void*) {
-  const ErrnoSaver errno_saver;
-  if (!is_recording()) return;
-  const uint32_t stretch = region_root<CpuRecord>(Root::cpu)->stretch.load();
-  if (cpu_sampling_stop()) {
-    on_stretch_over(stretch);
-  } else if (reporter_is_busy(stretch + 1)) {
-    LogLine(LogLevel::warn) << "an earlier profile is still being written: not switched on; try again";
-  } else {
-    cpu_sampling_start();
-  }
-}
-
-void install_switch_signal() {
-  if (g_config.cpu_signal == 0) return;
-  struct sigaction before = {};
-  real::sigaction()(g_config.cpu_signal, nullptr, &before);
-  if (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN) {
-    LogLine(LogLevel::warn) << "PROF_CPU_SIGNAL: '" << g_config.cpu_signal
-                            << "' has a handler already; choose another signal";
-    return;
-  }
-  struct sigaction action = {};
-  action.sa_sigaction = on_switch_signal;
-  action.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
-  sigfillset(&action.sa_mask);
-  real::sigaction()(g_config.cpu_signal, &action, nullptr);
-}
 
 // Signals are blocked from before a fork until the child has let go of its parent's region. A big process's fork would be interrupted by
 // every tick and begin anew; and a handler that forks, in the midst of this, would find libprof's heap locked, and leave what is kept
@@ -203,8 +136,7 @@ void begin_in_child(void* argument) {
   endings_forget();
   deadly_signals_forget();
   last_profiles_forget();
-  g_launching.store(false);
-  helper_forget(&g_stacks_helper);
+  asked_profiles_forget();
   forget_draws();
   // Where the parent was writing a profile at that moment, libprof's heap may be locked by a thread that is not here.
   const bool may_allocate = !g_reporting.load() && !was_writing;
@@ -344,13 +276,7 @@ bool begin(char** environment_of_main) {
   unwind_start({reinterpret_cast<uint64_t>(__ehdr_start), reinterpret_cast<uint64_t>(etext)}, chosen_unwinder());
   spool_prepare(g_config, g_output);
   last_profiles_prepare(g_config, g_output);
-  cpu_sampling_on_stretch_over(on_stretch_over);
-  if (g_config.kinds.has(ProfileKind::cpu)) install_switch_signal();
-  if (g_config.kinds.meets(kCumulativeKinds))
-    snapshot_signal_start(g_config.snapshot_signal,
-                          g_config.names_snapshot_signal || g_config.kinds.has(ProfileKind::stacks),
-                          on_snapshot_wanted);
-  if (has_heap()) heap_sampling_on_visit(poll_for_snapshots);
+  asked_profiles_start(g_config, g_output);
   if (may_record(g_config, kHeapKinds)) {
     g_foreign_malloc = file_of_foreign_malloc();
     if (g_foreign_malloc == nullptr) {
