@@ -41,6 +41,7 @@
 #include "preload/http_helper.h"
 #include "preload/last_profiles.h"
 #include "preload/load_place.h"
+#include "preload/lone_thread.h"
 #include "preload/mapped_memory.h"
 #include "preload/normal_mutex.h"
 #include "preload/private_calls.h"
@@ -183,6 +184,7 @@ void end_before_filter() {
   LogLine(LogLevel::warn)
       << "the program forbids itself system calls (seccomp): recording ends here, and profiles are written now";
   write_once(Ending::by_exit);
+  helpers_leave();  // the filter may be theirs too
   deadly_signals_leave();
   recording_ends();
   exec_environment_forbids();
@@ -370,7 +372,8 @@ void write_without_destructor(void*) {
 __attribute__((destructor)) void stop() {
   // A child by vfork that calls exit() runs what its parent is to run, and uses it up: none of that is left for the parent's end, this
   // destructor included. What is thread-local there had its turn before: so there is a last one, in the parent.
-  const bool is_used_up = g_region != nullptr && g_region->pid != raw_getpid() && fork_flag_holds();
+  const bool is_used_up =
+      !recording_has_ended() && g_region != nullptr && g_region->pid != raw_getpid() && fork_flag_holds();
   if (is_used_up) __cxa_thread_atexit_impl(write_without_destructor, nullptr, &__dso_handle);
   if (is_recording()) __cxa_atexit(await_exit_of_other, nullptr, nullptr);
   write_or_wait(Ending::by_exit);

@@ -26,7 +26,7 @@ std::atomic<bool> g_busy{false};
 // With every signal blocked: a handler that jumped out, forked, or asked for a look would leave them paused, or bring another thread.
 class WithoutHelperThreads {
  public:
-  WithoutHelperThreads() {
+  explicit WithoutHelperThreads(bool come_back) : come_back_(come_back) {
     const uint64_t all = ~uint64_t{0};
     raw_syscall(SYS_rt_sigprocmask, SIG_BLOCK, &all, &mask_before_, sizeof(all));
     // In this order: who is served over HTTP may have switched the wall clock on.
@@ -37,14 +37,15 @@ class WithoutHelperThreads {
   }
   ~WithoutHelperThreads() {
     const ErrnoSaver errno_saver;  // of the call
-    if (is_wall_paused_) wall_sampling_resume();
-    if (is_http_paused_) http_resume();
+    if (is_wall_paused_ && come_back_) wall_sampling_resume();
+    if (is_http_paused_ && come_back_) http_resume();
     raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask_before_, nullptr, sizeof(mask_before_));
   }
   WithoutHelperThreads(const WithoutHelperThreads&) = delete;
   WithoutHelperThreads& operator=(const WithoutHelperThreads&) = delete;
 
  private:
+  const bool come_back_;
   uint64_t mask_before_ = 0;
   bool is_http_paused_;
   bool is_wall_paused_;
@@ -94,7 +95,7 @@ int call_without_helpers(const May& may_need_one_thread, const Call& call) {
     return result;
   }
   const int second = [&] {
-    const WithoutHelperThreads around;
+    const WithoutHelperThreads around(/*come_back=*/true);
     errno = error_before;
     return call();
   }();
@@ -103,6 +104,11 @@ int call_without_helpers(const May& may_need_one_thread, const Call& call) {
 }
 
 }  // namespace
+
+void helpers_leave() {
+  if (helpers_there() == 0) return;
+  const WithoutHelperThreads from_now_on(/*come_back=*/false);
+}
 
 int unshare_as_lone_thread(int flags) {
   return call_without_helpers([=] { return may_need_one_thread(flags); }, [=] { return real::unshare()(flags); });

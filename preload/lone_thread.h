@@ -8,4 +8,7 @@ namespace prof {
 int unshare_as_lone_thread(int flags);
 int setns_as_lone_thread(int fd, int type);
 
+// libprof's threads end, for good. Normal code.
+void helpers_leave();
+
 }  // namespace prof
