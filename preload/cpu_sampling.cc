@@ -14,9 +14,12 @@
 #include "core/record/unloaded_modules.h"
 #include "core/unwind/unwind.h"
 #include "preload/alternate_stack.h"
+#include "preload/counted_ticks.h"
 #include "preload/deadly_signals.h"
+#include "preload/fork_flag.h"
 #include "preload/handler_masks.h"
 #include "preload/helper_thread.h"
+#include "preload/kernel_action.h"
 #include "preload/normal_mutex.h"
 #include "preload/pause.h"
 #include "preload/real_symbols.h"
@@ -29,10 +32,7 @@
 namespace prof {
 namespace {
 
-constexpr int64_t kKeepNameNs = 100'000'000;  // of a thread's CPU time
-
 CpuSettings g_settings;
-uint64_t g_keep_name_ticks = 1;
 // Threads have clocks while one of the two wants them.
 std::atomic<bool> g_in_stretch{false};
 std::atomic<unsigned> g_counting{0};  // for whom: bits of CountingFor
@@ -45,48 +45,6 @@ StretchOver g_stretch_over = nullptr;
 CpuRecord* record() { return region_root<CpuRecord>(Root::cpu); }
 
 bool is_on() { return g_in_stretch.load(std::memory_order_seq_cst) || g_counting.load(std::memory_order_seq_cst); }
-
-struct Tick {
-  ThreadSlot* slot;
-  const ucontext_t* context;
-  Scratch* scratch;
-  DueTicks due;
-  uint32_t stretch;  // 0: none
-};
-
-// The oldest, where they were left.
-void count_left_ticks(const ThreadSlot& slot, uint64_t ticks) {
-  LeftTick left[kLeftPlaces];
-  const unsigned places = read_left_ticks(slot.left, left);
-  for (unsigned i = 0; i < places && ticks != 0; ++i) {
-    const auto& [place, most] = left[i];
-    // Of an earlier stretch: that has been reported, and its buckets are this one's.
-    const uint32_t stretch = place.stretch == record()->stretch.load(std::memory_order_relaxed) ? place.stretch : 0;
-    const uint64_t here = std::min<uint64_t>(ticks, most);
-    if (!count_cpu_ticks(place.stack, place.thread_name, place.labels, stretch, here))
-      count_loss(LossCause::region_full, here);
-    ticks -= here;
-  }
-}
-
-// On the scratch stack.
-void record_tick(void* argument) {
-  const auto& tick = *static_cast<const Tick*>(argument);
-  const Ref name = own_thread_name(tick.slot, tick.due.ticks, g_keep_name_ticks);
-  const uint32_t generation = module_generation();
-  const StackBounds bounds = {tick.slot->stack_low, tick.slot->stack_high};
-  uint64_t* frames = tick.scratch->frames;
-  const CaptureResult result =
-      capture(*tick.context, bounds, static_cast<unsigned>(tick.slot->tid.load(std::memory_order_relaxed)), frames,
-              g_settings.stack_depth);
-  const Ref stack = intern_stack(frames, end_stack(frames, result.frames, result.end), generation);
-  const LabelId labels = tick.slot->labels.load(std::memory_order_relaxed);
-  if (tick.due.ticks != 0 && (stack == 0 || !count_cpu_ticks(stack, name, labels, tick.stretch, tick.due.ticks)))
-    count_loss(LossCause::region_full, tick.due.ticks);
-  if (tick.due.left != 0 && stack != 0)
-    leave_ticks(&tick.slot->left, {stack, name, labels, tick.stretch}, tick.due.left);
-  if (tick.due.ticks != 0 && trace_is_on()) trace_sample(tick.slot, name, stack, tick.due.ticks);
-}
 
 void stop_clock(ThreadSlot* slot) {
   const uint64_t rest = stop_thread_clock(slot, g_settings.clock);
@@ -156,12 +114,8 @@ bool stop_stretch(bool waits) {
   return was_on;
 }
 
-void count_tick(siginfo_t* info, void* context) {
-  if (g_region == nullptr) return;
-  if (answer_look(*info, *static_cast<const ucontext_t*>(context))) return;
-  ThreadSlot* slot = slot_of_signal(*info);
-  if (slot == nullptr || !is_on()) return;
-  const DueTicks due = take_due_ticks(slot, *info, *static_cast<const ucontext_t*>(context), g_settings.clock);
+// What ticks are counted for at this moment; 0: in no stretch. Ends the one whose time is over.
+uint32_t stretch_now() {
   uint32_t stretch =
       g_in_stretch.load(std::memory_order_acquire) ? record()->stretch.load(std::memory_order_relaxed) : 0;
   if (stretch != 0 && (g_settings.delay_ns != 0 || g_settings.duration_ns != 0)) {
@@ -170,19 +124,27 @@ void count_tick(siginfo_t* info, void* context) {
     if (is_over && stop_stretch(/*waits=*/false) && g_stretch_over != nullptr) g_stretch_over(stretch);
     if (is_over || now < g_begin_ns.load(std::memory_order_relaxed)) stretch = 0;
   }
+  return stretch;
+}
+
+bool counts_in(uint32_t stretch) {
+  return !is_recording_paused() && (stretch != 0 || g_counting.load(std::memory_order_relaxed) != 0);
+}
+
+void count_tick(siginfo_t* info, void* context) {
+  if (g_region == nullptr) return;
+  if (answer_look(*info, *static_cast<const ucontext_t*>(context))) return;
+  ThreadSlot* slot = slot_of_signal(*info);
+  if (slot == nullptr || !is_on()) return;
+  const DueTicks due = take_due_ticks(slot, *info, *static_cast<const ucontext_t*>(context), g_settings.clock);
+  const uint32_t stretch = stretch_now();
   // Before anything else may end it: they are of before.
   if (due.earlier != 0) {
     count_left_ticks(*slot, due.earlier);
     forget_left_ticks(&slot->left);
   }
-  if (is_recording_paused() || (stretch == 0 && !g_counting.load(std::memory_order_relaxed)))
-    return drop_due_ticks(slot, due.left);
-  if (due.ticks + due.left == 0) return;
-  Scratch* scratch = take_scratch();
-  if (scratch == nullptr) return count_loss(LossCause::no_scratch, due.ticks);
-  Tick tick = {slot, static_cast<const ucontext_t*>(context), scratch, due, stretch};
-  prof_call_on_stack(scratch->stack_top(), record_tick, &tick);
-  give_back_scratch(scratch);
+  if (!counts_in(stretch)) return drop_due_ticks(slot, due.left);
+  if (due.ticks + due.left != 0) count_ticks_at(slot, *static_cast<const ucontext_t*>(context), due, stretch);
 }
 
 void on_sigprof(int number, siginfo_t* info, void* context) {
@@ -241,7 +203,7 @@ bool sigprof_take() {
 
 bool cpu_sampling_prepare(const CpuSettings& settings) {
   g_settings = settings;
-  g_keep_name_ticks = static_cast<uint64_t>(std::max<int64_t>(kKeepNameNs / settings.clock.period_ns, 1));
+  counted_ticks_prepare(settings.stack_depth, settings.clock.period_ns);
   g_in_stretch.store(false);
   g_counting.store(0);
   g_switching.store(0);
@@ -300,6 +262,58 @@ bool cpu_sampling_is_on() { return is_on(); }
 
 void cpu_sampling_on_stretch_over(StretchOver over) { g_stretch_over = over; }
 
+namespace {
+
+// With every signal blocked.
+class SignalsBlocked {
+ public:
+  SignalsBlocked() { raw_syscall(SYS_rt_sigprocmask, SIG_BLOCK, &kAll, &before_, sizeof(before_)); }
+  ~SignalsBlocked() { raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before_, nullptr, sizeof(before_)); }
+  SignalsBlocked(const SignalsBlocked&) = delete;
+  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
+  bool was_blocked(int number) const { return (before_ & signal_bit(number)) != 0; }
+
+ private:
+  static constexpr uint64_t kAll = ~uint64_t{0};
+  uint64_t before_ = 0;
+};
+
+bool has_clock(const ThreadSlot& slot) { return slot.clock_state.load(std::memory_order_acquire) == ClockState::runs; }
+
+// Of the calling thread, whose clock ticks in user mode: what is due is counted in the program's call; and its place is known from then on.
+// With every signal blocked.
+void count_in_call(ThreadSlot* slot) {
+  const uint64_t ticks = take_user_ticks(slot, g_settings.clock);
+  const uint32_t stretch = stretch_now();
+  if ((ticks != 0 || !has_left_place(*slot)) && counts_in(stretch)) count_ticks_here(slot, ticks, stretch);
+}
+
+// Once a tick of the kernel's, since the CPU clock is dear.
+bool is_due_at_ring(ThreadSlot* slot) {
+  const int64_t now = clock_ns(CLOCK_MONOTONIC_COARSE);
+  if (now == slot->last_ring_call_ns) return false;
+  slot->last_ring_call_ns = now;
+  return true;
+}
+
+}  // namespace
+
+void cpu_sampling_meets_ring() {
+  ThreadSlot* slot = slot_of_this_thread();
+  if (slot == nullptr || g_region == nullptr || !fork_flag_holds()) return;
+  const bool is_known = slot->uses_rings.exchange(1, std::memory_order_seq_cst) != 0;
+  // Without a clock no system call is made: a filter may stand there by now. One that is just being started may not have seen it.
+  constexpr int kMostLooks = 1000;
+  for (int i = 0;
+       !is_known && slot->clock_state.load(std::memory_order_seq_cst) == ClockState::starts && i < kMostLooks; ++i)
+    raw_syscall(SYS_sched_yield);
+  if (!has_clock(*slot) || (is_known && !is_due_at_ring(slot))) return;
+  const SignalsBlocked blocked;
+  // Of a program that blocks SIGPROF what is pending would go with the clock before.
+  if (!blocked.was_blocked(SIGPROF)) tick_in_user_mode(slot, g_settings.clock);
+  if (slot->ticks_in_user_mode != 0) count_in_call(slot);
+}
+
 void cpu_sampling_thread_begins(ThreadSlot* slot) {
   const int tid = tid_of_this_thread();
   // A switching on that met the slot's last thread at its very end may have left it a clock.
@@ -315,6 +329,10 @@ void cpu_sampling_thread_begins(ThreadSlot* slot) {
 }
 
 void cpu_sampling_thread_ends(ThreadSlot* slot) {
+  if (has_clock(*slot) && slot->ticks_in_user_mode != 0 && !has_left_place(*slot)) {
+    const SignalsBlocked blocked;
+    count_in_call(slot);
+  }
   slot->tid.store(0, std::memory_order_seq_cst);
   stop_clock(slot);
   this_thread_is(nullptr);
@@ -330,21 +348,6 @@ void cpu_sampling_pause_thread(ThreadSlot* slot) {
 }
 
 void cpu_sampling_resume_thread(ThreadSlot* slot) { start_clock_if_on(slot, raw_gettid()); }
-
-void cpu_sampling_meets_ring() {
-  ThreadSlot* slot = slot_of_this_thread();
-  if (slot == nullptr || slot->uses_rings.exchange(1, std::memory_order_seq_cst) != 0) return;
-  // Without a clock no system call is made: a filter may stand there by now. One that is just being started may not have seen it.
-  constexpr int kMostLooks = 1000;
-  for (int i = 0; slot->clock_state.load(std::memory_order_seq_cst) == ClockState::starts && i < kMostLooks; ++i)
-    raw_syscall(SYS_sched_yield);
-  if (slot->clock_state.load(std::memory_order_acquire) != ClockState::runs) return;
-  constexpr uint64_t kAllSignals = ~uint64_t{0};
-  uint64_t before = 0;
-  raw_syscall(SYS_rt_sigprocmask, SIG_BLOCK, &kAllSignals, &before, sizeof(before));
-  tick_in_user_mode(slot, g_settings.clock);
-  raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, nullptr, sizeof(before));
-}
 
 unsigned count_unsampled_threads() {
   unsigned unsampled = 0;

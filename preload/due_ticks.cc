@@ -186,15 +186,23 @@ DueTicks take_kernel_ticks(ThreadSlot* slot, const ClockSettings& settings, cons
               }));
 }
 
+uint64_t take_user_ticks(ThreadSlot* slot, const ClockSettings& settings) {
+  const int64_t span = clock_ns(CLOCK_THREAD_CPUTIME_ID) - slot->clock_start_ns;
+  const uint64_t due = due_points(slot->phase_ns, settings.period_ns, span);
+  const uint64_t given = slot->ticks_given.load(std::memory_order_acquire);
+  return due > given && give_ticks(slot, given, due - given) ? due - given : 0;
+}
+
 uint64_t give_rest(ThreadSlot* slot, const ClockSettings& settings, bool is_own) {
   const int tid = slot->tid.load(std::memory_order_relaxed);
-  if (slot->perf_page == 0 || (!is_own && tid == 0)) return 0;
+  const bool in_user_mode = slot->ticks_in_user_mode != 0;
+  if ((slot->perf_page == 0 && !in_user_mode) || (!is_own && tid == 0)) return 0;
   const int64_t cpu_ns = clock_ns(is_own ? CLOCK_THREAD_CPUTIME_ID : thread_cpu_clock(tid));
   const uint64_t due = due_points(slot->phase_ns, settings.period_ns, cpu_ns - slot->clock_start_ns);
   for (;;) {
     uint64_t given = slot->ticks_given.load(std::memory_order_acquire);
     const auto open = static_cast<int64_t>(due - given);
-    if (open <= 0 || open > static_cast<int64_t>(most_open(*slot, settings))) return 0;
+    if (open <= 0 || (!in_user_mode && open > static_cast<int64_t>(most_open(*slot, settings)))) return 0;
     if (slot->ticks_given.compare_exchange_strong(given, due, std::memory_order_acq_rel))
       return static_cast<uint64_t>(open);
   }

@@ -45,6 +45,9 @@ DueTicks take_perf_ticks(ThreadSlot* slot, const ClockSettings& settings);
 // call's, or that page's.
 DueTicks take_kernel_ticks(ThreadSlot* slot, const ClockSettings& settings, const ucontext_t& context);
 
+// On the thread itself, of a clock that ticks in user mode: all that is due by its CPU clock.
+uint64_t take_user_ticks(ThreadSlot* slot, const ClockSettings& settings);
+
 // In the handler: those that were to be left are not wanted.
 void drop_due_ticks(ThreadSlot* slot, uint32_t left);
 

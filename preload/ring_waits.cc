@@ -7,8 +7,10 @@
 
 #include <algorithm>
 #include <atomic>
+#include <charconv>
 #include <climits>
 #include <cstdint>
+#include <cstring>
 
 #include "core/base/clocks.h"
 #include "core/base/raw_syscall.h"
@@ -34,8 +36,7 @@ constexpr greg_t kRegisteredLimit = 1 << 6;
 std::atomic<bool> g_was_handled{false};
 
 // At a system call's return the processor has the address in rcx. r10: the flags of io_uring_enter; rdi, rsi, rdx: a descriptor, how many are
-// submitted, and how many are waited for, which no pointer is that another call has there. (is_ring() must not ask for anything else: a
-// filter of system calls may kill for it.)
+// submitted, and how many are waited for, which no pointer is that another call has there.
 bool may_be_wait(const greg_t* registers) {
   constexpr greg_t kKnownFlags = 0xff;
   constexpr greg_t kMostEntries = 1 << 16;  // what a ring may have of them
@@ -65,8 +66,16 @@ bool is_after_syscall(const greg_t* registers) {
   return copy(registers[REG_RIP] - kSyscallBytes, &code) && code.bytes[0] == 0x0f && code.bytes[1] == 0x05;
 }
 
-// Without anything to submit or to wait for it does nothing.
+// By the descriptor's name: what a filter of system calls allows. Of a ring that is registered there is none, and without /proc no name: then
+// by the call itself, which does nothing without anything to submit or to wait for.
 bool is_ring(const greg_t* registers) {
+  char path[32] = "/proc/self/fd/";
+  *std::to_chars(path + 14, path + 31, registers[REG_RDI]).ptr = '\0';
+  constexpr char kRing[] = "anon_inode:[io_uring]";
+  char name[sizeof(kRing)] = {};
+  const bool is_index = (registers[REG_R10] & IORING_ENTER_REGISTERED_RING) != 0;
+  if (!is_index && raw_syscall(SYS_readlink, path, name, sizeof(name)) > 0)
+    return memcmp(name, kRing, sizeof(kRing) - 1) == 0;
   return raw_syscall(SYS_io_uring_enter, registers[REG_RDI], 0, 0, registers[REG_R10] & IORING_ENTER_REGISTERED_RING,
                      nullptr, 0) == 0;
 }

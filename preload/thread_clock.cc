@@ -171,12 +171,6 @@ void end_kernel_timer(ThreadSlot* slot) {
   slot->timer = -1;
 }
 
-uint64_t take_user_ticks(ThreadSlot* slot, const ClockSettings& settings) {
-  const int64_t span = clock_ns(CLOCK_THREAD_CPUTIME_ID) - slot->clock_start_ns;
-  const uint64_t due = due_points(slot->phase_ns, settings.period_ns, span);
-  return due - slot->ticks_given.exchange(due, std::memory_order_relaxed);
-}
-
 uint64_t take_first_timer_tick(ThreadSlot* slot, const ClockSettings& settings) {
   const int64_t now = clock_ns(CLOCK_THREAD_CPUTIME_ID);
   // More than a tick: the signal was blocked in the meantime.
@@ -292,6 +286,11 @@ uint64_t stop_thread_clock(ThreadSlot* slot, const ClockSettings& settings) {
 DueTicks take_due_ticks(ThreadSlot* slot, const siginfo_t& info, const ucontext_t& context,
                         const ClockSettings& settings) {
   const bool first = slot->first_seen == 0;
+  if (slot->ticks_in_user_mode != 0) {
+    slot->first_seen = 1;
+    if (first && slot->perf_page != 0) set_perf_period(slot, settings);
+    return {.ticks = take_user_ticks(slot, settings)};
+  }
   if (slot->perf_page != 0) {
     const bool is_perf = info.si_code != SI_TIMER;
     // Where the kernel's tick is before the event's first, that one still comes by its phase.
@@ -302,7 +301,6 @@ DueTicks take_due_ticks(ThreadSlot* slot, const siginfo_t& info, const ucontext_
     return is_perf ? take_perf_ticks(slot, settings) : take_kernel_ticks(slot, settings, context);
   }
   slot->first_seen = 1;
-  if (slot->ticks_in_user_mode != 0) return {.ticks = take_user_ticks(slot, settings)};
   if (first) return {.ticks = take_first_timer_tick(slot, settings)};
   return {.ticks = 1 + static_cast<uint64_t>(std::max(info.si_overrun, 0))};
 }

@@ -92,7 +92,7 @@ struct ThreadSlot {
   int64_t last_tick_ns;               // perf: CLOCK_MONOTONIC at the last signal of the event; 0: none yet
   uint32_t ticks_unchecked;           // perf: signals since the CPU clock was last read
   ThreadUsage usage;                  // perf: at the timer's last signal
-  LeftTicks left;                     // perf: due, and shown by no signal
+  LeftTicks left;                     // perf: due, and shown by no signal; in user mode: where the thread was last met
   Ref name;                           // thread_names: as last asked for
   uint32_t name_version;              // of the names' version then
   uint32_t name_ticks;                // counted under it since
@@ -107,6 +107,7 @@ struct ThreadSlot {
   RingWait ring_wait;
   std::atomic<uint32_t> uses_rings;  // 1: ticks and looks come to it in user mode only, once that is known
   uint32_t ticks_in_user_mode;       // 1: its clock does
+  int64_t last_ring_call_ns;  // CLOCK_MONOTONIC_COARSE, of one that found a tick of the kernel's since the one before
   ThreadLook looks[kLookers];
   Ref view_name;  // of the last snapshot of all stacks that this thread is in:
   int32_t view_tid;

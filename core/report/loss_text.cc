@@ -48,6 +48,8 @@ std::string_view loss_text(LossCause cause) {
       return "events of threads that there was no place for in the trace";
     case LossCause::child_unseen:
       return "children made past fork, by a bare clone or _Fork (what they did is in no profile)";
+    case LossCause::tick_unplaced:
+      return "threads that were never met outside the kernel (PROF_CPU_CLOCK=user, or they wait on rings)";
     case LossCause::count:
       break;
   }
@@ -75,7 +77,8 @@ std::string_view loss_name(LossCause cause) {
                                                 "trace_overwritten",
                                                 "trace_thread_dropped",
                                                 "trace_no_room",
-                                                "child_unseen"};
+                                                "child_unseen",
+                                                "tick_unplaced"};
   static_assert(std::size(kNames) == kLossCauses);
   return cause < LossCause::count ? kNames[static_cast<unsigned>(cause)] : "unknown";
 }
@@ -84,6 +87,7 @@ bool loss_concerns(LossCause cause, ProfileKind kind) {
   switch (cause) {
     case LossCause::timer_refused:
     case LossCause::perf_refused:
+    case LossCause::tick_unplaced:
       return kTickedKinds.has(kind);
     case LossCause::free_unseen:
     case LossCause::live_block_lost:
