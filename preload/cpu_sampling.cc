@@ -131,6 +131,30 @@ bool counts_in(uint32_t stretch) {
   return !is_recording_paused() && (stretch != 0 || g_counting.load(std::memory_order_relaxed) != 0);
 }
 
+// With every signal blocked.
+class SignalsBlocked {
+ public:
+  SignalsBlocked() { raw_syscall(SYS_rt_sigprocmask, SIG_BLOCK, &kAll, &before_, sizeof(before_)); }
+  ~SignalsBlocked() { raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before_, nullptr, sizeof(before_)); }
+  SignalsBlocked(const SignalsBlocked&) = delete;
+  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
+  bool was_blocked(int number) const { return (before_ & signal_bit(number)) != 0; }
+
+ private:
+  static constexpr uint64_t kAll = ~uint64_t{0};
+  uint64_t before_ = 0;
+};
+
+bool has_clock(const ThreadSlot& slot) { return slot.clock_state.load(std::memory_order_acquire) == ClockState::runs; }
+
+// Of the calling thread, whose clock ticks in user mode: what is due is counted in the program's call; and its place is known from then on.
+// With every signal blocked.
+void count_in_call(ThreadSlot* slot) {
+  const uint64_t ticks = take_user_ticks(slot, g_settings.clock);
+  const uint32_t stretch = stretch_now();
+  if ((ticks != 0 || !has_left_place(*slot)) && counts_in(stretch)) count_ticks_here(slot, ticks, stretch);
+}
+
 void count_tick(siginfo_t* info, void* context) {
   if (g_region == nullptr) return;
   if (answer_look(*info, *static_cast<const ucontext_t*>(context))) return;
@@ -147,6 +171,14 @@ void count_tick(siginfo_t* info, void* context) {
   if (due.ticks + due.left != 0) count_ticks_at(slot, *static_cast<const ucontext_t*>(context), due, stretch);
 }
 
+// Here is its place until a tick meets it elsewhere.
+void go_over_to_user_mode(ThreadSlot* slot, const ucontext_t& context) {
+  if (slot->ticks_in_user_mode != 0) return;
+  tick_in_user_mode(slot, g_settings.clock);
+  const uint32_t stretch = stretch_now();
+  if (slot->ticks_in_user_mode != 0 && counts_in(stretch)) count_ticks_at(slot, context, {}, stretch);
+}
+
 void on_sigprof(int number, siginfo_t* info, void* context) {
   if (!is_from_libprof(*info)) return give_sigprof_to_program(number, info, context);
   const ErrnoSaver errno_saver;
@@ -154,7 +186,7 @@ void on_sigprof(int number, siginfo_t* info, void* context) {
   ThreadSlot* slot = slot_of_this_thread();
   go_on_with_ring_wait(slot, static_cast<ucontext_t*>(context));
   if (slot != nullptr && slot->uses_rings.load(std::memory_order_relaxed) != 0)
-    tick_in_user_mode(slot, g_settings.clock);
+    go_over_to_user_mode(slot, *static_cast<const ucontext_t*>(context));
 }
 
 std::atomic<int> g_handling_pid{0};  // the process whose handler is ours; 0: none
@@ -264,30 +296,6 @@ void cpu_sampling_on_stretch_over(StretchOver over) { g_stretch_over = over; }
 
 namespace {
 
-// With every signal blocked.
-class SignalsBlocked {
- public:
-  SignalsBlocked() { raw_syscall(SYS_rt_sigprocmask, SIG_BLOCK, &kAll, &before_, sizeof(before_)); }
-  ~SignalsBlocked() { raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before_, nullptr, sizeof(before_)); }
-  SignalsBlocked(const SignalsBlocked&) = delete;
-  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
-  bool was_blocked(int number) const { return (before_ & signal_bit(number)) != 0; }
-
- private:
-  static constexpr uint64_t kAll = ~uint64_t{0};
-  uint64_t before_ = 0;
-};
-
-bool has_clock(const ThreadSlot& slot) { return slot.clock_state.load(std::memory_order_acquire) == ClockState::runs; }
-
-// Of the calling thread, whose clock ticks in user mode: what is due is counted in the program's call; and its place is known from then on.
-// With every signal blocked.
-void count_in_call(ThreadSlot* slot) {
-  const uint64_t ticks = take_user_ticks(slot, g_settings.clock);
-  const uint32_t stretch = stretch_now();
-  if ((ticks != 0 || !has_left_place(*slot)) && counts_in(stretch)) count_ticks_here(slot, ticks, stretch);
-}
-
 // Once a tick of the kernel's, since the CPU clock is dear.
 bool is_due_at_ring(ThreadSlot* slot) {
   const int64_t now = clock_ns(CLOCK_MONOTONIC_COARSE);
@@ -329,10 +337,6 @@ void cpu_sampling_thread_begins(ThreadSlot* slot) {
 }
 
 void cpu_sampling_thread_ends(ThreadSlot* slot) {
-  if (has_clock(*slot) && slot->ticks_in_user_mode != 0 && !has_left_place(*slot)) {
-    const SignalsBlocked blocked;
-    count_in_call(slot);
-  }
   slot->tid.store(0, std::memory_order_seq_cst);
   stop_clock(slot);
   this_thread_is(nullptr);

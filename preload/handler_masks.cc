@@ -11,6 +11,7 @@
 #include "preload/deadly_signals.h"
 #include "preload/kernel_action.h"
 #include "preload/recording.h"
+#include "preload/ring_waits.h"
 
 namespace prof {
 namespace {
@@ -89,9 +90,14 @@ void change_mask(int number, KernelAction (*changed)(int number, KernelAction ac
   }
 }
 
+void is_added(int number) {
+  g_added.fetch_or(signal_bit(number));
+  ticks_are_blocked_by_handler();
+}
+
 KernelAction with_sigprof(int number, KernelAction action) {
   if (!is_to_have(action)) return action;
-  g_added.fetch_or(signal_bit(number));
+  is_added(number);
   action.mask |= kSigprof;
   return action;
 }
@@ -150,7 +156,7 @@ int set_handler(int number, const struct sigaction* action, struct sigaction* be
   const int result = set_action(number, action, before);
   if (result != 0) return result;
   if (adds) {
-    g_added.fetch_or(signal_bit(number));
+    is_added(number);
   } else if (is_changed) {
     g_added.fetch_and(~signal_bit(number));
   }

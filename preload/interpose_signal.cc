@@ -24,7 +24,6 @@ namespace {
 
 // The calls that take no more than a handler, with the flags that the C library gives it.
 sighandler_t set_simply(int number, sighandler_t handler, int flags, sighandler_t (*set)(int, sighandler_t)) {
-  if (handler != SIG_HOLD) prof::handler_comes(number, reinterpret_cast<uintptr_t>(handler));
   const bool is_sigprof = number == SIGPROF && prof::sigprof_is_ours();
   if (!is_sigprof && !prof::is_snapshot_signal(number)) {
     const sighandler_t before = set(number, handler);
@@ -94,7 +93,7 @@ int wait_for(const sigset_t* set, siginfo_t* info, const struct timespec* timeou
 extern "C" {
 
 EXPORTED int sigaction(int number, const struct sigaction* action, struct sigaction* before) {
-  if (action != nullptr) prof::handler_comes(number, reinterpret_cast<uintptr_t>(action->sa_handler));
+  if (action != nullptr) prof::handler_comes(number, *action);
   if (number == SIGPROF && prof::sigprof_is_ours()) return prof::set_sigprof_view(action, before);
   if (prof::is_snapshot_signal(number)) return prof::set_snapshot_signal_view(action, before);
   return prof::set_handler(number, action, before);

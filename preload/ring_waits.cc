@@ -33,7 +33,7 @@ constexpr greg_t kAbsoluteLimit = 1 << 5;
 constexpr greg_t kRegisteredLimit = 1 << 6;
 
 // Once for all: a handler that is there no more may be what has ended this wait.
-std::atomic<bool> g_was_handled{false};
+std::atomic<bool> g_handler_blocks_ticks{false};
 
 // At a system call's return the processor has the address in rcx. r10: the flags of io_uring_enter; rdi, rsi, rdx: a descriptor, how many are
 // submitted, and how many are waited for, which no pointer is that another call has there.
@@ -118,22 +118,37 @@ bool is_libprofs(uint64_t handler) {
   return handler >= reinterpret_cast<uint64_t>(__ehdr_start) && handler < reinterpret_cast<uint64_t>(_end);
 }
 
-// Set by a bare call, or before libprof was there.
-bool finds_handler() {
+bool blocks_ticks(int number, uint64_t handler, uint64_t mask) {
+  return handler > kIgnore && comes_from_outside(number) && (mask & signal_bit(SIGPROF)) != 0;
+}
+
+// pending: those that come at this handler's return.
+bool may_be_of_handler(uint64_t pending) {
   for (int number = 1; number <= kSignals; ++number) {
-    if (!comes_from_outside(number)) continue;
     KernelAction now;
-    if (raw_syscall(SYS_rt_sigaction, number, nullptr, &now, sizeof(uint64_t)) != 0) return true;
-    if (now.handler > kIgnore && !is_libprofs(now.handler)) return true;
+    if (raw_syscall(SYS_rt_sigaction, number, nullptr, &now, sizeof(uint64_t)) != 0) continue;  // SIGKILL and its like
+    if (now.handler <= kIgnore || is_libprofs(now.handler)) continue;
+    // Set by a bare call, or before libprof was there.
+    if (blocks_ticks(number, now.handler, now.mask) || (pending & signal_bit(number)) != 0) return true;
   }
   return false;
 }
 
+// Of those that the thread blocks here, which are all, and not where it was interrupted.
+uint64_t pending_signals(const ucontext_t& context) {
+  uint64_t pending = 0;
+  raw_syscall(SYS_rt_sigpending, &pending, sizeof(pending));
+  return pending & ~first_word(context.uc_sigmask);
+}
+
 }  // namespace
 
-void handler_comes(int number, uintptr_t handler) {
-  if (handler > kIgnore && comes_from_outside(number)) g_was_handled.store(true, std::memory_order_relaxed);
+void handler_comes(int number, const struct sigaction& action) {
+  if (blocks_ticks(number, reinterpret_cast<uintptr_t>(action.sa_handler), first_word(action.sa_mask)))
+    ticks_are_blocked_by_handler();
 }
+
+void ticks_are_blocked_by_handler() { g_handler_blocks_ticks.store(true, std::memory_order_relaxed); }
 
 void before_ring_enter(unsigned waits_for, unsigned flags) {
   if (waits_for != 0 && (flags & IORING_ENTER_GETEVENTS) != 0) cpu_sampling_meets_ring();
@@ -143,8 +158,8 @@ void go_on_with_ring_wait(ThreadSlot* slot, ucontext_t* context) {
   greg_t* registers = context->uc_mcontext.gregs;
   if (!may_be_wait(registers) || !is_after_syscall(registers) || !is_ring(registers)) return;
   if (slot != nullptr) slot->uses_rings.store(1, std::memory_order_relaxed);
-  if (registers[REG_RAX] != -EINTR || g_was_handled.load(std::memory_order_relaxed)) return;
-  if (finds_handler()) return g_was_handled.store(true, std::memory_order_relaxed);
+  if (registers[REG_RAX] != -EINTR || g_handler_blocks_ticks.load(std::memory_order_relaxed)) return;
+  if (may_be_of_handler(pending_signals(*context))) return;
   if (!may_begin_again(slot, registers)) return;
   registers[REG_RIP] -= kSyscallBytes;
   registers[REG_RAX] = SYS_io_uring_enter;

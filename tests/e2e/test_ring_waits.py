@@ -5,6 +5,8 @@ library is called."""
 
 import pytest
 
+import pprof
+
 SECONDS = 3
 THREADS = 2
 TIMES = 50
@@ -26,19 +28,26 @@ KNOWN = {
 }
 KNOWN_RUNS = [(how, name) for how, (_, settings) in KNOWN.items() for name in settings]
 SUBMITS = ("timer", "perf")
-HANDLED = ("always", "once", "blocks", "once blocks", "resets blocks", "abort blocks")
+BRIEF = {"brief called": LOOKED_AT["perf"], "brief library": LOOKED_AT["timer"], "brief": CPU | USER}
+# A signal whose handler lets ticks through: its EINTR is lost where a thread's first tick falls due within the handler's return to the kernel,
+# some 1 us of the 4 ms between the kernel's ticks. Of 50 that two are lost has odds of 50 * 49 / 2 * (1 / 3000)^2: one in 7000; three, 5 in 10^7.
+LET_THROUGH, MOST_LOST = ("always", "once"), 2
+HANDLED = (*LET_THROUGH, "always called", "once called", "blocks", "once blocks", "resets blocks", "abort blocks")
 
 
 def RUNS():
     runs = {name: (["ring_waits", "computes", SECONDS, THREADS], settings, {"cores": 2})
             for name, settings in LOOKED_AT.items()}
     for name, settings in LOOKED_AT.items():
-        runs[f"{name} handles"] = (["ring_waits", "computes", SECONDS, THREADS, "handles"], settings, {"cores": 2})
+        for words in ("handles", "handles blocks"):
+            runs[f"{name} {words}"] = (["ring_waits", "computes", SECONDS, THREADS, words], settings, {"cores": 2})
     for name in SUBMITS:
         runs[f"{name} submits"] = (["ring_waits", "computes", SECONDS, THREADS, "submits"], LOOKED_AT[name], {"cores": 2})
     for how, name in KNOWN_RUNS:
         words, settings = KNOWN[how]
         runs[f"{how} {name}"] = (["ring_waits", "computes", SECONDS, THREADS, words], settings[name], {"cores": 2})
+    for how, settings in BRIEF.items():
+        runs[how] = (["ring_waits", "brief", 300, .003, how], settings, {"cores": 2})
     for how in HANDLED:
         for name in ("timer", "perf"):
             runs[f"{how} {name}"] = (["ring_waits", "signalled", TIMES, how], LOOKED_AT[name], {"timeout": 60})
@@ -56,15 +65,16 @@ def result_of(runs, name):
 @pytest.mark.parametrize("name", LOOKED_AT)
 def test_no_wait_is_ended(runs, name):
     """Where nothing was done about it, it was one of 10 000; these are tens of thousands."""
-    result = result_of(runs, name)
-    assert result["waits"] > 5000 * SECONDS, result
-    assert result["interrupted"] == 0, result
+    for kind in (name, f"{name} handles"):
+        result = result_of(runs, kind)
+        assert result["waits"] > 5000 * SECONDS, result
+        assert result["interrupted"] == 0, result
 
 
 @pytest.mark.parametrize("name", LOOKED_AT)
 def test_a_wait_is_ended_once(runs, name):
-    """Of each thread, at most, where the program handles signals: it must not be done again, but no tick falls due in a call from then on."""
-    result = result_of(runs, f"{name} handles")
+    """Of each thread, at most, where a handler blocks SIGPROF: it must not be made again, but no tick falls due in a call from then on."""
+    result = result_of(runs, f"{name} handles blocks")
     assert result["waits"] > 5000 * SECONDS, result
     assert result["interrupted"] <= THREADS, result
 
@@ -87,12 +97,22 @@ def test_a_wait_comes_back_early_once(runs, name):
 
 @pytest.mark.parametrize("name", ["default", "timer", "perf"])
 def test_cpu_time_is_counted_all_the_same(runs, name):
-    """More than half of it is the kernel's. What may be missing is what follows each thread's last tick of the kernel's that met it in user
-    mode: four milliseconds of CPU time for each, of which every fifth or more does (35 in a row do not: one time in 2000)."""
+    """More than half of it is the kernel's."""
     for kind in (name, f"{name} handles", *([f"called {name}", f"library {name}"] if name != "default" else [])):
         result, profile = result_of(runs, kind), runs[kind].profile()
-        missing, slack = result["cpu_ns"] - profile.ns, .03 * result["cpu_ns"] + THREADS * profile.period
-        assert -slack <= missing <= slack + THREADS * 35 * 4_000_000, (result, profile.describe())
+        slack = .03 * result["cpu_ns"] + THREADS * profile.period
+        assert abs(result["cpu_ns"] - profile.ns) <= slack, (result, profile.describe())
+
+
+@pytest.mark.parametrize("how", BRIEF)
+def test_threads_that_are_brief_are_counted(runs, how):
+    """Of 3 ms each, nearly all of it in the kernel. At 1000 Hz a thread has three ticks, and its phase makes one more or less of them: for 300 that
+    is a deviation of 10 in 900. Where they were is known of those that libprof knows of beforehand; of the others the profile says that it is not."""
+    result = result_of(runs, how)
+    profile = pprof.Profile(pprof.document(runs[how].folder / "cpu.prof"))
+    assert .9 * result["cpu_ns"] <= profile.ns <= 1.1 * result["cpu_ns"], (result, profile.describe())
+    lost = sum(sample.ns for sample in profile.samples if sample.functions[0].startswith("[lost"))
+    assert (lost > .5 * profile.ns) if how == "brief" else lost < .05 * profile.ns, profile.describe()
 
 
 @pytest.mark.parametrize("how", HANDLED)
@@ -100,7 +120,9 @@ def test_cpu_time_is_counted_all_the_same(runs, name):
 def test_the_programs_own_signals_end_it(runs, how, name):
     """Each of them: with ticks that come just after its handler, too, when nothing tells that it was there; and where it is gone by then."""
     result = result_of(runs, f"{how} {name}")
-    assert (result["waits"], result["interrupted"], result["handled"]) == (TIMES, TIMES, TIMES), result
+    assert (result["waits"], result["handled"]) == (TIMES, TIMES), result
+    lost = TIMES - result["interrupted"]
+    assert 0 <= lost <= (MOST_LOST if how in LET_THROUGH else 0), result
     if "blocks" in how:
         ticks = runs[f"{how} {name}"].profile().total
         assert ticks >= TIMES, "none came meanwhile"

@@ -2,6 +2,7 @@
 // and how many of them ended so, or early: before there was anything to be had; `"ring": 0` where there are no rings.
 //   computes SECONDS THREADS HOW  each thread computes for some 10 us and waits for 50, by turns: no signal comes, though with `handles`
 //     one has a handler
+//   brief TIMES SECONDS HOW  a thread waits for 50 us, and is in the kernel for so long; then another one
 //   signalled TIMES HOW  a thread waits for two seconds, and is sent a signal that has a handler
 // HOW, words: `blocks`: the handler blocks every signal and computes, and a tick that falls due meanwhile comes when it returns; `once`: it is
 // to be called once; `resets`: it puts the default in its place; `abort`: the signal is SIGABRT; `called`: the waits are made by the C
@@ -9,6 +10,7 @@
 // build: -O2 -fomit-frame-pointer -pthread -Wl,--no-as-needed,-luring
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <liburing.h>
 #include <pthread.h>
 #include <sched.h>
@@ -29,7 +31,7 @@ struct Thread {
   volatile int tid;
   struct io_uring ring;
   double seconds;
-  int waits, interrupted, early, failed;
+  int rings, waits, interrupted, early, failed;
 };
 
 BURNER(computes, 6364136223846793005u)
@@ -113,6 +115,17 @@ static void *computes_and_waits(void *argument) {
   return NULL;
 }
 
+static void *waits_and_reads(void *argument) {
+  struct Thread *t = argument;
+  static char bytes[65536];
+  const int zeros = open("/dev/zero", O_RDONLY);
+  wait_on(t, &kShort);
+  const uint64_t ends = thread_cpu_ns() + seconds(t->seconds);
+  while (thread_cpu_ns() < ends) t->failed += read(zeros, bytes, sizeof bytes) != sizeof bytes;
+  close(zeros);
+  return NULL;
+}
+
 static volatile sig_atomic_t handled;
 
 static void *waits(void *argument) {
@@ -141,39 +154,49 @@ static void handle(int number) {
   sigaction(number, &action, NULL);
 }
 
-int main(int argc, char **argv) {
+static void compute(int count, double seconds, struct Thread *sum) {
   struct Thread all[kMostThreads] = {{0}};
-  const int computing = argc > 1 && strcmp(argv[1], "computes") == 0;
-  const int count = (int)argument(argc, argv, computing ? 3 : 2, 1);
-  struct Thread sum = {0};
-  int rings = 1;
-  how = argc > (computing ? 4 : 3) ? argv[computing ? 4 : 3] : "";
+  if (is("handles")) handle(SIGUSR1);
+  for (int i = 0; i < count && i < kMostThreads; ++i) {
+    sum->rings &= io_uring_queue_init(4, &all[i].ring, 0) == 0;
+    all[i].seconds = seconds;
+    pthread_create(&all[i].thread, NULL, computes_and_waits, &all[i]);
+  }
+  for (int i = 0; i < count && i < kMostThreads; ++i) {
+    pthread_join(all[i].thread, NULL);
+    sum->waits += all[i].waits, sum->interrupted += all[i].interrupted;
+    sum->early += all[i].early, sum->failed += all[i].failed;
+  }
+}
+
+static void signal_each(int times, struct Thread *t) {
   const int number = is("abort") ? SIGABRT : SIGUSR1;
-  if (computing) {
-    if (is("handles")) handle(number);
-    for (int i = 0; i < count && i < kMostThreads; ++i) {
-      rings &= io_uring_queue_init(4, &all[i].ring, 0) == 0;
-      all[i].seconds = argument(argc, argv, 2, 1);
-      pthread_create(&all[i].thread, NULL, computes_and_waits, &all[i]);
-    }
-    for (int i = 0; i < count && i < kMostThreads; ++i) {
-      pthread_join(all[i].thread, NULL);
-      sum.waits += all[i].waits, sum.interrupted += all[i].interrupted;
-      sum.early += all[i].early, sum.failed += all[i].failed;
-    }
-  } else {
-    rings = io_uring_queue_init(4, &sum.ring, 0) == 0;
-    for (int i = 0; i < count && rings; ++i) {
-      handle(number);
-      sum.tid = 0;
-      pthread_create(&sum.thread, NULL, waits, &sum);
-      until_asleep(&sum.tid);
-      pthread_kill(sum.thread, number);
-      pthread_join(sum.thread, NULL);
-    }
+  for (int i = 0; i < times; ++i) {
+    handle(number);
+    t->tid = 0;
+    pthread_create(&t->thread, NULL, waits, t);
+    until_asleep(&t->tid);
+    pthread_kill(t->thread, number);
+    pthread_join(t->thread, NULL);
+  }
+}
+
+int main(int argc, char **argv) {
+  struct Thread sum = {.rings = 1};
+  const char *mode = argc > 1 ? argv[1] : "";
+  const int has_times = strcmp(mode, "signalled") == 0, has_seconds = strcmp(mode, "computes") == 0;
+  const int at = has_times ? 3 : 4;
+  how = argc > at ? argv[at] : "";
+  if (has_seconds) compute((int)argument(argc, argv, 3, 1), argument(argc, argv, 2, 1), &sum);
+  if (!has_seconds) sum.rings = io_uring_queue_init(4, &sum.ring, 0) == 0;
+  if (has_times && sum.rings) signal_each((int)argument(argc, argv, 2, 1), &sum);
+  sum.seconds = argument(argc, argv, 3, 0);
+  for (int i = 0; strcmp(mode, "brief") == 0 && sum.rings && i < (int)argument(argc, argv, 2, 1); ++i) {
+    pthread_create(&sum.thread, NULL, waits_and_reads, &sum);
+    pthread_join(sum.thread, NULL);
   }
   printf(
       "{\"ring\": %d, \"waits\": %d, \"interrupted\": %d, \"early\": %d, \"failed\": %d, \"handled\": %d, \"cpu_ns\": "
       "%llu}\n",
-      rings, sum.waits, sum.interrupted, sum.early, sum.failed, (int)handled, (unsigned long long)process_cpu_ns());
+      sum.rings, sum.waits, sum.interrupted, sum.early, sum.failed, (int)handled, (unsigned long long)process_cpu_ns());
 }
