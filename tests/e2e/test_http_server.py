@@ -606,6 +606,19 @@ def test_program_goes_into_a_user_namespace(tmp_path, call, is_given_orphans):
         assert running.end() == 0
 
 
+def test_program_forbids_system_calls_to_all_its_threads(tmp_path):
+    """The one of PROF_HTTP has gone by then: what it would do for a client would end the program."""
+    command = [conftest.PROGRAMS / "resources_seccomp", "few_for_all", "syscall"]
+    with served.host(tmp_path, command=command, settings={"PROF_HTTP": "unix:{folder}/socket", "PROF_LOG": "info"}) as running:
+        assert running.client.get("heap").status == 200
+        running.process.stdin.write("\n")
+        running.process.stdin.flush()
+        assert running.process.stdout.readline() == "forbidden\n"
+        with pytest.raises(OSError):
+            running.client.get("profile?seconds=1", timeout=1)
+        assert running.end() == 7, running.log
+
+
 def test_status_knows_what_the_program_itself_has_changed(tmp_path):
     program = "import ctypes, sys\nprof = ctypes.CDLL(None)\nfor line in sys.stdin: print(eval(line), flush=True)\n"
     with served.host(tmp_path, command=["/usr/bin/python3", "-c", program]) as running:

@@ -1,5 +1,6 @@
-// A program that forbids itself system calls: the first argument says which and how. It works before and after, and ends by what it may
-// still call.
+// A program that forbids itself system calls: the first argument says which and how (`few_for_all`: each of its threads, when there is
+// something to be read, and works for two seconds then; `few_returns`: it ends by returning from main). It works before and after, and ends by
+// what it may still call.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <linux/audit.h>
@@ -76,7 +77,9 @@ int main(int argc, char **argv) {
                                     : strcmp(how, "no_usage") == 0
                                         ? (struct sock_fprog){sizeof no_usage / sizeof *no_usage, no_usage}
                                         : (struct sock_fprog){sizeof few / sizeof *few, few};
+  const int for_all = strcmp(how, "few_for_all") == 0;
   first_work(milliseconds(100));
+  if (for_all && getchar() == EOF) return 3;
   free(malloc(100000));
   if (executes) {
     const struct sock_fprog limit = {sizeof no_timers / sizeof *no_timers, no_timers};
@@ -98,11 +101,14 @@ int main(int argc, char **argv) {
                      : prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT);
   } else {
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    result = by_call ? (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program)
+    const int flags = for_all ? SECCOMP_FILTER_FLAG_TSYNC : 0;
+    result = by_call ? (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program)
                      : prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
   }
   const char text[] = "forbidden\n";
   if (result == 0 && write(1, text, sizeof text - 1) < 0) return 4;
+  // The time is read without a system call.
+  for (const uint64_t ends = wall_ns() + seconds(for_all ? 2 : 0); wall_ns() < ends;) later_work();
   later_work();
   for (int i = 0; i < 1000; ++i) {
     pthread_mutex_lock(&lock);
@@ -117,5 +123,6 @@ int main(int argc, char **argv) {
     // exit_group is forbidden.
     __asm__ volatile("syscall" : : "a"(SYS_exit), "D"(7) : "rcx", "r11", "memory");
   }
+  if (strcmp(how, "few_returns") == 0) return 7;
   _exit(7);
 }
