@@ -245,12 +245,15 @@ def test_killed_while_a_snapshot_is_written(spooled):
 
 
 def test_two_at_once_write_it_once(spooled):
+    """Who comes when the others are done says that there is nothing, as ever."""
     one = spooled().await_books()
     time.sleep(0.2)
     one.kill()
     both = [subprocess.Popen([PROF, "recover", one.spool], stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(4)]
     said = [process.communicate(timeout=60) for process in both]
-    assert all(process.returncode == 0 for process in both) and [err for _, err in said] == [b""] * 4
+    assert all(process.returncode == 0 for process in both), said
+    late = f"prof: nothing to recover in '{one.spool}'\n".encode()
+    assert all(err == b"" or (err == late and out == b"") for out, err in said), said
     assert sum(b"was killed" in out for out, _ in said) == 1, said
     assert sorted(path.name for path in one.folder.glob("cpu*")) == ["cpu.prof"]
 

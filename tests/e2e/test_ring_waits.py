@@ -7,7 +7,7 @@ import pytest
 
 import pprof
 
-SECONDS = 3
+SECONDS = 2
 THREADS = 2
 TIMES = 50
 CPU = {"PROF_CPU": "{folder}/cpu.prof", "PROF_CPU_HZ": "1000"}
