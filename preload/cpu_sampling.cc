@@ -316,6 +316,8 @@ void cpu_sampling_meets_ring() {
        !is_known && slot->clock_state.load(std::memory_order_seq_cst) == ClockState::starts && i < kMostLooks; ++i)
     raw_syscall(SYS_sched_yield);
   if (!has_clock(*slot) || (is_known && !is_due_at_ring(slot))) return;
+  // One made by bare clone may have its creator's thread-local data: what it has used is not due in that slot.
+  if (slot->tid.load(std::memory_order_relaxed) != raw_gettid()) return;
   const SignalsBlocked blocked;
   // Of a program that blocks SIGPROF what is pending would go with the clock before.
   if (!blocked.was_blocked(SIGPROF)) tick_in_user_mode(slot, g_settings.clock);
