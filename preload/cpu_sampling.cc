@@ -24,6 +24,7 @@
 #include "preload/pause.h"
 #include "preload/real_symbols.h"
 #include "preload/ring_waits.h"
+#include "preload/signals_blocked.h"
 #include "preload/sigprof_view.h"
 #include "preload/tasks.h"
 #include "preload/thread_look.h"
@@ -130,20 +131,6 @@ uint32_t stretch_now() {
 bool counts_in(uint32_t stretch) {
   return !is_recording_paused() && (stretch != 0 || g_counting.load(std::memory_order_relaxed) != 0);
 }
-
-// With every signal blocked.
-class SignalsBlocked {
- public:
-  SignalsBlocked() { raw_syscall(SYS_rt_sigprocmask, SIG_BLOCK, &kAll, &before_, sizeof(before_)); }
-  ~SignalsBlocked() { raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before_, nullptr, sizeof(before_)); }
-  SignalsBlocked(const SignalsBlocked&) = delete;
-  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
-  bool was_blocked(int number) const { return (before_ & signal_bit(number)) != 0; }
-
- private:
-  static constexpr uint64_t kAll = ~uint64_t{0};
-  uint64_t before_ = 0;
-};
 
 bool has_clock(const ThreadSlot& slot) { return slot.clock_state.load(std::memory_order_acquire) == ClockState::runs; }
 

@@ -9,6 +9,7 @@
 #include "preload/kernel_action.h"
 #include "preload/real_symbols.h"
 #include "preload/recording.h"
+#include "preload/signals_blocked.h"
 
 namespace prof {
 namespace {
@@ -158,9 +159,7 @@ bool is_ours(Handler handler) { return handler == on_deadly_signal || handler ==
 void deadly_signals_start() {
   const struct sigaction ours = our_action();
   const uint64_t wanted = is_first_process() ? kDeadlyToFirst : kDeadly;
-  uint64_t before = 0;
-  const uint64_t all = ~uint64_t{0};
-  raw_syscall(SYS_rt_sigprocmask, SIG_BLOCK, &all, &before, sizeof(all));
+  const SignalsBlocked blocked;
   uint64_t managed = 0;
   for (int number = 1; number <= kSignals; ++number) {
     if ((wanted & signal_bit(number)) == 0) continue;
@@ -177,15 +176,12 @@ void deadly_signals_start() {
     if (now.sa_handler == SIG_DFL || now.sa_handler == SIG_IGN) managed |= signal_bit(number);
   }
   g_managed.store(managed, std::memory_order_relaxed);
-  raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, nullptr, sizeof(before));
 }
 
 void deadly_signals_start_late() {
   const struct sigaction ours = our_action();
   const uint64_t wanted = is_first_process() ? kDeadlyToFirst : kDeadly;
-  const uint64_t all = ~uint64_t{0};
-  uint64_t before = 0;
-  raw_syscall(SYS_rt_sigprocmask, SIG_BLOCK, &all, &before, sizeof(all));
+  const SignalsBlocked blocked;
   g_is_starting.store(true);
   for (int number = 1; number <= kSignals; ++number) {
     struct sigaction now = {};
@@ -202,7 +198,6 @@ void deadly_signals_start_late() {
     }
   }
   g_is_starting.store(false, std::memory_order_release);
-  raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, nullptr, sizeof(before));
 }
 
 void deadly_signal_has_come(int number, siginfo_t* info) { end_by(number, info, /*is_fault=*/false); }

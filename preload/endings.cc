@@ -9,6 +9,7 @@
 #include "core/base/raw_syscall.h"
 #include "preload/deadly_signals.h"
 #include "preload/recording.h"
+#include "preload/signals_blocked.h"
 
 namespace prof {
 namespace {
@@ -147,9 +148,7 @@ bool ending_before_exec(bool may_go_on) {
   recording_counts_unseen_child();
   if (g_calls.write == nullptr || !is_recording()) return false;
   // Nor does a signal end the process before it is read: there would be nothing to read.
-  const uint64_t all = ~uint64_t{0};
-  uint64_t before = 0;
-  raw_syscall(SYS_rt_sigprocmask, SIG_BLOCK, &all, &before, sizeof(all));
+  const SignalsBlocked blocked;
   if (ending_is_of_other_thread()) await_writer(ending_deadline());
   bool is_read = false;
   int nobody = 0;
@@ -165,7 +164,6 @@ bool ending_before_exec(bool may_go_on) {
     }
     is_read = execs > 0;
   }
-  raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, nullptr, sizeof(before));
   return is_read;
 }
 

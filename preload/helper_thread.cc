@@ -8,6 +8,7 @@
 #include "core/base/clocks.h"
 #include "core/base/raw_syscall.h"
 #include "preload/close_from.h"
+#include "preload/signals_blocked.h"
 
 namespace prof {
 namespace {
@@ -117,29 +118,28 @@ bool helper_start(HelperThread* helper, void (*main)(), bool keeps_stderr) {
   *reinterpret_cast<void**>(thread_pointer) = thread_pointer;  // what the ABI keeps there
   constexpr long kFlags = CLONE_VM | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | CLONE_SETTLS | CLONE_PARENT_SETTID |
                           CLONE_CHILD_CLEARTID;
-  uint64_t all = ~uint64_t{0};
-  uint64_t before = 0;
-  raw_syscall(SYS_rt_sigprocmask, SIG_BLOCK, &all, &before, sizeof(all));
   long result;
-  register void* stack asm("rsi") = helper->stack + HelperThread::kStackBytes;
-  register std::atomic<int>* parent_tid asm("rdx") = &helper->tid;
-  register std::atomic<int>* child_tid asm("r10") = &helper->tid;
-  register void* tls asm("r8") = thread_pointer;
-  asm volatile(
-      "mov %[helper], %%r12\n\t"
-      "syscall\n\t"
-      "test %%rax, %%rax\n\t"
-      "jnz 1f\n\t"
-      "xor %%ebp, %%ebp\n\t"
-      "mov %%r12, %%rdi\n\t"
-      "call *%[run]\n\t"
-      "hlt\n"
-      "1:"
-      : "=a"(result)
-      : "a"(static_cast<long>(SYS_clone)), "D"(kFlags), "r"(stack), "r"(parent_tid), "r"(child_tid),
-        "r"(tls), [helper] "r"(helper), [run] "r"(run)
-      : "rcx", "r11", "r12", "memory");
-  raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, nullptr, sizeof(before));
+  {
+    const SignalsBlocked blocked;
+    register void* stack asm("rsi") = helper->stack + HelperThread::kStackBytes;
+    register std::atomic<int>* parent_tid asm("rdx") = &helper->tid;
+    register std::atomic<int>* child_tid asm("r10") = &helper->tid;
+    register void* tls asm("r8") = thread_pointer;
+    asm volatile(
+        "mov %[helper], %%r12\n\t"
+        "syscall\n\t"
+        "test %%rax, %%rax\n\t"
+        "jnz 1f\n\t"
+        "xor %%ebp, %%ebp\n\t"
+        "mov %%r12, %%rdi\n\t"
+        "call *%[run]\n\t"
+        "hlt\n"
+        "1:"
+        : "=a"(result)
+        : "a"(static_cast<long>(SYS_clone)), "D"(kFlags), "r"(stack), "r"(parent_tid), "r"(child_tid),
+          "r"(tls), [helper] "r"(helper), [run] "r"(run)
+        : "rcx", "r11", "r12", "memory");
+  }
   if (result < 0) {
     g_holding.fetch_sub(1, std::memory_order_relaxed);
     helper->tid.store(0, std::memory_order_release);

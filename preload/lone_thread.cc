@@ -15,6 +15,7 @@
 #include "preload/http_helper.h"
 #include "preload/real_symbols.h"
 #include "preload/recording.h"
+#include "preload/signals_blocked.h"
 #include "preload/wall_sampling.h"
 
 namespace prof {
@@ -27,8 +28,6 @@ std::atomic<bool> g_busy{false};
 class WithoutHelperThreads {
  public:
   explicit WithoutHelperThreads(bool come_back) : come_back_(come_back) {
-    const uint64_t all = ~uint64_t{0};
-    raw_syscall(SYS_rt_sigprocmask, SIG_BLOCK, &all, &mask_before_, sizeof(all));
     // In this order: who is served over HTTP may have switched the wall clock on.
     is_http_paused_ = http_pause();
     is_wall_paused_ = wall_sampling_pause();
@@ -39,14 +38,13 @@ class WithoutHelperThreads {
     const ErrnoSaver errno_saver;  // of the call
     if (is_wall_paused_ && come_back_) wall_sampling_resume();
     if (is_http_paused_ && come_back_) http_resume();
-    raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask_before_, nullptr, sizeof(mask_before_));
   }
   WithoutHelperThreads(const WithoutHelperThreads&) = delete;
   WithoutHelperThreads& operator=(const WithoutHelperThreads&) = delete;
 
  private:
+  const SignalsBlocked blocked_;  // the first to begin and the last to end
   const bool come_back_;
-  uint64_t mask_before_ = 0;
   bool is_http_paused_;
   bool is_wall_paused_;
 };

@@ -9,6 +9,7 @@
 #include "core/record/stack_table.h"
 #include "core/record/unloaded_modules.h"
 #include "core/unwind/unwind.h"
+#include "preload/signals_blocked.h"
 #include "preload/thread_clock.h"
 
 namespace prof {
@@ -54,9 +55,7 @@ void walk_on_scratch(void* argument) {
 }
 
 __attribute__((noinline)) void walk_aside(Walk* walk) {
-  uint64_t all = ~uint64_t{0};
-  uint64_t before = 0;
-  raw_syscall(SYS_rt_sigprocmask, SIG_BLOCK, &all, &before, sizeof(all));
+  const SignalsBlocked blocked;
   if (Scratch* scratch = take_scratch(); scratch != nullptr) {
     ScratchWalk aside = {walk, scratch->frames};
     prof_call_on_stack(scratch->stack_top(), walk_on_scratch, &aside);
@@ -64,7 +63,6 @@ __attribute__((noinline)) void walk_aside(Walk* walk) {
   } else {
     count_loss(LossCause::no_scratch);
   }
-  raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, nullptr, sizeof(before));
 }
 
 }  // namespace

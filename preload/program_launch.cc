@@ -15,6 +15,7 @@
 #include "core/base/raw_syscall.h"
 #include "preload/close_from.h"
 #include "preload/side_process.h"
+#include "preload/signals_blocked.h"
 
 extern "C" const char __ehdr_start[] __attribute__((visibility("hidden")));
 
@@ -147,22 +148,21 @@ bool launch_program(ProgramLaunch* launch) {
   launch->status = -1;
   if (g_own_path[0] == '\0' || is_first_child_special()) return false;
   // The children must not run the host's handlers; the program keeps the mask, so that a ^C for the host leaves it alone.
-  uint64_t all = ~uint64_t{0};
-  uint64_t before = 0;
-  raw_syscall(SYS_rt_sigprocmask, SIG_BLOCK, &all, &before, sizeof(all));
-  const bool keeps = launch->is_awaited || (launch->stays && is_given_orphans());
-  launch->keeper = keeps ? 1 : 0;  // the child is to know
-  launch->keeper_is_there.store(1, std::memory_order_relaxed);
-  const long child = clone_with_memory(launch->child_stack + sizeof(launch->child_stack), child_main, launch,
-                                       keeps ? &launch->keeper_is_there : nullptr);
-  if (child > 0 && keeps) {
-    launch->keeper = static_cast<int>(child);
-    await_keeper(launch);
-  } else if (child > 0) {
-    reap(child);
+  {
+    const SignalsBlocked blocked;
+    const bool keeps = launch->is_awaited || (launch->stays && is_given_orphans());
+    launch->keeper = keeps ? 1 : 0;  // the child is to know
+    launch->keeper_is_there.store(1, std::memory_order_relaxed);
+    const long child = clone_with_memory(launch->child_stack + sizeof(launch->child_stack), child_main, launch,
+                                         keeps ? &launch->keeper_is_there : nullptr);
+    if (child > 0 && keeps) {
+      launch->keeper = static_cast<int>(child);
+      await_keeper(launch);
+    } else if (child > 0) {
+      reap(child);
+    }
+    if (child <= 0) launch->keeper = 0;
   }
-  if (child <= 0) launch->keeper = 0;
-  raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, nullptr, sizeof(before));
   const int pid = launch->pid.load(std::memory_order_acquire);
   if (pid != 0) let_read(pid);
   return pid != 0;

@@ -12,6 +12,7 @@
 #include "core/base/raw_syscall.h"
 #include "preload/close_from.h"
 #include "preload/private_heap.h"
+#include "preload/signals_blocked.h"
 #include "preload/valgrind.h"
 
 namespace prof {
@@ -130,15 +131,15 @@ SideWork work_aside(void (*work)(), bool keeps_descriptors, int64_t deadline_ns)
   g_work = work;
   g_keeps_descriptors = keeps_descriptors;
   g_is_done = false;
-  // What is sent to the whole group, such as a ^C, is not meant for the child.
-  const uint64_t all = ~uint64_t{0};
-  uint64_t before = 0;
-  raw_syscall(SYS_rt_sigprocmask, SIG_BLOCK, &all, &before, sizeof(all));
-  g_is_there.store(1, std::memory_order_relaxed);
-  const long child = clone_with_memory(reinterpret_cast<char*>(stack) + kStackBytes, run, nullptr, &g_is_there);
-  if (child <= 0) g_is_there.store(0, std::memory_order_relaxed);
-  g_child.store(static_cast<int>(child), std::memory_order_relaxed);
-  raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, nullptr, sizeof(before));
+  long child;
+  {
+    // What is sent to the whole group, such as a ^C, is not meant for the child.
+    const SignalsBlocked blocked;
+    g_is_there.store(1, std::memory_order_relaxed);
+    child = clone_with_memory(reinterpret_cast<char*>(stack) + kStackBytes, run, nullptr, &g_is_there);
+    if (child <= 0) g_is_there.store(0, std::memory_order_relaxed);
+    g_child.store(static_cast<int>(child), std::memory_order_relaxed);
+  }
   SideWork result = SideWork::impossible;
   if (child > 0) {
     result = SideWork::failed;

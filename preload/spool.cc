@@ -28,6 +28,7 @@
 #include "core/report/region_owner.h"
 #include "preload/recording.h"
 #include "preload/reporter.h"
+#include "preload/signals_blocked.h"
 #include "preload/spooled_code.h"
 
 namespace prof {
@@ -211,9 +212,7 @@ void spool_before_exec() {
 
 void spool_exec_failed() {
   if (!g_is_out.load() || !is_recording() || !g_is_out.exchange(false)) return;
-  const uint64_t all = ~uint64_t{0};
-  uint64_t before = 0;
-  raw_syscall(SYS_rt_sigprocmask, SIG_BLOCK, &all, &before, sizeof(all));
+  const SignalsBlocked blocked;
   // Another thread may be recording.
   constexpr nlink_t kLinksOfOneThread = 3;
   struct stat threads;
@@ -225,7 +224,6 @@ void spool_exec_failed() {
     if (!is_reliable(static_cast<int>(file)) || !region_move_to(static_cast<int>(file))) spool_unlink();
     raw_syscall(SYS_close, file);
   }
-  raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, nullptr, sizeof(before));
 }
 
 void spool_drop() {
