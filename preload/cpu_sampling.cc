@@ -1,31 +1,20 @@
 #include "preload/cpu_sampling.h"
 
-#include <algorithm>
+#include <atomic>
+#include <cstdint>
 
-#include "core/base/call_on_stack.h"
 #include "core/base/clocks.h"
-#include "core/base/errno_saver.h"
-#include "core/base/raw_log.h"
 #include "core/base/raw_syscall.h"
 #include "core/record/loss_counters.h"
-#include "core/record/scratch.h"
-#include "core/record/stack_table.h"
-#include "core/record/thread_names.h"
-#include "core/record/unloaded_modules.h"
-#include "core/unwind/unwind.h"
-#include "preload/alternate_stack.h"
 #include "preload/counted_ticks.h"
-#include "preload/deadly_signals.h"
 #include "preload/fork_flag.h"
 #include "preload/handler_masks.h"
 #include "preload/helper_thread.h"
-#include "preload/kernel_action.h"
 #include "preload/normal_mutex.h"
 #include "preload/pause.h"
-#include "preload/real_symbols.h"
 #include "preload/ring_waits.h"
 #include "preload/signals_blocked.h"
-#include "preload/sigprof_view.h"
+#include "preload/sigprof_handler.h"
 #include "preload/tasks.h"
 #include "preload/thread_look.h"
 #include "preload/trace_sampling.h"
@@ -38,9 +27,8 @@ CpuSettings g_settings;
 std::atomic<bool> g_in_stretch{false};
 std::atomic<unsigned> g_counting{0};  // for whom: bits of CountingFor
 std::atomic<int> g_switching{0};      // the thread that is at the switch
-std::atomic<bool> g_has_sigprof{false};
-std::atomic<int64_t> g_begin_ns{0};  // CLOCK_MONOTONIC: ticks before are dropped
-std::atomic<int64_t> g_end_ns{0};    // the first tick from here on ends the stretch
+std::atomic<int64_t> g_begin_ns{0};   // CLOCK_MONOTONIC: ticks before are dropped
+std::atomic<int64_t> g_end_ns{0};     // the first tick from here on ends the stretch
 StretchOver g_stretch_over = nullptr;
 
 CpuRecord* record() { return region_root<CpuRecord>(Root::cpu); }
@@ -142,12 +130,12 @@ void count_in_call(ThreadSlot* slot) {
   if ((ticks != 0 || !has_left_place(*slot)) && counts_in(stretch)) count_ticks_here(slot, ticks, stretch);
 }
 
-void count_tick(siginfo_t* info, void* context) {
+void count_tick(const siginfo_t& info, const ucontext_t& context) {
   if (g_region == nullptr) return;
-  if (answer_look(*info, *static_cast<const ucontext_t*>(context))) return;
-  ThreadSlot* slot = slot_of_signal(*info);
+  if (answer_look(info, context)) return;
+  ThreadSlot* slot = slot_of_signal(info);
   if (slot == nullptr || !is_on()) return;
-  const DueTicks due = take_due_ticks(slot, *info, *static_cast<const ucontext_t*>(context), g_settings.clock);
+  const DueTicks due = take_due_ticks(slot, info, context, g_settings.clock);
   const uint32_t stretch = stretch_now();
   // Before anything else may end it: they are of before.
   if (due.earlier != 0) {
@@ -155,7 +143,7 @@ void count_tick(siginfo_t* info, void* context) {
     forget_left_ticks(&slot->left);
   }
   if (!counts_in(stretch)) return drop_due_ticks(slot, due.left);
-  if (due.ticks + due.left != 0) count_ticks_at(slot, *static_cast<const ucontext_t*>(context), due, stretch);
+  if (due.ticks + due.left != 0) count_ticks_at(slot, context, due, stretch);
 }
 
 // Here is its place until a tick meets it elsewhere.
@@ -166,59 +154,7 @@ void go_over_to_user_mode(ThreadSlot* slot, const ucontext_t& context) {
   if (slot->ticks_in_user_mode != 0 && counts_in(stretch)) count_ticks_at(slot, context, {}, stretch);
 }
 
-void on_sigprof(int number, siginfo_t* info, void* context) {
-  if (!is_from_libprof(*info)) return give_sigprof_to_program(number, info, context);
-  const ErrnoSaver errno_saver;
-  count_tick(info, context);
-  ThreadSlot* slot = slot_of_this_thread();
-  go_on_with_ring_wait(slot, static_cast<ucontext_t*>(context));
-  if (slot != nullptr && slot->uses_rings.load(std::memory_order_relaxed) != 0)
-    go_over_to_user_mode(slot, *static_cast<const ucontext_t*>(context));
-}
-
-std::atomic<int> g_handling_pid{0};  // the process whose handler is ours; 0: none
-
-void install() {
-  struct sigaction action = {};
-  action.sa_flags = SA_SIGINFO | SA_RESTART | on_alternate_stack();
-  // None of the program's handlers runs on our scratch memory.
-  sigfillset(&action.sa_mask);
-  sigprof_handle_as(action);
-}
-
 }  // namespace
-
-void sigprof_handle_as(const struct sigaction& action) {
-  struct sigaction ours = action;
-  ours.sa_sigaction = on_sigprof;
-  ours.sa_flags |= SA_SIGINFO;
-  real::sigaction()(SIGPROF, &ours, nullptr);
-}
-
-bool sigprof_take() {
-  deadly_signal_leave(SIGPROF);
-  struct sigaction before = {};
-  real::sigaction()(SIGPROF, nullptr, &before);
-  const bool is_ours_already = before.sa_sigaction == on_sigprof;
-  const bool is_taken =
-      is_ours_already ? program_handles_sigprof() : before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN;
-  if (is_taken) {
-    // Of a parent's it has been said there.
-    if (!is_ours_already) LogLine(LogLevel::warn) << "another library handles SIGPROF already: no CPU profile";
-    count_loss(LossCause::sigprof_taken);
-    return false;
-  }
-  if (program_reads_sigprof()) {
-    count_loss(LossCause::sigprof_taken);
-    return false;
-  }
-  if (!is_ours_already) sigprof_view_begins(before);
-  install();
-  g_handling_pid.store(raw_getpid());
-  g_has_sigprof.store(true);
-  handler_masks_follow();
-  return true;
-}
 
 bool cpu_sampling_prepare(const CpuSettings& settings) {
   g_settings = settings;
@@ -233,7 +169,7 @@ bool cpu_sampling_prepare(const CpuSettings& settings) {
 }
 
 uint32_t cpu_sampling_start() {
-  if (!g_has_sigprof.load() || !take_switch()) return 0;
+  if (!sigprof_is_used() || !take_switch()) return 0;
   if (g_in_stretch.load()) {
     give_back_switch();
     return 0;
@@ -260,7 +196,7 @@ uint32_t cpu_sampling_start() {
 bool cpu_sampling_stop() { return stop_stretch(/*waits=*/true); }
 
 bool cpu_counting_start(CountingFor whom) {
-  if (!g_has_sigprof.load() || !take_switch()) return false;
+  if (!sigprof_is_used() || !take_switch()) return false;
   if (g_counting.fetch_or(static_cast<unsigned>(whom), std::memory_order_seq_cst) == 0) start_clocks();
   give_back_switch();
   return true;
@@ -351,10 +287,15 @@ unsigned count_unsampled_threads() {
   return unsampled;
 }
 
-bool cpu_sampling_has_sigprof() { return g_has_sigprof.load(std::memory_order_relaxed); }
+void cpu_sampling_meets_signal(const siginfo_t& info, ucontext_t* context) {
+  count_tick(info, *context);
+  ThreadSlot* slot = slot_of_this_thread();
+  go_on_with_ring_wait(slot, context);
+  if (slot != nullptr && slot->uses_rings.load(std::memory_order_relaxed) != 0) go_over_to_user_mode(slot, *context);
+}
 
 bool cpu_sampling_give_up() {
-  if (!g_has_sigprof.exchange(false)) return false;
+  if (!sigprof_give_up()) return false;
   count_loss(LossCause::sigprof_taken);
   cpu_sampling_stop();
   cpu_counting_stop(CountingFor::all);
@@ -363,64 +304,6 @@ bool cpu_sampling_give_up() {
   drop_pending_ticks();
   handler_masks_follow();
   return true;
-}
-
-void sigprof_handle_again() {
-  if (sigprof_is_handled() && !program_handles_sigprof()) install();
-}
-
-bool sigprof_is_handled() {
-  const int pid = g_handling_pid.load(std::memory_order_relaxed);
-  return pid != 0 && pid == raw_getpid();
-}
-
-bool sigprof_handler_is_in_place() {
-  struct sigaction now;
-  return real::sigaction()(SIGPROF, nullptr, &now) == 0 && now.sa_sigaction == on_sigprof;
-}
-
-void send_sigprof_again(siginfo_t* info) {
-  const int pid = raw_getpid();
-  const int tid = raw_gettid();
-  if (info->si_code == SI_TKILL) {
-    raw_syscall(SYS_tgkill, pid, tid, SIGPROF);
-  } else if (info->si_code < 0 || pid == tid) {
-    raw_syscall(SYS_rt_sigqueueinfo, pid, SIGPROF, info);
-  } else {
-    // No other thread than the main one may say that another process sent it, or the kernel.
-    raw_syscall(SYS_kill, pid, SIGPROF);
-  }
-}
-
-bool drop_pending_ticks() {
-  const uint64_t profiling = uint64_t{1} << (SIGPROF - 1);
-  const struct timespec at_once = {0, 0};
-  constexpr int kMost = 8;  // a perf event's, one of each timer, and the program's
-  siginfo_t programs;
-  bool is_programs = false;
-  for (int i = 0; i < kMost; ++i) {
-    siginfo_t info;
-    if (raw_syscall(SYS_rt_sigtimedwait, &profiling, &info, &at_once, sizeof(profiling)) != SIGPROF) break;
-    if (is_from_libprof(info)) continue;
-    programs = info;
-    is_programs = true;
-  }
-  if (is_programs) send_sigprof_again(&programs);
-  return is_programs;
-}
-
-void cpu_sampling_forked() {
-  if (g_handling_pid.load() != 0) g_handling_pid.store(raw_getpid());
-}
-
-void cpu_sampling_leave() {
-  g_has_sigprof.store(false);
-  handler_masks_follow();
-  if (!sigprof_is_handled() || program_handles_sigprof()) return;
-  g_handling_pid.store(0);
-  struct sigaction ignore = {};
-  ignore.sa_handler = SIG_IGN;
-  real::sigaction()(SIGPROF, &ignore, nullptr);
 }
 
 }  // namespace prof

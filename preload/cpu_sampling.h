@@ -1,8 +1,11 @@
-// CPU sampling of the whole process: the SIGPROF handler, the threads it knows, on and off.
+// CPU sampling of the whole process: what a tick counts, the threads that have clocks, on and off.
 //
 // The threads: registered by the start trampoline (interpose_thread.cc), and found by a scan of /proc/self/task at every
 // switching on (those that exist already, and raw clone threads). Signal-safe where not said otherwise.
 #pragma once
+
+#include <signal.h>
+#include <ucontext.h>
 
 #include <cstdint>
 
@@ -16,10 +19,6 @@ struct CpuSettings {
   int64_t duration_ns = 0;  // 0: no end
   unsigned stack_depth = 128;
 };
-
-// Installs the SIGPROF handler, which looks at threads need too (thread_look.h). Normal code. False: another library has SIGPROF (one
-// line said).
-bool sigprof_take();
 
 // Takes SIGPROF. Normal code, once (and again in a child of fork, where it only forgets what was on). False: it is not to be had.
 bool cpu_sampling_prepare(const CpuSettings& settings);
@@ -61,28 +60,10 @@ unsigned count_unsampled_threads();
 // The calling thread is about to wait on a ring: no tick or look of its own falls due in a call from here on (ring_waits.h).
 void cpu_sampling_meets_ring();
 
-// Whether SIGPROF is used to sample.
-bool cpu_sampling_has_sigprof();
+// In SIGPROF's handler: a tick of a clock's, or a look (thread_look.h).
+void cpu_sampling_meets_signal(const siginfo_t& info, ucontext_t* context);
+
 // The program takes SIGPROF over: sampling stops and does not start again. False: it has already.
 bool cpu_sampling_give_up();
-
-// Whether SIGPROF's handler is ours in this process, be it only that the program's own one does not see a late tick.
-bool sigprof_is_handled();
-// The same as the kernel has it, also in a child that shares this process's memory and may have set another (vfork).
-bool sigprof_handler_is_in_place();
-// Sets this handler again, with the flags and the mask of the program's.
-void sigprof_handle_as(const struct sigaction& action);
-// Sets it as ever, where the program has none: something it depends on has changed.
-void sigprof_handle_again();
-// Sends one of the program's again, to whom it was sent.
-void send_sigprof_again(siginfo_t* info);
-// Drops what libprof's clocks have left pending in the calling thread. True: one of the program's was pending too, and is again.
-bool drop_pending_ticks();
-
-// In a child of fork: the handler is still in place.
-void cpu_sampling_forked();
-
-// After the last stop: SIGPROF is ignored, unless the program handles it. Never default: a late signal would kill the host.
-void cpu_sampling_leave();
 
 }  // namespace prof

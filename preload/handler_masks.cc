@@ -7,11 +7,11 @@
 
 #include "core/base/raw_syscall.h"
 #include "core/base/region.h"
-#include "preload/cpu_sampling.h"
 #include "preload/deadly_signals.h"
 #include "preload/kernel_action.h"
 #include "preload/recording.h"
 #include "preload/ring_waits.h"
+#include "preload/sigprof_handler.h"
 
 namespace prof {
 namespace {
@@ -39,7 +39,7 @@ bool shares_memory() { return g_region != nullptr && !is_recording(); }
 
 bool keeps_out() {
   return g_has_small.load(std::memory_order_relaxed) && !g_is_named.load(std::memory_order_relaxed) &&
-         cpu_sampling_has_sigprof();
+         sigprof_is_used();
 }
 
 // SIGPROF along with what nobody blocks for its own sake: all signals, or all but a few.

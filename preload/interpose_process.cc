@@ -19,6 +19,7 @@
 #include "preload/handler_masks.h"
 #include "preload/real_symbols.h"
 #include "preload/recording.h"
+#include "preload/sigprof_handler.h"
 #include "preload/sigprof_view.h"
 #include "preload/snapshot_signal.h"
 #include "preload/spool.h"
@@ -38,7 +39,7 @@ class AroundExec {
     prof::snapshot_signal_before_exec();
     prof::sigprof_before_exec();
     // Not in a child by vfork: it has no clock, and its memory is the parent's.
-    if (prof::cpu_sampling_has_sigprof() && prof::is_recording()) {
+    if (prof::sigprof_is_used() && prof::is_recording()) {
       slot_ = prof::slot_of_calling_thread();
       if (slot_ != nullptr) prof::cpu_sampling_pause_thread(slot_);
     }

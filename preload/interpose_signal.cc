@@ -9,13 +9,14 @@
 
 #include "core/base/clocks.h"
 #include "preload/alternate_stack.h"
-#include "preload/cpu_sampling.h"
 #include "preload/deadly_signals.h"
 #include "preload/handler_masks.h"
 #include "preload/real_symbols.h"
 #include "preload/ring_waits.h"
+#include "preload/sigprof_handler.h"
 #include "preload/sigprof_view.h"
 #include "preload/snapshot_signal.h"
+#include "preload/thread_clock.h"
 #include "preload/threads.h"
 
 #define EXPORTED __attribute__((visibility("default")))

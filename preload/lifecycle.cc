@@ -30,7 +30,6 @@
 #include "preload/api_profiles.h"
 #include "preload/api_users.h"
 #include "preload/asked_profiles.h"
-#include "preload/cpu_sampling.h"
 #include "preload/deadly_signals.h"
 #include "preload/direct_jumps.h"
 #include "preload/endings.h"
@@ -53,9 +52,11 @@
 #include "preload/reporter.h"
 #include "preload/ring_calls.h"
 #include "preload/side_process.h"
+#include "preload/sigprof_handler.h"
 #include "preload/spool.h"
 #include "preload/start_environment.h"
 #include "preload/system_call_filter.h"
+#include "preload/thread_clock.h"
 #include "preload/thread_look.h"
 #include "preload/threads.h"
 #include "preload/unhooked_calls.h"
@@ -128,7 +129,7 @@ struct ChildStart {
 
 void begin_in_child(void* argument) {
   auto& child = *static_cast<ChildStart*>(argument);
-  cpu_sampling_forked();
+  sigprof_forked();
   http_forget();
   const bool was_writing = api_forget();
   views_forget();

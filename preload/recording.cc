@@ -20,6 +20,7 @@
 #include "preload/cpu_sampling.h"
 #include "preload/fork_flag.h"
 #include "preload/heap_sampling.h"
+#include "preload/sigprof_handler.h"
 #include "preload/spool.h"
 #include "preload/thread_look.h"
 #include "preload/threads.h"
@@ -221,7 +222,7 @@ void recording_counts_unseen_child() {
 bool recording_stop() {
   const bool was_on = g_config->kinds.has(ProfileKind::cpu) && cpu_sampling_stop();
   cpu_counting_stop(CountingFor::all);
-  cpu_sampling_leave();
+  sigprof_leave();
   heap_sampling_stop();
   wait_sampling_stop();
   count_threads(0);

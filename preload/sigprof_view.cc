@@ -6,6 +6,7 @@
 #include "core/base/raw_syscall.h"
 #include "preload/cpu_sampling.h"
 #include "preload/deadly_signals.h"
+#include "preload/sigprof_handler.h"
 #include "preload/threads.h"
 
 namespace prof {
@@ -96,7 +97,7 @@ void program_reads_from_descriptor(const sigset_t* set) {
 }
 
 MaskWithSigprof::MaskWithSigprof(const sigset_t* mask) : mask_(mask) {
-  if (mask == nullptr || !sigprof_is_ours() || !cpu_sampling_has_sigprof()) return;
+  if (mask == nullptr || !sigprof_is_ours() || !sigprof_is_used()) return;
   copy_ = *mask;
   sigaddset(&copy_, SIGPROF);
   mask_ = &copy_;

@@ -15,7 +15,7 @@
 #include "core/record/stack_table.h"
 #include "core/record/thread_names.h"
 #include "core/record/unloaded_modules.h"
-#include "preload/cpu_sampling.h"
+#include "preload/sigprof_handler.h"
 
 namespace prof {
 namespace {
@@ -150,7 +150,7 @@ void stop_timer(ThreadLook* look) {
 }
 
 bool ask(int tid, ThreadSlot* slot, const LookRoom& room) {
-  if (!cpu_sampling_has_sigprof()) return false;
+  if (!sigprof_is_used()) return false;
   ThreadLook* look = look_of(slot, room);
   look->asked.fetch_add(1, std::memory_order_release);
   struct sigevent event = {};
@@ -167,7 +167,7 @@ bool ask(int tid, ThreadSlot* slot, const LookRoom& room) {
   const struct itimerspec at_once = {{0, 0}, {0, 1}};
   raw_syscall(SYS_timer_settime, timer, 0, &at_once, nullptr);
   // A giving up that passed this slot before has not stopped it.
-  if (cpu_sampling_has_sigprof()) return true;
+  if (sigprof_is_used()) return true;
   stop_timer(look);
   return false;
 }

@@ -14,6 +14,7 @@
 #include "preload/own_stack.h"
 #include "preload/pause.h"
 #include "preload/recording.h"
+#include "preload/sigprof_handler.h"
 #include "preload/trace_sampling.h"
 #include "preload/wait_sampling.h"
 
@@ -55,7 +56,7 @@ std::atomic<bool> g_has_unblocked{false};
 // Libraries block every signal around pthread_create so that their workers inherit it (liblzma, GLib, systemd do); their
 // work would go unseen. Ours restarts what it interrupts. What a thread blocks itself, later, stays blocked.
 void unblock_sigprof(ThreadSlot* slot) {
-  if (!cpu_sampling_has_sigprof()) return;
+  if (!sigprof_is_used()) return;
   uint64_t mask = 0;
   raw_syscall(SYS_rt_sigprocmask, SIG_BLOCK, nullptr, &mask, sizeof(mask));
   if ((mask & kSigprof) == 0) return;
@@ -80,7 +81,7 @@ void block_sigprof_again(ThreadSlot* slot) {
 void on_thread_exit(void* value) {
   auto* slot = static_cast<ThreadSlot*>(value);
   if (g_region == nullptr || !fork_flag_holds() || recording_has_ended()) return;
-  const unsigned rounds = cpu_sampling_has_sigprof() ? PTHREAD_DESTRUCTOR_ITERATIONS : g_rounds;
+  const unsigned rounds = sigprof_is_used() ? PTHREAD_DESTRUCTOR_ITERATIONS : g_rounds;
   if (++slot->exit_rounds < rounds && pthread_setspecific(g_key, slot) == 0) return;
   waits_of_thread_end(slot);
   trace_thread_ends(slot);
