@@ -48,6 +48,7 @@ def RUNS():
         runs[f"{how} {name}"] = (["ring_waits", "computes", SECONDS, THREADS, words], settings[name], {"cores": 2})
     for how, settings in BRIEF.items():
         runs[how] = (["ring_waits", "brief", 300, .003, how], settings, {"cores": 2})
+    runs["shares"] = (["ring_waits", "shares", SECONDS, "called"], LOOKED_AT["perf"], {"cores": 2})
     for how in HANDLED:
         for name in ("timer", "perf"):
             runs[f"{how} {name}"] = (["ring_waits", "signalled", TIMES, how], LOOKED_AT[name], {"timeout": 60})
@@ -113,6 +114,13 @@ def test_threads_that_are_brief_are_counted(runs, how):
     assert .9 * result["cpu_ns"] <= profile.ns <= 1.1 * result["cpu_ns"], (result, profile.describe())
     lost = sum(sample.ns for sample in profile.samples if sample.functions[0].startswith("[lost"))
     assert (lost > .5 * profile.ns) if how == "brief" else lost < .05 * profile.ns, profile.describe()
+
+
+def test_a_thread_with_anothers_data_is_not_taken_for_it(runs):
+    """Made by a bare clone while sampling is on, it is not sampled; what it uses is not the CPU time of the thread whose data it has."""
+    result, profile = result_of(runs, "shares"), runs["shares"].profile()
+    assert result["waits"] > 1000 * SECONDS and result["cpu_ns"] > 1e8, result
+    assert profile.ns < .1 * result["cpu_ns"], (result, profile.describe())
 
 
 @pytest.mark.parametrize("how", HANDLED)

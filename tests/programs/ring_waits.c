@@ -3,6 +3,7 @@
 //   computes SECONDS THREADS HOW  each thread computes for some 10 us and waits for 50, by turns: no signal comes, though with `handles`
 //     one has a handler
 //   brief TIMES SECONDS HOW  a thread waits for 50 us, and is in the kernel for so long; then another one
+//   shares SECONDS HOW  `computes` by one thread, which a bare clone made: it has the thread-local data of the thread that made it
 //   signalled TIMES HOW  a thread waits for two seconds, and is sent a signal that has a handler
 // HOW, words: `blocks`: the handler blocks every signal and computes, and a tick that falls due meanwhile comes when it returns; `once`: it is
 // to be called once; `resets`: it puts the default in its place; `abort`: the signal is SIGABRT; `called`: the waits are made by the C
@@ -115,6 +116,23 @@ static void *computes_and_waits(void *argument) {
   return NULL;
 }
 
+static int computes_in_clone(void *argument) {
+  computes_and_waits(argument);
+  ((struct Thread *)argument)->tid = 0;
+  return 0;
+}
+
+// The main thread makes no call of the C library's meanwhile: errno is the other's too.
+static void compute_in_clone(double seconds, struct Thread *t) {
+  static char stack[1 << 18] __attribute__((aligned(16)));
+  t->seconds = seconds;
+  t->tid = 1;
+  const int flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
+  if (clone(computes_in_clone, stack + sizeof stack, flags, t) < 0) t->tid = 0, ++t->failed;
+  const struct timespec pause = {0, 10000000};
+  while (t->tid != 0) clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
+}
+
 static void *waits_and_reads(void *argument) {
   struct Thread *t = argument;
   static char bytes[65536];
@@ -181,19 +199,31 @@ static void signal_each(int times, struct Thread *t) {
   }
 }
 
+static void come_one_by_one(int times, double seconds, struct Thread *t) {
+  t->seconds = seconds;
+  for (int i = 0; i < times; ++i) {
+    pthread_create(&t->thread, NULL, waits_and_reads, t);
+    pthread_join(t->thread, NULL);
+  }
+}
+
 int main(int argc, char **argv) {
   struct Thread sum = {.rings = 1};
   const char *mode = argc > 1 ? argv[1] : "";
-  const int has_times = strcmp(mode, "signalled") == 0, has_seconds = strcmp(mode, "computes") == 0;
-  const int at = has_times ? 3 : 4;
+  const int computes = strcmp(mode, "computes") == 0, brief = strcmp(mode, "brief") == 0;
+  const int at = computes || brief ? 4 : 3;
   how = argc > at ? argv[at] : "";
-  if (has_seconds) compute((int)argument(argc, argv, 3, 1), argument(argc, argv, 2, 1), &sum);
-  if (!has_seconds) sum.rings = io_uring_queue_init(4, &sum.ring, 0) == 0;
-  if (has_times && sum.rings) signal_each((int)argument(argc, argv, 2, 1), &sum);
-  sum.seconds = argument(argc, argv, 3, 0);
-  for (int i = 0; strcmp(mode, "brief") == 0 && sum.rings && i < (int)argument(argc, argv, 2, 1); ++i) {
-    pthread_create(&sum.thread, NULL, waits_and_reads, &sum);
-    pthread_join(sum.thread, NULL);
+  const double first = argument(argc, argv, 2, 1), second = argument(argc, argv, 3, 1);
+  if (computes) {
+    compute((int)second, first, &sum);
+  } else if (io_uring_queue_init(4, &sum.ring, 0) != 0) {
+    sum.rings = 0;
+  } else if (brief) {
+    come_one_by_one((int)first, second, &sum);
+  } else if (strcmp(mode, "shares") == 0) {
+    compute_in_clone(first, &sum);
+  } else if (strcmp(mode, "signalled") == 0) {
+    signal_each((int)first, &sum);
   }
   printf(
       "{\"ring\": %d, \"waits\": %d, \"interrupted\": %d, \"early\": %d, \"failed\": %d, \"handled\": %d, \"cpu_ns\": "
