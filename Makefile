@@ -47,7 +47,7 @@ $(BUILD)/prof: $(PROF) $(RECOVER) $(PROTO).o
 	@echo "  $@"; $(CXX) -o $@ $^ $(ARCHIVES) -lprotobuf -lz
 $(BUILD)/profrun: tools/profrun
 	@install -D -m 755 $< $@
-$(RECORD) $(addprefix $(BUILD)/obj/preload/,cpu_sampling.o sigprof_handler.o counted_ticks.o thread_clock.o due_ticks.o ring_waits.o trace_sampling.o api_labels.o spooled_code.o build_id.o): EXTRA = $(RECORD_FLAGS)
+$(RECORD) $(addprefix $(BUILD)/obj/preload/,cpu_sampling.o sigprof_handler.o counted_ticks.o thread_clock.o due_ticks.o ring_waits.o ring_instructions.o trace_sampling.o api_labels.o spooled_code.o build_id.o): EXTRA = $(RECORD_FLAGS)
 # The program's cancellation unwinds through these: they say nothing to it, not even that they do not throw.
 $(addprefix $(BUILD)/obj/preload/interpose_,masks.o mutex.o rwlock.o cond.o sem.o join.o spawn.o) $(BUILD)/obj/preload/system_by_spawn.o: EXTRA = $(RECORD_FLAGS)
 $(SERVE): EXTRA = $(SERVE_FLAGS)

@@ -27,8 +27,9 @@ CpuSettings g_settings;
 std::atomic<bool> g_in_stretch{false};
 std::atomic<unsigned> g_counting{0};  // for whom: bits of CountingFor
 std::atomic<int> g_switching{0};      // the thread that is at the switch
-std::atomic<int64_t> g_begin_ns{0};   // CLOCK_MONOTONIC: ticks before are dropped
-std::atomic<int64_t> g_end_ns{0};     // the first tick from here on ends the stretch
+std::atomic<bool> g_in_user_mode_only{false};
+std::atomic<int64_t> g_begin_ns{0};  // CLOCK_MONOTONIC: ticks before are dropped
+std::atomic<int64_t> g_end_ns{0};    // the first tick from here on ends the stretch
 StretchOver g_stretch_over = nullptr;
 
 CpuRecord* record() { return region_root<CpuRecord>(Root::cpu); }
@@ -41,6 +42,7 @@ void stop_clock(ThreadSlot* slot) {
 }
 
 void start_clock_if_on(ThreadSlot* slot, int tid) {
+  if (g_in_user_mode_only.load(std::memory_order_seq_cst)) slot->uses_rings.store(1, std::memory_order_seq_cst);
   if (!is_on()) return;
   ClockSettings settings = g_settings.clock;
   settings.keeps_no_descriptor =
@@ -165,6 +167,7 @@ bool cpu_sampling_prepare(const CpuSettings& settings) {
   CpuRecord* cpu = record();
   cpu->period_ns = settings.clock.period_ns;
   cpu->clock = settings.clock.clock;
+  cpu->in_user_mode.store(g_in_user_mode_only.load() ? 1 : 0, std::memory_order_relaxed);
   return sigprof_take();
 }
 
@@ -228,6 +231,14 @@ bool is_due_at_ring(ThreadSlot* slot) {
 }
 
 }  // namespace
+
+void cpu_sampling_in_user_mode_only() {
+  if (g_region == nullptr || !fork_flag_holds() || g_settings.is_clock_chosen) return;
+  g_in_user_mode_only.store(true, std::memory_order_seq_cst);
+  record()->in_user_mode.store(1, std::memory_order_relaxed);
+  for_each_thread_slot([](ThreadSlot* slot) { slot->uses_rings.store(1, std::memory_order_seq_cst); });
+  cpu_sampling_meets_ring();
+}
 
 void cpu_sampling_meets_ring() {
   ThreadSlot* slot = slot_of_this_thread();

@@ -18,6 +18,7 @@ struct CpuSettings {
   int64_t delay_ns = 0;
   int64_t duration_ns = 0;  // 0: no end
   unsigned stack_depth = 128;
+  bool is_clock_chosen = false;  // by the user: ticks come in calls, too
 };
 
 // Takes SIGPROF. Normal code, once (and again in a child of fork, where it only forgets what was on). False: it is not to be had.
@@ -56,6 +57,10 @@ void cpu_sampling_resume_thread(ThreadSlot* slot);
 // Threads of the process that are not sampled because nobody told us of them. Those whose clock the kernel refused are among the
 // losses. Reads /proc/self/task.
 unsigned count_unsampled_threads();
+
+// Ticks and looks are to come in user mode only from here on, in every thread: at once to the calling one and to new ones, to others after
+// their next tick. The profile says so. Nothing is done where the clock was chosen. Signal-safe.
+void cpu_sampling_in_user_mode_only();
 
 // The calling thread is about to wait on a ring: no tick or look of its own falls due in a call from here on (ring_waits.h).
 void cpu_sampling_meets_ring();

@@ -70,6 +70,7 @@ bool prepare_cpu(const Config& config) {
   settings.delay_ns = config.cpu_delay_ns;
   settings.duration_ns = config.cpu_duration_ns;
   settings.stack_depth = config.stack_depth;
+  settings.is_clock_chosen = config.cpu_clock != ClockChoice::automatic;
   return cpu_sampling_prepare(settings);
 }
 

@@ -16,6 +16,8 @@
 #include "core/base/raw_syscall.h"
 #include "preload/cpu_sampling.h"
 #include "preload/kernel_action.h"
+#include "preload/ring_instructions.h"
+#include "preload/sigprof_handler.h"
 
 extern "C" const char __ehdr_start[] __attribute__((visibility("hidden")));
 extern "C" const char _end[] __attribute__((visibility("hidden")));
@@ -34,6 +36,7 @@ constexpr greg_t kRegisteredLimit = 1 << 6;
 
 // Once for all: a handler that is there no more may be what has ended this wait.
 std::atomic<bool> g_handler_blocks_ticks{false};
+std::atomic<bool> g_has_looked{false};
 
 // At a system call's return the processor has the address in rcx. r10: the flags of io_uring_enter; rdi, rsi, rdx: a descriptor, how many are
 // submitted, and how many are waited for, which no pointer is that another call has there.
@@ -148,7 +151,15 @@ void handler_comes(int number, const struct sigaction& action) {
     ticks_are_blocked_by_handler();
 }
 
-void ticks_are_blocked_by_handler() { g_handler_blocks_ticks.store(true, std::memory_order_relaxed); }
+void ticks_are_blocked_by_handler() {
+  g_handler_blocks_ticks.store(true, std::memory_order_relaxed);
+  keep_ticks_out_of_ring_waits();
+}
+
+void keep_ticks_out_of_ring_waits() {
+  if (!g_handler_blocks_ticks.load(std::memory_order_relaxed) || !sigprof_is_used()) return;
+  if (!g_has_looked.exchange(true) && program_holds_ring_call()) cpu_sampling_in_user_mode_only();
+}
 
 void before_ring_enter(unsigned waits_for, unsigned flags) {
   if (waits_for != 0 && (flags & IORING_ENTER_GETEVENTS) != 0) cpu_sampling_meets_ring();

@@ -5,7 +5,8 @@
 //   that it was this call    the registers: those of a system call's return, with this call's arguments, of a ring (it is asked)
 //   that it was the tick     no handler of the program's has run since the call returned, nor is about to. One that has would stand between
 //                            these registers and the tick, but where it blocks SIGPROF and the tick was pending meanwhile: in a program that
-//                            has ever set one that does, the wait is left to end.
+//                            has ever set one that does, the wait is left to end. Where that one also has an instruction of its own for
+//                            the call (ring_instructions.h), no tick falls due in it: all threads tick in user mode only.
 //
 // What nothing tells: that the tick fell due within the 1 us in which a handler returns to the kernel. Then an EINTR is lost that was the
 // handler's, as if its signal had come just before the call: of signals whose handler takes a thread's very first tick 28 of 100 000. It is
@@ -33,6 +34,8 @@ void go_on_with_ring_wait(ThreadSlot* slot, ucontext_t* context);
 void handler_comes(int number, const struct sigaction& action);
 // One of the program's handlers has SIGPROF in its mask by libprof (handler_masks.h). Signal-safe.
 void ticks_are_blocked_by_handler();
+// Where there is such a handler and SIGPROF is used to sample: looks once, whether the program has instructions for the call. Signal-safe.
+void keep_ticks_out_of_ring_waits();
 
 // The calling thread is about to call io_uring_enter with these arguments. Signal-safe.
 void before_ring_enter(unsigned waits_for, unsigned flags);

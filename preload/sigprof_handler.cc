@@ -12,6 +12,7 @@
 #include "preload/deadly_signals.h"
 #include "preload/handler_masks.h"
 #include "preload/real_symbols.h"
+#include "preload/ring_waits.h"
 #include "preload/sigprof_view.h"
 #include "preload/thread_clock.h"
 
@@ -66,6 +67,7 @@ bool sigprof_take() {
   g_handling_pid.store(raw_getpid());
   g_is_used.store(true);
   handler_masks_follow();
+  keep_ticks_out_of_ring_waits();
   return true;
 }
 

@@ -35,8 +35,9 @@ struct CpuStretch {
 struct CpuRecord {
   int64_t period_ns;
   CpuClock clock;
-  std::atomic<uint32_t> stretch;  // the present or last one, from 1; 0 before the first
-  CpuStretch stretches[2];        // by number & 1
+  std::atomic<uint32_t> in_user_mode;  // 1: ticks came in user mode only, in all threads, from some moment on
+  std::atomic<uint32_t> stretch;       // the present or last one, from 1; 0 before the first
+  CpuStretch stretches[2];             // by number & 1
 };
 
 inline constexpr unsigned kTickBits = 48;

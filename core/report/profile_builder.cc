@@ -19,6 +19,11 @@
 namespace prof {
 namespace {
 
+constexpr char kInUserMode[] =
+    ", in user mode only (the program calls io_uring_enter by an instruction of its own, and a handler of it blocks "
+    "SIGPROF): "
+    "time in the kernel is counted in the code behind it";
+
 void add_comments(const Snapshot& snapshot, ProfileKind kind, const std::vector<std::string>& first, Profile* profile) {
   profile->comments.push_back("program: " + snapshot.executable + ", pid " + std::to_string(snapshot.pid));
   if (!snapshot.ending.empty()) profile->comments.push_back(snapshot.ending);
@@ -140,7 +145,8 @@ Profile build_cpu_profile(const Snapshot& snapshot, const ModuleMap& modules, Sy
   }
   locations.finish();
 
-  add_comments(snapshot, ProfileKind::cpu, {"cpu clock: " + cpu.clock}, &profile);
+  add_comments(snapshot, ProfileKind::cpu,
+               {"cpu clock: " + cpu.clock + (cpu.in_user_mode ? std::string(kInUserMode) : "")}, &profile);
   return profile;
 }
 

@@ -126,7 +126,8 @@ struct Snapshot {
   struct Cpu {
     bool present = false;
     uint64_t period_ns = 0;
-    std::string clock;          // "timer" or "perf"
+    std::string clock;          // "timer", "perf" or "user"
+    bool in_user_mode = false;  // ticks have come there only, since the program was found to need it
     int64_t start_unix_ns = 0;  // of this stretch
     uint64_t duration_ns = 0;
     std::vector<CpuSample> samples;

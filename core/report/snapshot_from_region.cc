@@ -59,6 +59,7 @@ void add_cpu(const RegionView& region, const SnapshotParts& parts, Stacks* stack
   snapshot->cpu.present = true;
   snapshot->cpu.period_ns = static_cast<uint64_t>(cpu->period_ns);
   snapshot->cpu.clock = cpu->clock == CpuClock::perf ? "perf" : cpu->clock == CpuClock::user ? "user" : "timer";
+  snapshot->cpu.in_user_mode = cpu->in_user_mode.load(std::memory_order_relaxed) != 0;
   if (stretch != 0) {
     const CpuStretch& times = cpu->stretches[stretch & 1];
     snapshot->cpu.start_unix_ns = times.start_unix_ns;

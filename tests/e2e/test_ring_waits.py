@@ -9,6 +9,7 @@ import pprof
 
 SECONDS = 2
 THREADS = 2
+IN_USER_MODE = "in user mode only"
 TIMES = 50
 CPU = {"PROF_CPU": "{folder}/cpu.prof", "PROF_CPU_HZ": "1000"}
 LOOKED_AT = {
@@ -17,6 +18,7 @@ LOOKED_AT = {
     "perf": CPU | {"PROF_CPU_CLOCK": "auto"},
     "wall": {"PROF_CPU": None, "PROF_WALL": "{folder}/wall.prof", "PROF_WALL_HZ": "1000"},
 }
+NOT_CHOSEN = ("default", "perf", "wall")  # but by libprof
 # What libprof knows of beforehand: calls that pass by it, and threads that tick in user mode from their start.
 USER = {"PROF_CPU_CLOCK": "user"}
 KNOWN = {
@@ -48,6 +50,7 @@ def RUNS():
         runs[f"{how} {name}"] = (["ring_waits", "computes", SECONDS, THREADS, words], settings[name], {"cores": 2})
     for how, settings in BRIEF.items():
         runs[how] = (["ring_waits", "brief", 300, .003, how], settings, {"cores": 2})
+    runs["no ring"] = (["handler_blocks_all"], CPU)
     runs["shares"] = (["ring_waits", "shares", SECONDS, "called"], LOOKED_AT["perf"], {"cores": 2})
     for how in HANDLED:
         for name in ("timer", "perf"):
@@ -72,12 +75,27 @@ def test_no_wait_is_ended(runs, name):
         assert result["interrupted"] == 0, result
 
 
-@pytest.mark.parametrize("name", LOOKED_AT)
-def test_a_wait_is_ended_once(runs, name):
-    """Of each thread, at most, where a handler blocks SIGPROF: it must not be made again, but no tick falls due in a call from then on."""
+@pytest.mark.parametrize("name", NOT_CHOSEN)
+def test_no_wait_is_ended_where_a_handler_blocks_ticks(runs, name):
+    """It must not be made again then: no tick falls due in a call at all, since the program is found to hold an instruction for it."""
     result = result_of(runs, f"{name} handles blocks")
     assert result["waits"] > 5000 * SECONDS, result
+    assert result["interrupted"] == 0, result
+    if name != "wall":
+        assert runs[f"{name} handles blocks"].profile().comment(IN_USER_MODE)
+
+
+def test_a_wait_is_ended_once(runs):
+    """Of each thread, at most, where a handler blocks SIGPROF and the user wants the clock that ticks in calls, too."""
+    result = result_of(runs, "timer handles blocks")
+    assert result["waits"] > 5000 * SECONDS, result
     assert result["interrupted"] <= THREADS, result
+
+
+def test_other_programs_tick_as_ever(runs):
+    """Whatever their handlers block."""
+    assert not runs["no ring"].profile().comment(IN_USER_MODE)
+    assert not runs["perf handles"].profile().comment(IN_USER_MODE)
 
 
 @pytest.mark.parametrize("how,name", KNOWN_RUNS)
