@@ -31,7 +31,8 @@ unsigned char g_code[kCodeBytes];
 struct Mapping {
   uint64_t begin = 0, end = 0, offset = 0;
   std::string_view rights;
-  const char* path = nullptr;  // null: of no file
+  bool is_named_by_kernel = false;  // [vdso]
+  const char* path = nullptr;       // null: of no file
 };
 
 uint64_t take_number(std::string_view* line) {
@@ -58,17 +59,19 @@ Mapping mapping_of(std::string_view line) {
   mapping.rights = line.substr(0, 4);
   skip(&line, 5);
   mapping.offset = take_number(&line);
+  mapping.is_named_by_kernel = line.find('[') < line.find('/');
   const size_t slash = line.find('/');
   if (slash != std::string_view::npos) mapping.path = line.data() + slash;
   return mapping;
 }
 
-// Of these libprof knows beforehand what they call, or they call no ring. What is not of a file is the kernel's, or was made by the program:
-// no compiler that does so calls rings.
+// But for those of which libprof knows beforehand what they call, or that call no ring. What is of no file may be the program's own code, which
+// it has moved to huge pages.
 bool is_looked_at(const Mapping& mapping) {
-  if (mapping.rights != "r-xp" || mapping.path == nullptr) return false;
+  if (mapping.rights != "r-xp" || mapping.is_named_by_kernel) return false;
   const auto own = reinterpret_cast<uint64_t>(__ehdr_start);
   if (mapping.begin < reinterpret_cast<uint64_t>(_end) && own < mapping.end) return false;
+  if (mapping.path == nullptr) return true;
   const std::string_view path = mapping.path;
   const std::string_view name = path.substr(path.rfind('/') + 1);
   constexpr std::string_view kKnown[] = {"libc.so.", "libc-2.", "liburing.so", "ld-linux"};
@@ -81,7 +84,8 @@ class Code {
  public:
   explicit Code(const Mapping& mapping) : mapping_(mapping) {
     struct stat st;
-    const bool is_file = raw_syscall(SYS_newfstatat, AT_FDCWD, mapping.path, &st, 0) == 0 && S_ISREG(st.st_mode);
+    const bool is_file = mapping.path != nullptr && raw_syscall(SYS_newfstatat, AT_FDCWD, mapping.path, &st, 0) == 0 &&
+                         S_ISREG(st.st_mode);
     if (is_file) file_ = raw_syscall(SYS_openat, AT_FDCWD, mapping.path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
   }
   ~Code() {

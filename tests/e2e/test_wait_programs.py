@@ -354,8 +354,8 @@ def read(path, kind):
 
 
 def profiles(run, kind, program):
-    """Of one kind, of all processes of a program."""
-    names = re.compile(rf"{FILES[kind][0]}(\.\d+)*\.prof|.+\.\d+\.{kind}(\.\d+)*\.pb\.gz")
+    """Of one kind, of all processes of a program; what a tick met before an exec is a file of its own."""
+    names = re.compile(rf"{FILES[kind][0]}(\.\d+)*\.prof|.+\.\d+\.{kind}(\.\d+)*(\.exec\d+)?\.pb\.gz")
     found = [read(run.folder / name, kind) for name in run.files() if names.fullmatch(name)]
     return [profile for whose, profile in found if whose.startswith(program)]
 
