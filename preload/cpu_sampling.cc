@@ -127,7 +127,8 @@ bool has_clock(const ThreadSlot& slot) { return slot.clock_state.load(std::memor
 // Of the calling thread, whose clock ticks in user mode: what is due is counted in the program's call; and its place is known from then on.
 // With every signal blocked.
 void count_in_call(ThreadSlot* slot) {
-  const uint64_t ticks = take_user_ticks(slot, g_settings.clock);
+  // Of a thread that computes they are left to the next tick that meets it at that: here all of its time would be the call's.
+  const uint64_t ticks = is_mostly_in_kernel() ? take_user_ticks(slot, g_settings.clock) : 0;
   const uint32_t stretch = stretch_now();
   if ((ticks != 0 || !has_left_place(*slot)) && counts_in(stretch)) count_ticks_here(slot, ticks, stretch);
 }

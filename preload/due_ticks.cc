@@ -193,6 +193,11 @@ uint64_t take_user_ticks(ThreadSlot* slot, const ClockSettings& settings) {
   return due > given && give_ticks(slot, given, due - given) ? due - given : 0;
 }
 
+bool is_mostly_in_kernel() {
+  const ThreadUsage usage = usage_of_this_thread(0);
+  return usage.kernel_ns > usage.cpu_ns / 2;
+}
+
 uint64_t give_rest(ThreadSlot* slot, const ClockSettings& settings, bool is_own) {
   const int tid = slot->tid.load(std::memory_order_relaxed);
   const bool in_user_mode = slot->ticks_in_user_mode != 0;

@@ -48,6 +48,9 @@ DueTicks take_kernel_ticks(ThreadSlot* slot, const ClockSettings& settings, cons
 // On the thread itself, of a clock that ticks in user mode: all that is due by its CPU clock.
 uint64_t take_user_ticks(ThreadSlot* slot, const ClockSettings& settings);
 
+// Whether the calling thread has been in the kernel for more than half of its CPU time, as far as the kernel's ticks tell. Signal-safe.
+bool is_mostly_in_kernel();
+
 // In the handler: those that were to be left are not wanted.
 void drop_due_ticks(ThreadSlot* slot, uint32_t left);
 
