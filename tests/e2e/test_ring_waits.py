@@ -50,6 +50,8 @@ def RUNS():
         runs[f"{how} {name}"] = (["ring_waits", "computes", SECONDS, THREADS, words], settings[name], {"cores": 2})
     for how, settings in BRIEF.items():
         runs[how] = (["ring_waits", "brief", 300, .003, how], settings, {"cores": 2})
+    for name in ("default", "perf"):
+        runs[f"long {name}"] = (["ring_waits", "computes", SECONDS, 1, "library long"], LOOKED_AT[name])
     runs["no ring"] = (["handler_blocks_all"], CPU)
     runs["shares"] = (["ring_waits", "shares", SECONDS, "called"], LOOKED_AT["perf"], {"cores": 2})
     for how in HANDLED:
@@ -121,6 +123,15 @@ def test_cpu_time_is_counted_all_the_same(runs, name):
         result, profile = result_of(runs, kind), runs[kind].profile()
         slack = .03 * result["cpu_ns"] + THREADS * profile.period
         assert abs(result["cpu_ns"] - profile.ns) <= slack, (result, profile.describe())
+
+
+@pytest.mark.parametrize("name", ["default", "perf"])
+def test_computing_is_not_counted_at_the_ring(runs, name):
+    """Of a thread that computes nearly all of its time, between waits that libprof knows of beforehand."""
+    result_of(runs, f"long {name}")
+    profile = runs[f"long {name}"].profile()
+    computing = sum(sample.ns for sample in profile.samples if sample.functions[0] == "computes")
+    assert computing > .8 * profile.ns, profile.describe()
 
 
 @pytest.mark.parametrize("how", BRIEF)

@@ -7,7 +7,8 @@
 //   signalled TIMES HOW  a thread waits for two seconds, and is sent a signal that has a handler
 // HOW, words: `blocks`: the handler blocks every signal and computes, and a tick that falls due meanwhile comes when it returns; `once`: it is
 // to be called once; `resets`: it puts the default in its place; `abort`: the signal is SIGABRT; `called`: the waits are made by the C
-// library's syscall(), `library`: by liburing, else by the bare instruction; `submits`: what is waited for is submitted by the same call.
+// library's syscall(), `library`: by liburing, else by the bare instruction; `submits`: what is waited for is submitted by the same call; `long`: computing
+// goes on for 2 ms more.
 // build: -O2 -fomit-frame-pointer -pthread -Wl,--no-as-needed,-luring
 #define _GNU_SOURCE
 #include <errno.h>
@@ -110,6 +111,7 @@ static void *computes_and_waits(void *argument) {
   struct Thread *t = argument;
   const uint64_t ends = wall_ns() + seconds(t->seconds);
   while (wall_ns() < ends) {
+    if (is("long")) computes(milliseconds(2));
     for (volatile int i = 0; i < 5000;) i = i + 1;
     wait_on(t, &kShort);
   }
