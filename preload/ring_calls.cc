@@ -93,4 +93,6 @@ const CallSlot kCalls[] = {{"__io_uring_get_cqe", reinterpret_cast<void*>(&get_c
 
 void ring_calls_start() { point_call_slots(kCalls, sizeof(kCalls) / sizeof(kCalls[0]), nullptr); }
 
+bool ring_calls_are_known() { return g_real[kEnter] != nullptr || g_real[kGetCqe] != nullptr; }
+
 }  // namespace prof

@@ -10,4 +10,7 @@ namespace prof {
 // Normal code, once, in libprof's constructor.
 void ring_calls_start();
 
+// Whether the library was there then. One that is loaded later is called as it is. Signal-safe.
+bool ring_calls_are_known();
+
 }  // namespace prof

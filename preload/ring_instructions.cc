@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "core/base/raw_syscall.h"
+#include "preload/ring_calls.h"
 
 extern "C" const char __ehdr_start[] __attribute__((visibility("hidden")));
 extern "C" const char _end[] __attribute__((visibility("hidden")));
@@ -74,9 +75,10 @@ bool is_looked_at(const Mapping& mapping) {
   if (mapping.path == nullptr) return true;
   const std::string_view path = mapping.path;
   const std::string_view name = path.substr(path.rfind('/') + 1);
-  constexpr std::string_view kKnown[] = {"libc.so.", "libc-2.", "liburing.so", "ld-linux"};
-  return std::none_of(std::begin(kKnown), std::end(kKnown),
-                      [&](std::string_view known) { return name.substr(0, known.size()) == known; });
+  const auto begins = [&](std::string_view known) { return name.substr(0, known.size()) == known; };
+  if (begins("liburing.so")) return !ring_calls_are_known();
+  constexpr std::string_view kWithout[] = {"libc.so.", "libc-2.", "ld-linux"};
+  return std::none_of(std::begin(kWithout), std::end(kWithout), begins);
 }
 
 // The mapping's code from its file, so that it does not become the process's memory; or from there where the file is not to be had.
