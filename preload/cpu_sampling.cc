@@ -41,6 +41,16 @@ void stop_clock(ThreadSlot* slot) {
   if (rest != 0 && !is_recording_paused()) count_left_ticks(*slot, rest);
 }
 
+bool has_clock(const ThreadSlot& slot) { return slot.clock_state.load(std::memory_order_acquire) == ClockState::runs; }
+
+// Of any thread; one that is just being started looks here again.
+void keep_in_user_mode(ThreadSlot* slot) {
+  slot->uses_rings.store(1, std::memory_order_seq_cst);
+  take_looks_back(slot);
+  const SignalsBlocked blocked;
+  if (has_clock(*slot)) make_tick_in_user_mode(slot, g_settings.clock);
+}
+
 void start_clock_if_on(ThreadSlot* slot, int tid) {
   if (g_in_user_mode_only.load(std::memory_order_seq_cst)) slot->uses_rings.store(1, std::memory_order_seq_cst);
   if (!is_on()) return;
@@ -48,7 +58,8 @@ void start_clock_if_on(ThreadSlot* slot, int tid) {
   settings.keeps_no_descriptor =
       (g_counting.load(std::memory_order_relaxed) & ~static_cast<unsigned>(CountingFor::trace)) != 0;
   start_thread_clock(slot, tid, settings);
-  // A switching off that passed this slot before its clock started has not stopped it.
+  // Who passed this slot before its clock started has not changed it, or stopped it.
+  if (g_in_user_mode_only.load(std::memory_order_seq_cst)) keep_in_user_mode(slot);
   if (!is_on()) stop_clock(slot);
 }
 
@@ -121,8 +132,6 @@ uint32_t stretch_now() {
 bool counts_in(uint32_t stretch) {
   return !is_recording_paused() && (stretch != 0 || g_counting.load(std::memory_order_relaxed) != 0);
 }
-
-bool has_clock(const ThreadSlot& slot) { return slot.clock_state.load(std::memory_order_acquire) == ClockState::runs; }
 
 // Of the calling thread, whose clock ticks in user mode: what is due is counted in the program's call; and its place is known from then on.
 // With every signal blocked.
@@ -235,9 +244,12 @@ bool is_due_at_ring(ThreadSlot* slot) {
 
 void cpu_sampling_in_user_mode_only() {
   if (g_region == nullptr || !fork_flag_holds() || g_settings.is_clock_chosen) return;
-  g_in_user_mode_only.store(true, std::memory_order_seq_cst);
+  if (g_in_user_mode_only.exchange(true, std::memory_order_seq_cst)) return;
   record()->in_user_mode.store(1, std::memory_order_relaxed);
-  for_each_thread_slot([](ThreadSlot* slot) { slot->uses_rings.store(1, std::memory_order_seq_cst); });
+  const ThreadSlot* own = slot_of_this_thread();
+  for_each_thread_slot([own](ThreadSlot* slot) {
+    if (slot != own && !is_exiting_slot(*slot)) keep_in_user_mode(slot);
+  });
   cpu_sampling_meets_ring();
 }
 
@@ -245,6 +257,7 @@ void cpu_sampling_meets_ring() {
   ThreadSlot* slot = slot_of_this_thread();
   if (slot == nullptr || g_region == nullptr || !fork_flag_holds()) return;
   const bool is_known = slot->uses_rings.exchange(1, std::memory_order_seq_cst) != 0;
+  if (!is_known) take_looks_back(slot);
   // Without a clock no system call is made: a filter may stand there by now. One that is just being started may not have seen it.
   constexpr int kMostLooks = 1000;
   for (int i = 0;

@@ -58,8 +58,8 @@ void cpu_sampling_resume_thread(ThreadSlot* slot);
 // losses. Reads /proc/self/task.
 unsigned count_unsampled_threads();
 
-// Ticks and looks are to come in user mode only from here on, in every thread: at once to the calling one and to new ones, to others after
-// their next tick. The profile says so. Nothing is done where the clock was chosen. Signal-safe.
+// Ticks and looks are to come in user mode only from here on, in every thread. The profile says so. Nothing is done where the clock was chosen.
+// Signal-safe.
 void cpu_sampling_in_user_mode_only();
 
 // The calling thread is about to wait on a ring: no tick or look of its own falls due in a call from here on (ring_waits.h).

@@ -37,6 +37,8 @@ constexpr greg_t kRegisteredLimit = 1 << 6;
 // Once for all: a handler that is there no more may be what has ended this wait.
 std::atomic<bool> g_handler_blocks_ticks{false};
 std::atomic<bool> g_has_looked{false};
+// A tick has met a call that libprof did not know of beforehand.
+std::atomic<bool> g_has_met_call{false};
 
 // At a system call's return the processor has the address in rcx. r10: the flags of io_uring_enter; rdi, rsi, rdx: a descriptor, how many are
 // submitted, and how many are waited for, which no pointer is that another call has there.
@@ -125,16 +127,21 @@ bool blocks_ticks(int number, uint64_t handler, uint64_t mask) {
   return handler > kIgnore && comes_from_outside(number) && (mask & signal_bit(SIGPROF)) != 0;
 }
 
+enum class Ended { by_tick, by_pending_signal, by_handler_that_blocks_ticks };  // or perhaps so
+
 // pending: those that come at this handler's return.
-bool may_be_of_handler(uint64_t pending) {
+Ended what_ended(uint64_t pending) {
+  if (g_handler_blocks_ticks.load(std::memory_order_relaxed)) return Ended::by_handler_that_blocks_ticks;
+  Ended ended = Ended::by_tick;
   for (int number = 1; number <= kSignals; ++number) {
     KernelAction now;
     if (raw_syscall(SYS_rt_sigaction, number, nullptr, &now, sizeof(uint64_t)) != 0) continue;  // SIGKILL and its like
     if (now.handler <= kIgnore || is_libprofs(now.handler)) continue;
     // Set by a bare call, or before libprof was there.
-    if (blocks_ticks(number, now.handler, now.mask) || (pending & signal_bit(number)) != 0) return true;
+    if (blocks_ticks(number, now.handler, now.mask)) return Ended::by_handler_that_blocks_ticks;
+    if ((pending & signal_bit(number)) != 0) ended = Ended::by_pending_signal;
   }
-  return false;
+  return ended;
 }
 
 // Of those that the thread blocks here, which are all, and not where it was interrupted.
@@ -158,7 +165,8 @@ void ticks_are_blocked_by_handler() {
 
 void keep_ticks_out_of_ring_waits() {
   if (!g_handler_blocks_ticks.load(std::memory_order_relaxed) || !sigprof_is_used()) return;
-  if (!g_has_looked.exchange(true) && program_holds_ring_call()) cpu_sampling_in_user_mode_only();
+  if (g_has_met_call.load() || (!g_has_looked.exchange(true) && program_holds_ring_call()))
+    cpu_sampling_in_user_mode_only();
 }
 
 void before_ring_enter(unsigned waits_for, unsigned flags) {
@@ -168,10 +176,13 @@ void before_ring_enter(unsigned waits_for, unsigned flags) {
 void go_on_with_ring_wait(ThreadSlot* slot, ucontext_t* context) {
   greg_t* registers = context->uc_mcontext.gregs;
   if (!may_be_wait(registers) || !is_after_syscall(registers) || !is_ring(registers)) return;
-  if (slot != nullptr) slot->uses_rings.store(1, std::memory_order_relaxed);
-  if (registers[REG_RAX] != -EINTR || g_handler_blocks_ticks.load(std::memory_order_relaxed)) return;
-  if (may_be_of_handler(pending_signals(*context))) return;
-  if (!may_begin_again(slot, registers)) return;
+  const bool is_known = slot != nullptr && slot->uses_rings.exchange(1, std::memory_order_relaxed) != 0;
+  if (is_known && registers[REG_RAX] != -EINTR) return;
+  if (!is_known) g_has_met_call.store(true);
+  const Ended ended = what_ended(pending_signals(*context));
+  // So that no other one is ended.
+  if (!is_known && ended == Ended::by_handler_that_blocks_ticks) cpu_sampling_in_user_mode_only();
+  if (registers[REG_RAX] != -EINTR || ended != Ended::by_tick || !may_begin_again(slot, registers)) return;
   registers[REG_RIP] -= kSyscallBytes;
   registers[REG_RAX] = SYS_io_uring_enter;
 }

@@ -6,7 +6,8 @@
 //   that it was the tick     no handler of the program's has run since the call returned, nor is about to. One that has would stand between
 //                            these registers and the tick, but where it blocks SIGPROF and the tick was pending meanwhile: in a program that
 //                            has ever set one that does, the wait is left to end. Where that one also has an instruction of its own for
-//                            the call (ring_instructions.h), no tick falls due in it: all threads tick in user mode only.
+//                            the call (ring_instructions.h, or a tick has met it), no tick falls due in it from then on: all threads
+//                            tick in user mode only.
 //
 // What nothing tells: that the tick fell due within the 1 us in which a handler returns to the kernel. Then an EINTR is lost that was the
 // handler's, as if its signal had come just before the call: of signals whose handler takes a thread's very first tick 28 of 100 000. It is

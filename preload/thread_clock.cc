@@ -152,12 +152,13 @@ void close_perf(ThreadSlot* slot) {
 // has not ticked yet nothing has been counted, and that is the phase drawn for it.
 bool replace_timer(ThreadSlot* slot, const ClockSettings& settings) {
   const int before = slot->timer;
+  const int tid = slot->tid.load(std::memory_order_relaxed);
   struct itimerspec rest = {};
-  if (raw_syscall(SYS_timer_gettime, before, &rest) < 0) return false;
-  if (!create_timer(slot, slot->tid.load(std::memory_order_relaxed), thread_user_clock(raw_gettid()))) return false;
+  if (tid == 0 || raw_syscall(SYS_timer_gettime, before, &rest) < 0) return false;
+  if (!create_timer(slot, tid, thread_user_clock(tid))) return false;
   raw_syscall(SYS_timer_delete, before);
   if (slot->first_seen != 0) {
-    slot->clock_start_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+    slot->clock_start_ns = clock_ns(thread_cpu_clock(tid));
     slot->phase_ns = rest.it_value.tv_sec * 1'000'000'000 + rest.it_value.tv_nsec;
     slot->ticks_given.store(0, std::memory_order_relaxed);
   }
@@ -251,9 +252,11 @@ bool start_thread_clock(ThreadSlot* slot, int tid, const ClockSettings& settings
 }
 
 void tick_in_user_mode(ThreadSlot* slot, const ClockSettings& settings) {
-  if (slot->ticks_in_user_mode != 0) return;
-  const bool is_own = slot->tid.load(std::memory_order_relaxed) == raw_gettid();
-  if (!is_own || !changes(slot, ClockState::runs, ClockState::starts)) return;
+  if (slot->tid.load(std::memory_order_relaxed) == raw_gettid()) make_tick_in_user_mode(slot, settings);
+}
+
+void make_tick_in_user_mode(ThreadSlot* slot, const ClockSettings& settings) {
+  if (slot->ticks_in_user_mode != 0 || !changes(slot, ClockState::runs, ClockState::starts)) return;
   if (slot->perf_page != 0) {
     end_kernel_timer(slot);
     slot->ticks_in_user_mode = 1;

@@ -43,6 +43,8 @@ DueTicks take_due_ticks(ThreadSlot* slot, const siginfo_t& info, const ucontext_
 // On the thread itself, in the handler or with SIGPROF blocked, of a slot whose clock may have been stopped: it ticks in user mode only from
 // here on, and what is due in the kernel is counted where the thread is next. A clock that starts with the slot's uses_rings does so at once.
 void tick_in_user_mode(ThreadSlot* slot, const ClockSettings& settings);
+// The same for another thread, or the calling one. With every signal blocked: who is amid it has the slot's clock.
+void make_tick_in_user_mode(ThreadSlot* slot, const ClockSettings& settings);
 
 // The slot that a signal is for; null: the signal is not of a clock of ours.
 ThreadSlot* slot_of_signal(const siginfo_t& info);

@@ -149,26 +149,36 @@ void stop_timer(ThreadLook* look) {
   if (timer != 0) raw_syscall(SYS_timer_delete, static_cast<int>(timer - 1));
 }
 
-bool ask(int tid, ThreadSlot* slot, const LookRoom& room) {
-  if (!sigprof_is_used()) return false;
-  ThreadLook* look = look_of(slot, room);
-  look->asked.fetch_add(1, std::memory_order_release);
+bool is_asked_in_user_mode(const ThreadSlot& slot) {
+  return g_in_user_mode || slot.uses_rings.load(std::memory_order_seq_cst) != 0;
+}
+
+bool arm_timer(int tid, const ThreadSlot& slot, ThreadLook* look, const LookRoom& room, bool in_user_mode) {
   struct sigevent event = {};
   event.sigev_notify = SIGEV_THREAD_ID;
   event.sigev_signo = SIGPROF;
   event.sigev_value.sival_ptr =
-      reinterpret_cast<void*>(signal_value_of(*slot) | kLookFlag | uint64_t{room.looker} << kLookerShift);
+      reinterpret_cast<void*>(signal_value_of(slot) | kLookFlag | uint64_t{room.looker} << kLookerShift);
   event._sigev_un._tid = tid;
   int timer = -1;
-  const bool in_user_mode = g_in_user_mode || slot->uses_rings.load(std::memory_order_relaxed) != 0;
   const clockid_t clock = in_user_mode ? thread_user_clock(tid) : thread_cpu_clock(tid);
   if (raw_syscall(SYS_timer_create, clock, &event, &timer) < 0) return false;
   look->timer.store(static_cast<uint32_t>(timer) + 1, std::memory_order_seq_cst);
   const struct itimerspec at_once = {{0, 0}, {0, 1}};
   raw_syscall(SYS_timer_settime, timer, 0, &at_once, nullptr);
-  // A giving up that passed this slot before has not stopped it.
-  if (sigprof_is_used()) return true;
-  stop_timer(look);
+  return true;
+}
+
+bool ask(int tid, ThreadSlot* slot, const LookRoom& room) {
+  ThreadLook* look = look_of(slot, room);
+  look->asked.fetch_add(1, std::memory_order_release);
+  // Who took looks back, or gave up, and passed this slot before, has not stopped the timer.
+  while (sigprof_is_used()) {
+    const bool in_user_mode = is_asked_in_user_mode(*slot);
+    if (!arm_timer(tid, *slot, look, room, in_user_mode)) return false;
+    if (sigprof_is_used() && in_user_mode == is_asked_in_user_mode(*slot)) return true;
+    stop_timer(look);
+  }
   return false;
 }
 
@@ -215,15 +225,17 @@ bool look_is_answered(ThreadSlot* slot, const LookRoom& room, ThreadView* seen) 
 Looked look_again(int tid, ThreadSlot* slot, unsigned depth, LookRoom* room, ThreadView* seen) {
   if (look_is_answered(slot, *room, seen)) return Looked::seen;
   const Looked result = look_from_outside(tid, slot, depth, room, seen);
+  const bool was_taken_back = result == Looked::asked && look_of(slot, *room)->timer.load() == 0;
   if (result != Looked::asked) look_is_over(slot, *room);
+  if (was_taken_back) ask(tid, slot, *room);
   return result;
 }
 
-void looks_give_up() {
-  for_each_thread_slot([](ThreadSlot* slot) {
-    for (ThreadLook& look : slot->looks) stop_timer(&look);
-  });
+void take_looks_back(ThreadSlot* slot) {
+  for (ThreadLook& look : slot->looks) stop_timer(&look);
 }
+
+void looks_give_up() { for_each_thread_slot(take_looks_back); }
 
 void look_is_over(ThreadSlot* slot, const LookRoom& room) {
   ThreadLook* look = look_of(slot, room);

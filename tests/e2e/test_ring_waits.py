@@ -9,6 +9,7 @@ import pprof
 
 SECONDS = 2
 THREADS = 2
+MANY = 8
 IN_USER_MODE = "in user mode only"
 TIMES = 50
 CPU = {"PROF_CPU": "{folder}/cpu.prof", "PROF_CPU_HZ": "1000"}
@@ -41,8 +42,12 @@ def RUNS():
     runs = {name: (["ring_waits", "computes", SECONDS, THREADS], settings, {"cores": 2})
             for name, settings in LOOKED_AT.items()}
     for name, settings in LOOKED_AT.items():
-        for words in ("handles", "handles blocks"):
+        for words in ("handles", "handles blocks", *(["handles blocks late"] if name in NOT_CHOSEN else [])):
             runs[f"{name} {words}"] = (["ring_waits", "computes", SECONDS, THREADS, words], settings, {"cores": 2})
+    for name in NOT_CHOSEN:
+        for words in ("handles blocks", "handles blocks late"):
+            runs[f"{name} {words} by variable"] = (["ring_waits_by_variable", "computes", SECONDS, MANY, words],
+                                                   LOOKED_AT[name], {"cores": 2})
     for name in SUBMITS:
         runs[f"{name} submits"] = (["ring_waits", "computes", SECONDS, THREADS, "submits"], LOOKED_AT[name], {"cores": 2})
     for how, name in KNOWN_RUNS:
@@ -53,6 +58,7 @@ def RUNS():
     for name in ("default", "perf"):
         runs[f"long {name}"] = (["ring_waits", "computes", SECONDS, 1, "library long"], LOOKED_AT[name])
     runs["no ring"] = (["handler_blocks_all"], CPU)
+    runs["ring library"] = (["handler_blocks_all", "liburing.so.2"], CPU)
     runs["shares"] = (["ring_waits", "shares", SECONDS, "called"], LOOKED_AT["perf"], {"cores": 2})
     for how in HANDLED:
         for name in ("timer", "perf"):
@@ -79,12 +85,23 @@ def test_no_wait_is_ended(runs, name):
 
 @pytest.mark.parametrize("name", NOT_CHOSEN)
 def test_no_wait_is_ended_where_a_handler_blocks_ticks(runs, name):
-    """It must not be made again then: no tick falls due in a call at all, since the program is found to hold an instruction for it."""
-    result = result_of(runs, f"{name} handles blocks")
-    assert result["waits"] > 5000 * SECONDS, result
-    assert result["interrupted"] == 0, result
-    if name != "wall":
-        assert runs[f"{name} handles blocks"].profile().comment(IN_USER_MODE)
+    """It must not be made again then: no tick falls due in a call at all, since the program is found to hold an instruction for it. Nor does one
+    of the threads that ran before the handler was set."""
+    for how in ("handles blocks", "handles blocks late"):
+        result = result_of(runs, f"{name} {how}")
+        assert result["waits"] > 5000 * SECONDS, result
+        assert result["interrupted"] == 0, result
+        if name != "wall":
+            assert runs[f"{name} {how}"].profile().comment(IN_USER_MODE)
+
+
+@pytest.mark.parametrize("name", NOT_CHOSEN)
+def test_a_wait_is_ended_once_in_a_program(runs, name):
+    """At most, of all its threads, by an instruction that no look finds."""
+    for how in ("handles blocks", "handles blocks late"):
+        result = result_of(runs, f"{name} {how} by variable")
+        assert result["waits"] > 5000 * SECONDS, result
+        assert result["interrupted"] <= 1, result
 
 
 def test_a_wait_is_ended_once(runs):
@@ -98,6 +115,11 @@ def test_other_programs_tick_as_ever(runs):
     """Whatever their handlers block."""
     assert not runs["no ring"].profile().comment(IN_USER_MODE)
     assert not runs["perf handles"].profile().comment(IN_USER_MODE)
+
+
+def test_a_library_that_is_loaded_later_is_code_like_other(runs):
+    """liburing is called by its own instruction then, and past libprof."""
+    assert runs["ring library"].profile().comment(IN_USER_MODE)
 
 
 @pytest.mark.parametrize("how,name", KNOWN_RUNS)
@@ -119,7 +141,8 @@ def test_a_wait_comes_back_early_once(runs, name):
 @pytest.mark.parametrize("name", ["default", "timer", "perf"])
 def test_cpu_time_is_counted_all_the_same(runs, name):
     """More than half of it is the kernel's."""
-    for kind in (name, f"{name} handles", *([f"called {name}", f"library {name}"] if name != "default" else [])):
+    kinds = [] if name == "timer" else [f"{name} handles blocks", f"{name} handles blocks late"]
+    for kind in (name, f"{name} handles", *kinds, *([f"called {name}", f"library {name}"] if name != "default" else [])):
         result, profile = result_of(runs, kind), runs[kind].profile()
         slack = .03 * result["cpu_ns"] + THREADS * profile.period
         assert abs(result["cpu_ns"] - profile.ns) <= slack, (result, profile.describe())

@@ -8,7 +8,7 @@
 // HOW, words: `blocks`: the handler blocks every signal and computes, and a tick that falls due meanwhile comes when it returns; `once`: it is
 // to be called once; `resets`: it puts the default in its place; `abort`: the signal is SIGABRT; `called`: the waits are made by the C
 // library's syscall(), `library`: by liburing, else by the bare instruction; `submits`: what is waited for is submitted by the same call; `long`: computing
-// goes on for 2 ms more.
+// goes on for 2 ms more; `late`: the handler is set when the threads have run for 100 ms.
 // build: -O2 -fomit-frame-pointer -pthread -Wl,--no-as-needed,-luring
 #define _GNU_SOURCE
 #include <errno.h>
@@ -47,11 +47,17 @@ static long called(int ring, int submits, int flags, const struct io_uring_getev
   return result < 0 ? -errno : result;
 }
 
+#ifdef NUMBER_IS_VARIABLE
+static volatile long enter = SYS_io_uring_enter;
+#else
+enum { enter = SYS_io_uring_enter };
+#endif
+
 static long bare(int ring, int submits, int flags, const struct io_uring_getevents_arg *limit) {
   register long r10 __asm__("r10") = flags;
   register long r8 __asm__("r8") = (long)limit;
   register long r9 __asm__("r9") = sizeof *limit;
-  long result = SYS_io_uring_enter;
+  long result = enter;
   __asm__ volatile("syscall"
                    : "+a"(result)
                    : "D"(ring), "S"(submits), "d"(1), "r"(r10), "r"(r8), "r"(r9)
@@ -176,11 +182,15 @@ static void handle(int number) {
 
 static void compute(int count, double seconds, struct Thread *sum) {
   struct Thread all[kMostThreads] = {{0}};
-  if (is("handles")) handle(SIGUSR1);
+  if (is("handles") && !is("late")) handle(SIGUSR1);
   for (int i = 0; i < count && i < kMostThreads; ++i) {
     sum->rings &= io_uring_queue_init(4, &all[i].ring, 0) == 0;
     all[i].seconds = seconds;
     pthread_create(&all[i].thread, NULL, computes_and_waits, &all[i]);
+  }
+  if (is("late")) {
+    usleep(100000);
+    handle(SIGUSR1);
   }
   for (int i = 0; i < count && i < kMostThreads; ++i) {
     pthread_join(all[i].thread, NULL);
