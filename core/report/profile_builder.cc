@@ -20,9 +20,8 @@ namespace prof {
 namespace {
 
 constexpr char kInUserMode[] =
-    ", in user mode only (the program calls io_uring_enter by an instruction of its own, and a handler of it blocks "
-    "SIGPROF): "
-    "time in the kernel is counted in the code behind it";
+    " in user mode only: the program calls io_uring_enter by an instruction of its own, and a handler of it blocks "
+    "SIGPROF";
 
 void add_comments(const Snapshot& snapshot, ProfileKind kind, const std::vector<std::string>& first, Profile* profile) {
   profile->comments.push_back("program: " + snapshot.executable + ", pid " + std::to_string(snapshot.pid));
@@ -105,6 +104,12 @@ std::vector<std::string> wall_comments(const Snapshot& snapshot) {
   return {text};
 }
 
+// What is said of looks at threads that run.
+std::vector<std::string> look_comments(const Snapshot& snapshot) {
+  if (!snapshot.in_user_mode) return {};
+  return {"threads that run are looked at" + std::string(kInUserMode) + " (one that is in the kernel is not reached)"};
+}
+
 }  // namespace
 
 Profile build_cpu_profile(const Snapshot& snapshot, const ModuleMap& modules, Symbolizer* symbolizer) {
@@ -145,8 +150,10 @@ Profile build_cpu_profile(const Snapshot& snapshot, const ModuleMap& modules, Sy
   }
   locations.finish();
 
-  add_comments(snapshot, ProfileKind::cpu,
-               {"cpu clock: " + cpu.clock + (cpu.in_user_mode ? std::string(kInUserMode) : "")}, &profile);
+  std::string clock = "cpu clock: " + cpu.clock;
+  if (snapshot.in_user_mode)
+    clock += "," + std::string(kInUserMode) + " (time in the kernel is counted in the code behind it)";
+  add_comments(snapshot, ProfileKind::cpu, {std::move(clock)}, &profile);
   return profile;
 }
 
@@ -292,7 +299,9 @@ Profile build_wall_profile(const Snapshot& snapshot, const ModuleMap& modules, S
     profile.samples.push_back(std::move(sample));
   }
   locations.finish();
-  add_comments(snapshot, ProfileKind::wall, wall_comments(snapshot), &profile);
+  std::vector<std::string> comments = wall_comments(snapshot);
+  for (std::string& comment : look_comments(snapshot)) comments.push_back(std::move(comment));
+  add_comments(snapshot, ProfileKind::wall, comments, &profile);
   return profile;
 }
 
@@ -317,7 +326,7 @@ Profile build_stacks_profile(const Snapshot& snapshot, const ModuleMap& modules,
     profile.samples.push_back(std::move(sample));
   }
   locations.finish();
-  add_comments(snapshot, ProfileKind::stacks, {}, &profile);
+  add_comments(snapshot, ProfileKind::stacks, look_comments(snapshot), &profile);
   return profile;
 }
 

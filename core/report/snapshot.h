@@ -119,6 +119,7 @@ struct Snapshot {
   std::vector<UnloadedModule> unloaded;
   std::vector<Loss> losses;
   std::vector<int> tids;         // the program's threads that are known; libprof's own are not among them
+  bool in_user_mode = false;     // ticks and looks have come there only, since the program was found to need it
   uint64_t region_bytes = 0;     // memory that recording has taken
   uint64_t region_used = 0;      // of these, that hold something
   uint32_t region_refusals = 0;  // it could not have more, so many times
@@ -127,7 +128,6 @@ struct Snapshot {
     bool present = false;
     uint64_t period_ns = 0;
     std::string clock;          // "timer", "perf" or "user"
-    bool in_user_mode = false;  // ticks have come there only, since the program was found to need it
     int64_t start_unix_ns = 0;  // of this stretch
     uint64_t duration_ns = 0;
     std::vector<CpuSample> samples;

@@ -59,7 +59,6 @@ void add_cpu(const RegionView& region, const SnapshotParts& parts, Stacks* stack
   snapshot->cpu.present = true;
   snapshot->cpu.period_ns = static_cast<uint64_t>(cpu->period_ns);
   snapshot->cpu.clock = cpu->clock == CpuClock::perf ? "perf" : cpu->clock == CpuClock::user ? "user" : "timer";
-  snapshot->cpu.in_user_mode = cpu->in_user_mode.load(std::memory_order_relaxed) != 0;
   if (stretch != 0) {
     const CpuStretch& times = cpu->stretches[stretch & 1];
     snapshot->cpu.start_unix_ns = times.start_unix_ns;
@@ -274,6 +273,8 @@ Snapshot snapshot_from_region(const RegionView& region, const SnapshotParts& par
     snapshot.end_unix_ns =
         header.start_unix_ns + static_cast<int64_t>(nanoseconds_between(header.start_monotonic_ns, parts.ended_ns));
   }
+  const auto* cpu = region.root<CpuRecord>(Root::cpu);
+  snapshot.in_user_mode = cpu != nullptr && cpu->in_user_mode.load(std::memory_order_relaxed) != 0;
   add_losses(region, &snapshot);
   add_region(region, &snapshot);
   snapshot.unloaded = unloaded_of(region);
