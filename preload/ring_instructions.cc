@@ -13,6 +13,7 @@
 
 #include "core/base/raw_syscall.h"
 #include "preload/ring_calls.h"
+#include "preload/signals_blocked.h"
 
 extern "C" const char __ehdr_start[] __attribute__((visibility("hidden")));
 extern "C" const char _end[] __attribute__((visibility("hidden")));
@@ -25,7 +26,7 @@ constexpr unsigned char kSyscall[] = {0x0f, 0x05};
 
 constexpr size_t kLineBytes = 4352;  // a path is no longer than 4096
 constexpr size_t kCodeBytes = 64 * 1024;
-std::atomic<bool> g_busy{false};
+std::atomic<int> g_looking_pid{0};  // of who is at it: a child of fork is not
 char g_lines[kLineBytes];
 unsigned char g_code[kCodeBytes];
 
@@ -166,11 +167,15 @@ bool holds_ring_call(const unsigned char* code, size_t bytes) {
 }
 
 bool program_holds_ring_call() {
-  if (g_busy.exchange(true, std::memory_order_acquire)) return false;
+  // A handler that left by a jump would leave the descriptors open.
+  const SignalsBlocked blocked;
+  const int pid = raw_getpid();
+  int other = g_looking_pid.load(std::memory_order_relaxed);
+  if (other == pid || !g_looking_pid.compare_exchange_strong(other, pid, std::memory_order_acquire)) return false;
   const long maps = raw_syscall(SYS_openat, AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC);
   const bool holds = maps >= 0 && lines_hold_ring_call(static_cast<int>(maps));
   if (maps >= 0) raw_syscall(SYS_close, maps);
-  g_busy.store(false, std::memory_order_release);
+  g_looking_pid.store(0, std::memory_order_release);
   return holds;
 }
 

@@ -164,9 +164,12 @@ void ticks_are_blocked_by_handler() {
 }
 
 void keep_ticks_out_of_ring_waits() {
-  if (!g_handler_blocks_ticks.load(std::memory_order_relaxed) || !sigprof_is_used()) return;
-  if (g_has_met_call.load() || (!g_has_looked.exchange(true) && program_holds_ring_call()))
-    cpu_sampling_in_user_mode_only();
+  // A handler that a child of vfork sets is its own, and its threads' timers are not its parent's.
+  if (!g_handler_blocks_ticks.load(std::memory_order_relaxed) || !sigprof_is_used() || !sigprof_is_handled()) return;
+  const bool is_found = g_has_met_call.load() || (!g_has_looked.load() && program_holds_ring_call());
+  // Not before: a child that is forked meanwhile looks itself.
+  g_has_looked.store(true);
+  if (is_found) cpu_sampling_in_user_mode_only();
 }
 
 void before_ring_enter(unsigned waits_for, unsigned flags) {
