@@ -37,8 +37,8 @@ CpuRecord* record() { return region_root<CpuRecord>(Root::cpu); }
 bool is_on() { return g_in_stretch.load(std::memory_order_seq_cst) || g_counting.load(std::memory_order_seq_cst); }
 
 void stop_clock(ThreadSlot* slot) {
-  const uint64_t rest = stop_thread_clock(slot, g_settings.clock);
-  if (rest != 0 && !is_recording_paused()) count_left_ticks(*slot, rest);
+  const OpenTicks rest = stop_thread_clock(slot, g_settings.clock);
+  if (rest.ticks + rest.in_ring != 0 && !is_recording_paused()) count_left_ticks(*slot, rest);
 }
 
 bool has_clock(const ThreadSlot& slot) { return slot.clock_state.load(std::memory_order_acquire) == ClockState::runs; }
@@ -133,16 +133,17 @@ bool counts_in(uint32_t stretch) {
   return !is_recording_paused() && (stretch != 0 || g_counting.load(std::memory_order_relaxed) != 0);
 }
 
-// Of the calling thread, whose clock ticks in user mode: what is due is counted in the program's call; and its place is known from then on.
-// With every signal blocked.
+// Of the calling thread, whose clock ticks in user mode: what was due in the kernel is counted in the program's call, whose place is known from
+// then on. What was due elsewhere is left to the next tick, which meets the thread there. With every signal blocked.
 void count_in_call(ThreadSlot* slot) {
-  // Of a thread that computes they are left to the next tick that meets it at that: here all of its time would be the call's.
-  const uint64_t ticks = is_mostly_in_kernel() ? take_user_ticks(slot, g_settings.clock) : 0;
+  const uint64_t ticks = take_ring_ticks(slot, g_settings.clock);
   const uint32_t stretch = stretch_now();
-  if ((ticks != 0 || !has_left_place(*slot)) && counts_in(stretch)) count_ticks_here(slot, ticks, stretch);
+  if ((ticks != 0 || slot->ring_stack.load(std::memory_order_relaxed) == 0 || !has_left_place(*slot)) &&
+      counts_in(stretch))
+    count_ticks_here(slot, ticks, stretch);
 }
 
-void count_tick(const siginfo_t& info, const ucontext_t& context) {
+void count_tick(const siginfo_t& info, const ucontext_t& context, bool is_ring) {
   if (g_region == nullptr) return;
   if (answer_look(info, context)) return;
   ThreadSlot* slot = slot_of_signal(info);
@@ -151,19 +152,20 @@ void count_tick(const siginfo_t& info, const ucontext_t& context) {
   const uint32_t stretch = stretch_now();
   // Before anything else may end it: they are of before.
   if (due.earlier != 0) {
-    count_left_ticks(*slot, due.earlier);
+    count_left_ticks(*slot, {due.earlier, 0});
     forget_left_ticks(&slot->left);
   }
   if (!counts_in(stretch)) return drop_due_ticks(slot, due.left);
-  if (due.ticks + due.left != 0) count_ticks_at(slot, context, due, stretch);
+  if (due.counted() + due.left != 0) count_ticks_at(slot, context, due, stretch, is_ring);
 }
 
 // Here is its place until a tick meets it elsewhere.
-void go_over_to_user_mode(ThreadSlot* slot, const ucontext_t& context) {
+void go_over_to_user_mode(ThreadSlot* slot, const ucontext_t& context, bool is_ring) {
   if (slot->ticks_in_user_mode != 0) return;
   tick_in_user_mode(slot, g_settings.clock);
+  begin_ring_ticks(slot, g_settings.clock);
   const uint32_t stretch = stretch_now();
-  if (slot->ticks_in_user_mode != 0 && counts_in(stretch)) count_ticks_at(slot, context, {}, stretch);
+  if (slot->ticks_in_user_mode != 0 && counts_in(stretch)) count_ticks_at(slot, context, {}, stretch, is_ring);
 }
 
 }  // namespace
@@ -253,11 +255,18 @@ void cpu_sampling_in_user_mode_only() {
   cpu_sampling_meets_ring();
 }
 
+void cpu_sampling_has_ring_thread() {
+  if (g_region != nullptr && fork_flag_holds()) record()->ring_threads.fetch_add(1, std::memory_order_relaxed);
+}
+
 void cpu_sampling_meets_ring() {
   ThreadSlot* slot = slot_of_this_thread();
   if (slot == nullptr || g_region == nullptr || !fork_flag_holds()) return;
   const bool is_known = slot->uses_rings.exchange(1, std::memory_order_seq_cst) != 0;
-  if (!is_known) take_looks_back(slot);
+  if (!is_known) {
+    take_looks_back(slot);
+    cpu_sampling_has_ring_thread();
+  }
   // Without a clock no system call is made: a filter may stand there by now. One that is just being started may not have seen it.
   constexpr int kMostLooks = 1000;
   for (int i = 0;
@@ -313,10 +322,12 @@ unsigned count_unsampled_threads() {
 }
 
 void cpu_sampling_meets_signal(const siginfo_t& info, ucontext_t* context) {
-  count_tick(info, *context);
+  const bool is_ring = is_ring_wait(*context);
+  count_tick(info, *context, is_ring);
   ThreadSlot* slot = slot_of_this_thread();
-  go_on_with_ring_wait(slot, context);
-  if (slot != nullptr && slot->uses_rings.load(std::memory_order_relaxed) != 0) go_over_to_user_mode(slot, *context);
+  if (is_ring) go_on_with_ring_wait(slot, context);
+  if (slot != nullptr && slot->uses_rings.load(std::memory_order_relaxed) != 0)
+    go_over_to_user_mode(slot, *context, is_ring);
 }
 
 bool cpu_sampling_give_up() {

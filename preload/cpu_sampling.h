@@ -62,6 +62,8 @@ unsigned count_unsampled_threads();
 // Signal-safe.
 void cpu_sampling_in_user_mode_only();
 
+// One more thread is known to call io_uring_enter, for the profile to say so. Signal-safe.
+void cpu_sampling_has_ring_thread();
 // The calling thread is about to wait on a ring: no tick or look of its own falls due in a call from here on (ring_waits.h).
 void cpu_sampling_meets_ring();
 

@@ -33,11 +33,45 @@ uint64_t most_open(const ThreadSlot& slot, const ClockSettings& settings) {
   return static_cast<uint64_t>(std::max(kKernelTicks * settings.kernel_tick_ns / settings.period_ns, int64_t{1}));
 }
 
+// Of what is due by the CPU clock, so much at most.
+uint64_t take_of_due(ThreadSlot* slot, const ClockSettings& settings, uint64_t most) {
+  const int64_t span = clock_ns(CLOCK_THREAD_CPUTIME_ID) - slot->clock_start_ns;
+  const uint64_t due = due_points(slot->phase_ns, settings.period_ns, span);
+  const uint64_t given = slot->ticks_given.load(std::memory_order_acquire);
+  const uint64_t ticks = due > given ? std::min(due - given, most) : 0;
+  return ticks != 0 && give_ticks(slot, given, ticks) ? ticks : 0;
+}
+
 ThreadUsage usage_of_this_thread(int64_t now) {
   struct rusage usage = {};
   if (raw_syscall(SYS_getrusage, RUSAGE_THREAD, &usage) < 0) return {};  // a filter of system calls: as not asked yet
   const auto ns = [](const struct timeval& time) { return (time.tv_sec * 1'000'000 + time.tv_usec) * 1000; };
   return {ns(usage.ru_utime) + ns(usage.ru_stime), ns(usage.ru_stime), static_cast<uint64_t>(usage.ru_nvcsw), now};
+}
+
+// Of another: the kernel shares the CPU time as its ticks met the thread.
+ThreadUsage usage_of_thread(int tid, int64_t cpu_ns) {
+  const int64_t in_user_mode = clock_ns(thread_user_clock(tid));
+  const int64_t both = clock_ns(thread_ticked_clock(tid));
+  if (both <= 0 || in_user_mode > both) return {};
+  const double part = static_cast<double>(both - in_user_mode) / static_cast<double>(both);
+  return {cpu_ns, static_cast<int64_t>(part * static_cast<double>(cpu_ns)), 0, 0};
+}
+
+struct KernelTicks {
+  uint64_t before;  // as ThreadSlot::ring_ticks
+  uint64_t now;
+  bool are_of_ring;
+
+  uint64_t of_ring() const { return are_of_ring ? now - before : 0; }
+};
+
+// Of the thread's time in the kernel since it was looked at last.
+KernelTicks kernel_ticks(const ThreadSlot& slot, const ClockSettings& settings, const ThreadUsage& usage) {
+  const uint64_t before = slot.ring_ticks.load(std::memory_order_relaxed);
+  const uint64_t now = std::max(before, 1 + due_points(slot.phase_ns, settings.period_ns, usage.kernel_ns));
+  const bool is_much = usage.kernel_ns > usage.cpu_ns / 4;
+  return {before, now, before != 0 && is_much && slot.ring_stack.load(std::memory_order_relaxed) != 0};
 }
 
 // Whether the kernel's tick met the thread in the kernel, told by what the kernel says of its time there: it shares the CPU time as the ticks
@@ -187,29 +221,41 @@ DueTicks take_kernel_ticks(ThreadSlot* slot, const ClockSettings& settings, cons
 }
 
 uint64_t take_user_ticks(ThreadSlot* slot, const ClockSettings& settings) {
-  const int64_t span = clock_ns(CLOCK_THREAD_CPUTIME_ID) - slot->clock_start_ns;
-  const uint64_t due = due_points(slot->phase_ns, settings.period_ns, span);
-  const uint64_t given = slot->ticks_given.load(std::memory_order_acquire);
-  return due > given && give_ticks(slot, given, due - given) ? due - given : 0;
+  return take_of_due(slot, settings, UINT64_MAX);
 }
 
-bool is_mostly_in_kernel() {
+uint64_t take_ring_ticks(ThreadSlot* slot, const ClockSettings& settings) {
+  if (slot->uses_rings.load(std::memory_order_relaxed) == 0) return 0;
+  const KernelTicks kernel = kernel_ticks(*slot, settings, usage_of_this_thread(0));
+  slot->ring_ticks.store(kernel.now, std::memory_order_relaxed);
+  if (kernel.of_ring() == 0) return 0;
+  const uint64_t taken = take_of_due(slot, settings, kernel.of_ring());
+  slot->ring_ticks.store(kernel.before + taken, std::memory_order_relaxed);
+  return taken;
+}
+
+void begin_ring_ticks(ThreadSlot* slot, const ClockSettings& settings) {
   const ThreadUsage usage = usage_of_this_thread(0);
-  return usage.kernel_ns > usage.cpu_ns / 2;
+  slot->ring_ticks.store(kernel_ticks(*slot, settings, usage).now, std::memory_order_relaxed);
 }
 
-uint64_t give_rest(ThreadSlot* slot, const ClockSettings& settings, bool is_own) {
+OpenTicks give_rest(ThreadSlot* slot, const ClockSettings& settings, bool is_own) {
   const int tid = slot->tid.load(std::memory_order_relaxed);
   const bool in_user_mode = slot->ticks_in_user_mode != 0;
-  if ((slot->perf_page == 0 && !in_user_mode) || (!is_own && tid == 0)) return 0;
+  if ((slot->perf_page == 0 && !in_user_mode) || (!is_own && tid == 0)) return {};
   const int64_t cpu_ns = clock_ns(is_own ? CLOCK_THREAD_CPUTIME_ID : thread_cpu_clock(tid));
   const uint64_t due = due_points(slot->phase_ns, settings.period_ns, cpu_ns - slot->clock_start_ns);
   for (;;) {
     uint64_t given = slot->ticks_given.load(std::memory_order_acquire);
     const auto open = static_cast<int64_t>(due - given);
-    if (open <= 0 || (!in_user_mode && open > static_cast<int64_t>(most_open(*slot, settings)))) return 0;
-    if (slot->ticks_given.compare_exchange_strong(given, due, std::memory_order_acq_rel))
-      return static_cast<uint64_t>(open);
+    if (open <= 0 || (!in_user_mode && open > static_cast<int64_t>(most_open(*slot, settings)))) return {};
+    if (!slot->ticks_given.compare_exchange_strong(given, due, std::memory_order_acq_rel)) continue;
+    uint64_t in_ring = 0;
+    if (in_user_mode && slot->ring_stack.load(std::memory_order_relaxed) != 0) {
+      const ThreadUsage usage = is_own ? usage_of_this_thread(0) : usage_of_thread(tid, cpu_ns);
+      in_ring = std::min(kernel_ticks(*slot, settings, usage).of_ring(), static_cast<uint64_t>(open));
+    }
+    return {static_cast<uint64_t>(open) - in_ring, in_ring};
   }
 }
 

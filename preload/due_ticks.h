@@ -33,6 +33,9 @@ struct DueTicks {
   uint64_t earlier = 0;  // of those left, the oldest: counted where they were left, which makes an end of all of them
   uint32_t left = 0;     // to be left where the thread is
   uint64_t nobodys = 0;  // counted nowhere
+  uint64_t in_ring = 0;  // counted where the thread was met in io_uring_enter
+
+  uint64_t counted() const { return ticks + in_ring; }
 };
 
 // Points phase + k * period, k from 0, in (0, span].
@@ -48,14 +51,24 @@ DueTicks take_kernel_ticks(ThreadSlot* slot, const ClockSettings& settings, cons
 // On the thread itself, of a clock that ticks in user mode: all that is due by its CPU clock.
 uint64_t take_user_ticks(ThreadSlot* slot, const ClockSettings& settings);
 
-// Whether the calling thread has been in the kernel for more than half of its CPU time, as far as the kernel's ticks tell. Signal-safe.
-bool is_mostly_in_kernel();
+// On the thread itself, of such a clock: of what is due so much as was due in the kernel, by what that says of the thread's time in it. None where
+// the thread was never met in io_uring_enter, or is in the kernel for less than a quarter of its time: that may be any call's.
+uint64_t take_ring_ticks(ThreadSlot* slot, const ClockSettings& settings);
+
+// Of such a clock, when it begins: what the thread did in the kernel before is not among them. On the thread itself.
+void begin_ring_ticks(ThreadSlot* slot, const ClockSettings& settings);
 
 // In the handler: those that were to be left are not wanted.
 void drop_due_ticks(ThreadSlot* slot, uint32_t left);
 
-// The clock is being stopped: a handler gives none any more. Answers how many are open. More than the timer may be left are not of the kernel:
-// their signals were blocked, and what the thread did then nobody has seen. is_own: it is the calling thread's.
-uint64_t give_rest(ThreadSlot* slot, const ClockSettings& settings, bool is_own);
+// What was open when a clock was stopped.
+struct OpenTicks {
+  uint64_t ticks = 0;    // not those of io_uring_enter
+  uint64_t in_ring = 0;  // as DueTicks
+};
+
+// The clock is being stopped: a handler gives none any more. More than the timer may be left are not of the kernel: their signals were blocked,
+// and what the thread did then nobody has seen. is_own: it is the calling thread's.
+OpenTicks give_rest(ThreadSlot* slot, const ClockSettings& settings, bool is_own);
 
 }  // namespace prof

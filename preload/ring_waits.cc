@@ -176,12 +176,19 @@ void before_ring_enter(unsigned waits_for, unsigned flags) {
   if (waits_for != 0 && (flags & IORING_ENTER_GETEVENTS) != 0) cpu_sampling_meets_ring();
 }
 
+bool is_ring_wait(const ucontext_t& context) {
+  const greg_t* registers = context.uc_mcontext.gregs;
+  return may_be_wait(registers) && is_after_syscall(registers) && is_ring(registers);
+}
+
 void go_on_with_ring_wait(ThreadSlot* slot, ucontext_t* context) {
   greg_t* registers = context->uc_mcontext.gregs;
-  if (!may_be_wait(registers) || !is_after_syscall(registers) || !is_ring(registers)) return;
   const bool is_known = slot != nullptr && slot->uses_rings.exchange(1, std::memory_order_relaxed) != 0;
   if (is_known && registers[REG_RAX] != -EINTR) return;
-  if (!is_known) g_has_met_call.store(true);
+  if (!is_known) {
+    g_has_met_call.store(true);
+    if (slot != nullptr) cpu_sampling_has_ring_thread();
+  }
   const Ended ended = what_ended(pending_signals(*context));
   // So that no other one is ended.
   if (!is_known && ended == Ended::by_handler_that_blocks_ticks) cpu_sampling_in_user_mode_only();

@@ -27,8 +27,10 @@
 
 namespace prof {
 
-// In the SIGPROF handler, last, of a signal of libprof's: the context goes on with the call, and the slot has it that the thread makes such
-// calls. slot: the thread's, or null. Signal-safe.
+// In the SIGPROF handler: whether the thread is at the return of this call, waited for or not. Signal-safe.
+bool is_ring_wait(const ucontext_t& context);
+// There, last, of a signal of libprof's: the context goes on with the call, and the slot has it that the thread makes such calls. slot: the
+// thread's, or null. Signal-safe.
 void go_on_with_ring_wait(ThreadSlot* slot, ucontext_t* context);
 
 // The program is about to set this handler. Those that signal() and its like set block no other signal than their own. Signal-safe.

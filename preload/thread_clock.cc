@@ -198,6 +198,7 @@ bool start_any_clock(ThreadSlot* slot, int tid, const ClockSettings& settings) {
   forget_left_ticks(&slot->left);
   slot->last_tick_ns = 0;
   slot->usage = {};
+  slot->ring_ticks.store(0, std::memory_order_relaxed);
   slot->clock_start_ns = clock_ns(thread_cpu_clock(tid));
   slot->phase_ns = draw_phase(*slot, tid, settings.period_ns);
   if (settings.clock == CpuClock::perf && slot->registered != 0) {
@@ -266,19 +267,19 @@ void make_tick_in_user_mode(ThreadSlot* slot, const ClockSettings& settings) {
   runs_or_stops(slot);
 }
 
-uint64_t stop_thread_clock(ThreadSlot* slot, const ClockSettings& settings) {
+OpenTicks stop_thread_clock(ThreadSlot* slot, const ClockSettings& settings) {
   for (;;) {
     switch (slot->clock_state.load(std::memory_order_acquire)) {
       case ClockState::off:
       case ClockState::to_stop:
       case ClockState::stops:
-        return 0;
+        return {};
       case ClockState::starts:
-        if (changes(slot, ClockState::starts, ClockState::to_stop)) return 0;
+        if (changes(slot, ClockState::starts, ClockState::to_stop)) return {};
         break;
       case ClockState::runs: {
         if (!changes(slot, ClockState::runs, ClockState::stops)) break;
-        const uint64_t rest = give_rest(slot, settings, slot == t_slot);
+        const OpenTicks rest = give_rest(slot, settings, slot == t_slot);
         end_any_clock(slot);
         return rest;
       }
@@ -292,7 +293,8 @@ DueTicks take_due_ticks(ThreadSlot* slot, const siginfo_t& info, const ucontext_
   if (slot->ticks_in_user_mode != 0) {
     slot->first_seen = 1;
     if (first && slot->perf_page != 0) set_perf_period(slot, settings);
-    return {.ticks = take_user_ticks(slot, settings)};
+    const uint64_t in_ring = take_ring_ticks(slot, settings);
+    return {.ticks = take_user_ticks(slot, settings), .in_ring = in_ring};
   }
   if (slot->perf_page != 0) {
     const bool is_perf = info.si_code != SI_TIMER;

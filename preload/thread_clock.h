@@ -34,7 +34,7 @@ namespace prof {
 // them has its way. False: refused (counted).
 bool start_thread_clock(ThreadSlot* slot, int tid, const ClockSettings& settings);
 // Answers how many of the slot's left ticks are to be counted, the oldest first and no more than there are: by the caller, and by nobody else.
-uint64_t stop_thread_clock(ThreadSlot* slot, const ClockSettings& settings);
+OpenTicks stop_thread_clock(ThreadSlot* slot, const ClockSettings& settings);
 
 // In the handler, on the thread itself.
 DueTicks take_due_ticks(ThreadSlot* slot, const siginfo_t& info, const ucontext_t& context,

@@ -38,5 +38,9 @@ inline int64_t kernel_tick_ns() {
 inline clockid_t thread_cpu_clock(int tid) { return static_cast<clockid_t>((~static_cast<unsigned>(tid) << 3) | 6u); }
 // Of that, what the kernel's ticks met in user mode: a timer on it comes at such a tick only.
 inline clockid_t thread_user_clock(int tid) { return static_cast<clockid_t>((~static_cast<unsigned>(tid) << 3) | 5u); }
+// … and in both modes.
+inline clockid_t thread_ticked_clock(int tid) {
+  return static_cast<clockid_t>((~static_cast<unsigned>(tid) << 3) | 4u);
+}
 
 }  // namespace prof

@@ -36,6 +36,7 @@ struct CpuRecord {
   int64_t period_ns;
   CpuClock clock;
   std::atomic<uint32_t> in_user_mode;  // 1: ticks came in user mode only, in all threads, from some moment on
+  std::atomic<uint32_t> ring_threads;  // that do, beside these: they call io_uring_enter (and some may have ended)
   std::atomic<uint32_t> stretch;       // the present or last one, from 1; 0 before the first
   CpuStretch stretches[2];             // by number & 1
 };

@@ -60,6 +60,8 @@ ThreadSlot* take_thread_slot() {
   slot->unblocked = 0;
   slot->ring_wait = {};
   slot->uses_rings.store(0, std::memory_order_relaxed);
+  slot->ring_stack.store(0, std::memory_order_relaxed);
+  slot->ring_ticks.store(0, std::memory_order_relaxed);
   slot->last_ring_call_ns = 0;
   slot->stack_low = slot->stack_high = 0;
   return slot;

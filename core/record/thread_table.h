@@ -107,6 +107,9 @@ struct ThreadSlot {
   RingWait ring_wait;
   std::atomic<uint32_t> uses_rings;  // 1: ticks and looks come to it in user mode only, once that is known
   uint32_t ticks_in_user_mode;       // 1: its clock does
+  std::atomic<Ref> ring_stack;       // where it was met in io_uring_enter; 0: nowhere yet
+  // 1 + the ticks of its time in the kernel that have been counted, there or elsewhere; 0: none of this clock's.
+  std::atomic<uint64_t> ring_ticks;
   int64_t last_ring_call_ns;  // CLOCK_MONOTONIC_COARSE, of one that found a tick of the kernel's since the one before
   ThreadLook looks[kLookers];
   Ref view_name;  // of the last snapshot of all stacks that this thread is in:

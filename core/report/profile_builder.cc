@@ -19,9 +19,14 @@
 namespace prof {
 namespace {
 
-constexpr char kInUserMode[] =
-    " in user mode only: the program calls io_uring_enter by an instruction of its own, and a handler of it blocks "
-    "SIGPROF";
+// Where ticks and looks come in user mode only, and why; empty: they come everywhere.
+std::string where_in_user_mode(const Snapshot& snapshot) {
+  if (snapshot.in_user_mode)
+    return "in user mode only: the program calls io_uring_enter by an instruction of its own, and a handler of it "
+           "blocks SIGPROF";
+  if (snapshot.ring_threads == 0) return "";
+  return "in user mode only in threads that call io_uring_enter: " + std::to_string(snapshot.ring_threads);
+}
 
 void add_comments(const Snapshot& snapshot, ProfileKind kind, const std::vector<std::string>& first, Profile* profile) {
   profile->comments.push_back("program: " + snapshot.executable + ", pid " + std::to_string(snapshot.pid));
@@ -106,8 +111,9 @@ std::vector<std::string> wall_comments(const Snapshot& snapshot) {
 
 // What is said of looks at threads that run.
 std::vector<std::string> look_comments(const Snapshot& snapshot) {
-  if (!snapshot.in_user_mode) return {};
-  return {"threads that run are looked at" + std::string(kInUserMode) + " (one that is in the kernel is not reached)"};
+  const std::string where = where_in_user_mode(snapshot);
+  if (where.empty()) return {};
+  return {"threads that run are looked at " + where + " (one that is in the kernel is not reached)"};
 }
 
 }  // namespace
@@ -151,8 +157,8 @@ Profile build_cpu_profile(const Snapshot& snapshot, const ModuleMap& modules, Sy
   locations.finish();
 
   std::string clock = "cpu clock: " + cpu.clock;
-  if (snapshot.in_user_mode)
-    clock += "," + std::string(kInUserMode) + " (time in the kernel is counted in the code behind it)";
+  if (const std::string where = where_in_user_mode(snapshot); !where.empty())
+    clock += ", " + where + " (time in the kernel is counted at that call or in the code behind it)";
   add_comments(snapshot, ProfileKind::cpu, {std::move(clock)}, &profile);
   return profile;
 }

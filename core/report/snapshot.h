@@ -119,7 +119,8 @@ struct Snapshot {
   std::vector<UnloadedModule> unloaded;
   std::vector<Loss> losses;
   std::vector<int> tids;         // the program's threads that are known; libprof's own are not among them
-  bool in_user_mode = false;     // ticks and looks have come there only, since the program was found to need it
+  uint32_t ring_threads = 0;     // that call io_uring_enter: ticks and looks have come to them in user mode only
+  bool in_user_mode = false;     // to all threads, since the program was found to need it
   uint64_t region_bytes = 0;     // memory that recording has taken
   uint64_t region_used = 0;      // of these, that hold something
   uint32_t region_refusals = 0;  // it could not have more, so many times

@@ -260,6 +260,17 @@ std::vector<UnloadedModule> unloaded_of(const RegionView& region) {
   return modules;
 }
 
+namespace {
+
+void add_ring_threads(const RegionView& region, Snapshot* snapshot) {
+  const auto* cpu = region.root<CpuRecord>(Root::cpu);
+  if (cpu == nullptr) return;
+  snapshot->ring_threads = cpu->ring_threads.load(std::memory_order_relaxed);
+  snapshot->in_user_mode = cpu->in_user_mode.load(std::memory_order_relaxed) != 0;
+}
+
+}  // namespace
+
 Snapshot snapshot_from_region(const RegionView& region, const SnapshotParts& parts) {
   Snapshot snapshot;
   if (!region.valid()) return snapshot;
@@ -273,8 +284,7 @@ Snapshot snapshot_from_region(const RegionView& region, const SnapshotParts& par
     snapshot.end_unix_ns =
         header.start_unix_ns + static_cast<int64_t>(nanoseconds_between(header.start_monotonic_ns, parts.ended_ns));
   }
-  const auto* cpu = region.root<CpuRecord>(Root::cpu);
-  snapshot.in_user_mode = cpu != nullptr && cpu->in_user_mode.load(std::memory_order_relaxed) != 0;
+  add_ring_threads(region, &snapshot);
   add_losses(region, &snapshot);
   add_region(region, &snapshot);
   snapshot.unloaded = unloaded_of(region);

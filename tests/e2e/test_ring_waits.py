@@ -55,6 +55,8 @@ def RUNS():
         runs[f"{how} {name}"] = (["ring_waits", "computes", SECONDS, THREADS, words], settings[name], {"cores": 2})
     for how, settings in BRIEF.items():
         runs[how] = (["ring_waits", "brief", 300, .003, how], settings, {"cores": 2})
+    for name in SUBMITS:
+        runs[f"hardly {name}"] = (["ring_waits", "computes", SECONDS, THREADS, "hardly"], LOOKED_AT[name], {"cores": 2})
     for name in ("default", "perf"):
         runs[f"long {name}"] = (["ring_waits", "computes", SECONDS, 1, "library long"], LOOKED_AT[name])
     runs["no ring"] = (["handler_blocks_all"], CPU)
@@ -114,7 +116,7 @@ def test_a_wait_is_ended_once(runs):
 def test_other_programs_tick_as_ever(runs):
     """Whatever their handlers block."""
     assert not runs["no ring"].profile().comment(IN_USER_MODE)
-    assert not runs["perf handles"].profile().comment(IN_USER_MODE)
+    assert not runs["perf handles"].profile().comment("handler of it blocks")
 
 
 def test_a_library_that_is_loaded_later_is_code_like_other(runs):
@@ -155,6 +157,19 @@ def test_computing_is_not_counted_at_the_ring(runs, name):
     profile = runs[f"long {name}"].profile()
     computing = sum(sample.ns for sample in profile.samples if sample.functions[0] == "computes")
     assert computing > .8 * profile.ns, profile.describe()
+
+
+@pytest.mark.parametrize("name", SUBMITS)
+def test_time_in_the_kernel_is_counted_at_the_ring(runs, name):
+    """Of a thread that makes the call by an instruction of its own, where a tick has met it, by what the kernel says of its time in the kernel.
+    Both are told by some 200 of the kernel's ticks: of a share of 0.8 the standard deviation is 2.8 points, of the difference 4; 20 are 5 of them.
+    Where it was counted in the code behind, the call had 13 %."""
+    result, profile = result_of(runs, f"hardly {name}"), runs[f"hardly {name}"].profile()
+    kernel = result["kernel_ns"] / result["cpu_ns"]
+    assert kernel > .6, result
+    share = sum(sample.ns for sample in profile.samples if sample.functions[0] == "wait_on") / profile.ns
+    assert abs(share - kernel) < .2, (share, kernel, profile.describe())
+    assert profile.comment("in threads that call io_uring_enter: ")
 
 
 @pytest.mark.parametrize("how", BRIEF)
