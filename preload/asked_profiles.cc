@@ -58,6 +58,8 @@ void on_snapshot_wanted() {
 
 void poll_for_snapshots() { poll_snapshot_signal(); }
 
+std::atomic<int> g_switch_signal{0};  // 0: none
+
 void on_switch_signal(int, siginfo_t*, void*) {
   const ErrnoSaver errno_saver;
   if (!is_recording()) return;
@@ -84,10 +86,17 @@ void install_switch_signal() {
   action.sa_sigaction = on_switch_signal;
   action.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
   sigfillset(&action.sa_mask);
-  real::sigaction()(g_config->cpu_signal, &action, nullptr);
+  if (real::sigaction()(g_config->cpu_signal, &action, nullptr) == 0) g_switch_signal.store(g_config->cpu_signal);
 }
 
 }  // namespace
+
+void program_sets_signal(int number) {
+  if (number == 0 || g_switch_signal.load(std::memory_order_relaxed) != number || !is_recording()) return;
+  if (g_switch_signal.exchange(0) == 0) return;
+  LogLine(log_level_of_program()) << "PROF_CPU_SIGNAL: the program handles signal " << number
+                                  << " itself: it does not switch sampling on or off; choose another signal";
+}
 
 void asked_profiles_start(const Config& config, const Output& output) {
   g_config = &config;

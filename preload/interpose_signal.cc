@@ -9,6 +9,7 @@
 
 #include "core/base/clocks.h"
 #include "preload/alternate_stack.h"
+#include "preload/asked_profiles.h"
 #include "preload/deadly_signals.h"
 #include "preload/handler_masks.h"
 #include "preload/real_symbols.h"
@@ -25,6 +26,7 @@ namespace {
 
 // The calls that take no more than a handler, with the flags that the C library gives it.
 sighandler_t set_simply(int number, sighandler_t handler, int flags, sighandler_t (*set)(int, sighandler_t)) {
+  if (handler != SIG_HOLD) prof::program_sets_signal(number);
   const bool is_sigprof = number == SIGPROF && prof::sigprof_is_ours();
   if (!is_sigprof && !prof::is_snapshot_signal(number)) {
     const sighandler_t before = set(number, handler);
@@ -94,7 +96,10 @@ int wait_for(const sigset_t* set, siginfo_t* info, const struct timespec* timeou
 extern "C" {
 
 EXPORTED int sigaction(int number, const struct sigaction* action, struct sigaction* before) {
-  if (action != nullptr) prof::handler_comes(number, *action);
+  if (action != nullptr) {
+    prof::handler_comes(number, *action);
+    prof::program_sets_signal(number);
+  }
   if (number == SIGPROF && prof::sigprof_is_ours()) return prof::set_sigprof_view(action, before);
   if (prof::is_snapshot_signal(number)) return prof::set_snapshot_signal_view(action, before);
   return prof::set_handler(number, action, before);

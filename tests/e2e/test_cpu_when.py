@@ -14,6 +14,7 @@ RUNS = {
     "signal_by_number": (["switches", "{folder}"], {"PROF_CPU_SIGNAL": "10"}),
     "signal_open": (["switches", "{folder}", "open"], {"PROF_CPU_SIGNAL": "SIGUSR1"}),
     "signal_never": (["steady", .3], {"PROF_CPU_SIGNAL": "USR1"}),
+    "signal_taken": (["handler_blocks_all"], {"PROF_CPU_SIGNAL": "USR1"}),
     "signal_perf": (["switches", "{folder}"], {"PROF_CPU_SIGNAL": "USR1", "PROF_CPU_HZ": "1000"}),
 }
 
@@ -100,3 +101,10 @@ def test_signal_that_never_comes(runs):
     assert run.result
     for name in run.files():
         assert run.profile(name).total == 0
+
+
+def test_signal_that_the_program_handles(runs):
+    """It has it, and one line says so."""
+    (line,) = runs["signal_taken"].log
+    assert line.startswith("libprof: PROF_CPU_SIGNAL: the program handles signal 10 itself: "), line
+    assert runs["signal_taken"].stdout.endswith(b" us\n")
