@@ -15,7 +15,8 @@
 // of the time of threads that live 3 ms at a 4 ms tick, by calculation and by test.)
 //
 // A timer on the CPU time that the kernel's ticks met in user mode (PROF_CPU_CLOCK=user, and a thread that waits on rings) is asked for at each
-// of them: what is due by the CPU clock is counted there. What follows the last is its place's too, when the clock is stopped.
+// of them: what is due by the CPU clock is counted there, but for what a thread on rings did in the kernel (due_ticks.h). What follows the last is
+// its place's too, when the clock is stopped.
 //
 // A perf event counts the thread's CPU time, and signals when a period is over; with a timer beside it. What their signals stand for is in
 // due_ticks.h.
