@@ -43,11 +43,17 @@ Shown g_shown[kSignals + 1];
 constexpr uint64_t kDeadlyToFirst = signal_bit(SIGSEGV) | signal_bit(SIGBUS) | signal_bit(SIGFPE) | signal_bit(SIGILL);
 bool is_first_process() { return raw_getpid() == 1; }
 
-void on_deadly_signal(int number, siginfo_t* info, void*);
+void on_deadly_signal(int number, siginfo_t* info, void* context);
 
 // The default end, with what the signal was sent with, in the context that it came to: it stays pending until this handler has returned.
-// For a fault it is what the core dump is made of.
-void die_of(int number, siginfo_t* info) {
+// For a fault it is what the core dump is made of. Where a call such as sigsuspend() or ppoll() let the signal in for as long as it waits, the
+// mask that is in place when the handler returns keeps it out again: it would stay pending, and the program go on. context: null, or the
+// handler's.
+void die_of(int number, siginfo_t* info, ucontext_t* context) {
+  if (context != nullptr) {
+    const uint64_t mask = first_word(context->uc_sigmask) & ~signal_bit(number);
+    __builtin_memcpy(&context->uc_sigmask, &mask, sizeof(mask));
+  }
   const KernelAction by_default = {};
   raw_syscall(SYS_rt_sigaction, number, &by_default, nullptr, sizeof(uint64_t));
   const int pid = raw_getpid();
@@ -75,7 +81,7 @@ bool is_for_program(int number, siginfo_t* info, bool is_fault) {
   return true;
 }
 
-void end_by(int number, siginfo_t* info, bool is_fault) {
+void end_by(int number, siginfo_t* info, ucontext_t* context, bool is_fault) {
   if (!is_fault && is_first_process()) return;
   // Whoever sends a second one, later, does not want to wait. Threads that fault together do.
   if (is_recording()) {
@@ -89,13 +95,13 @@ void end_by(int number, siginfo_t* info, bool is_fault) {
   } else {
     recording_counts_unseen_child();
   }
-  die_of(number, info);
+  die_of(number, info, context);
 }
 
-void on_deadly_signal(int number, siginfo_t* info, void*) {
+void on_deadly_signal(int number, siginfo_t* info, void* context) {
   const ErrnoSaver errno_saver;
   const bool is_fault = (kFaults & signal_bit(number)) != 0 && info->si_code > 0;
-  if (!is_for_program(number, info, is_fault)) end_by(number, info, is_fault);
+  if (!is_for_program(number, info, is_fault)) end_by(number, info, static_cast<ucontext_t*>(context), is_fault);
 }
 
 struct sigaction our_action() {
@@ -200,7 +206,9 @@ void deadly_signals_start_late() {
   g_is_starting.store(false, std::memory_order_release);
 }
 
-void deadly_signal_has_come(int number, siginfo_t* info) { end_by(number, info, /*is_fault=*/false); }
+void deadly_signal_has_come(int number, siginfo_t* info, ucontext_t* context) {
+  end_by(number, info, context, /*is_fault=*/false);
+}
 
 void deadly_signal_is_free(int number) {
   if (g_managed.load() == 0 || (kDeadly & signal_bit(number)) == 0 || is_first_process()) return;
@@ -286,7 +294,7 @@ void deadly_signals_handle_again() {
 void die_of_deferred() {
   int number;
   siginfo_t info;
-  if (ending_take_deferred(&number, &info)) die_of(number, &info);
+  if (ending_take_deferred(&number, &info)) die_of(number, &info, nullptr);
 }
 
 bool is_fault_signal(int number) { return number > 0 && number <= kSignals && (kFaults & signal_bit(number)) != 0; }

@@ -16,8 +16,8 @@ void deadly_signals_start();
 void deadly_signals_start_late();
 
 // A signal that the program has the default for has come to a handler of libprof's that is there for something else, and all signals are
-// blocked: what an end by it takes. It is pending when this returns.
-void deadly_signal_has_come(int number, siginfo_t* info);
+// blocked: what an end by it takes. It is pending when this returns, and context, the handler's, lets it in.
+void deadly_signal_has_come(int number, siginfo_t* info, ucontext_t* context);
 // libprof has used this one for something else and does so no more: if the program sets the default again, ours comes in its place.
 void deadly_signal_is_free(int number);
 

@@ -76,7 +76,7 @@ void give_sigprof_to_program(int number, siginfo_t* info, void* context) {
   if (action.sa_handler == SIG_IGN) return;
   if (action.sa_handler == SIG_DFL) {
     // All signals are blocked here, as the view has no handler.
-    if (!keep_for_who_waits(info, context)) deadly_signal_has_come(SIGPROF, info);
+    if (!keep_for_who_waits(info, context)) deadly_signal_has_come(SIGPROF, info, static_cast<ucontext_t*>(context));
     return;
   }
   if ((action.sa_flags & static_cast<int>(SA_RESETHAND)) != 0) {

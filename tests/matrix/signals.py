@@ -16,6 +16,10 @@ def waits():
             yield Case(f"sigprof_{call}_{when}", ("signals_waits", "27", call, when), log=TAKEN + SNAPSHOTS, profiles="any")
             also = TAKEN if call == "signalfd_all" else ()
             yield Case(f"usr2_{call}_{when}", ("signals_waits", "12", call, when), log=SNAPSHOTS + also, expects=("workers_work",))
+    # Its end, though the mask that the call puts back keeps it out.
+    for call in ("sigsuspend", "ppoll", "pselect", "epoll_pwait"):
+        for when in ("before", "during"):
+            yield Case(f"term_{call}_{when}_default", ("signals_waits", "15", call, when, "default"), expects=("workers_work",))
     for call in NEVER:
         yield Case(f"sigprof_{call}_never", ("signals_waits", "27", call, "never"), log=TAKEN + SNAPSHOTS, profiles="any")
     for call in ("sigwait", "sigsuspend"):

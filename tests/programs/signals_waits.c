@@ -1,6 +1,7 @@
-// A program that blocks a signal, works, and then takes it by a wait: signals_waits NUMBER HOW WHEN. NUMBER: the signal. HOW: the call.
+// A program that blocks a signal, works, and then takes it by a wait: signals_waits NUMBER HOW WHEN [default]. NUMBER: the signal. HOW: the call.
 // WHEN: `before` sends it to the process before the wait, `during` from a child while it waits, `itimer` has setitimer(ITIMER_PROF) send
-// it, `never` waits for it with a limit. Prints what came, and what the call returned.
+// it, `never` waits for it with a limit. default: no handler is set, and the wait lets in what ends the program. Prints what came, and what the
+// call returned.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <poll.h>
@@ -45,7 +46,7 @@ int main(int argc, char **argv) {
   sigaddset(&set, number);
   pthread_sigmask(SIG_BLOCK, &set, &without);
   const int handles = strncmp(how, "sig", 3) != 0 || strcmp(how, "sigsuspend") == 0;
-  if (handles) signal(number, on_signal);
+  if (handles && argc < 5) signal(number, on_signal);
   // Threads that are made now have it blocked too.
   if (pthread_create(&worker, NULL, works_beside, NULL) != 0) return 3;
   blocked_work(milliseconds(30));
