@@ -85,6 +85,7 @@ void end_by(int number, siginfo_t* info, ucontext_t* context, bool is_fault) {
   if (!is_fault && is_first_process()) return;
   // Whoever sends a second one, later, does not want to wait. Threads that fault together do.
   if (is_recording()) {
+    if (!is_fault) ending_lets_exec_go_on(number, info);
     const bool is_second = !is_fault && g_is_dying.exchange(true);
     if (!is_second && !is_fault && ending_defers(number, *info)) return;
     if (is_second) {

@@ -23,22 +23,41 @@ volatile int g_deferred = 0;  // a signal's number
 siginfo_t g_deferred_info;
 std::atomic<int> g_forks_and_ends{0};  // a thread, in daemon()
 
-std::atomic<int> g_execs{0};  // threads that are at it, for which it was read
+std::atomic<int> g_execs{0};                           // threads that are at it, for which it was read
+thread_local constinit bool t_is_before_exec = false;  // this is one of them
+std::atomic<bool> g_dies{false};                       // a thread ends the process in a moment: no exec begins any more
 
 int64_t g_most_ns = 0;
 EndingCalls g_calls{};
 std::atomic<int64_t> g_began_ns{0};  // the writing; CLOCK_MONOTONIC
 std::atomic<int> g_writer{0};        // the thread that writes; kWritten; kBeforeExec; 0: nobody yet
 
+bool wait_on(int64_t deadline) {
+  if (clock_ns(CLOCK_MONOTONIC) >= deadline) return false;
+  const struct timespec millisecond = timespec_of(1'000'000);
+  raw_syscall(SYS_nanosleep, &millisecond, nullptr);
+  return true;
+}
+
 void await_writer(int64_t deadline) {
-  while (g_writer.load(std::memory_order_acquire) > 0 && clock_ns(CLOCK_MONOTONIC) < deadline && !ending_is_urgent()) {
-    const struct timespec millisecond = timespec_of(1'000'000);
-    raw_syscall(SYS_nanosleep, &millisecond, nullptr);
+  while (g_writer.load(std::memory_order_acquire) > 0 && !ending_is_urgent() && wait_on(deadline)) {
   }
   // Who has written ends the process, in its own way: it was first.
   if (g_writer.load(std::memory_order_acquire) != kWritten) return;
   const struct timespec until_it_has = timespec_of(20'000'000);
   raw_syscall(SYS_nanosleep, &until_it_has, nullptr);
+}
+
+// A thread that ends the process does so as if no other had come to an exec: reading what is recorded has kept that one from it.
+void await_death(int64_t deadline) {
+  while (g_dies.load() && wait_on(deadline)) {
+  }
+}
+
+// An exec that has begun succeeds, and this thread is no more; or it fails.
+void await_exec(int64_t deadline) {
+  while (g_writer.load(std::memory_order_acquire) == kBeforeExec && wait_on(deadline)) {
+  }
 }
 
 // What an end calls runs on memory of libprof's own: the program's handler may be on 8 KB, of which most is taken.
@@ -81,6 +100,8 @@ void endings_forget() {
   g_writer.store(0);
   g_deferred = 0;
   g_execs.store(0);
+  t_is_before_exec = false;
+  g_dies.store(false);
   g_forks_and_ends.store(0);
 }
 
@@ -117,19 +138,39 @@ int64_t ending_deadline() { return clock_ns(CLOCK_MONOTONIC) + g_most_ns; }
 
 void end_at_once(Ending ending) {
   recording_counts_unseen_child();
-  if (g_calls.write == nullptr || !is_recording() || g_writer.load(std::memory_order_acquire) < 0) return;
+  if (g_calls.write == nullptr || !is_recording() || g_writer.load(std::memory_order_acquire) == kWritten) return;
   // A second signal is to end the process at once, not to come here again.
   const uint64_t all = ~uint64_t{0};
   raw_syscall(SYS_rt_sigprocmask, SIG_BLOCK, &all, nullptr, sizeof(all));
-  if (ending_claim()) {
-    write_on(g_stack, g_calls.write, ending, ending_deadline());
-    ending_is_written();
-  } else if (g_writer.load(std::memory_order_relaxed) != raw_gettid()) {
-    await_writer(ending_deadline());
-  } else {
-    write_on(g_stack_of_amid, g_calls.write_amid, ending, g_began_ns.load() + g_most_ns);
-    ending_is_written();
+  // Handlers of exit() may run for long yet, and then an exec comes first.
+  if (ending != Ending::by_exit && ending != Ending::quick) g_dies.store(true);
+  const int number = static_cast<int>(ending) - static_cast<int>(Ending::signal);
+  const bool is_of_thread = is_fault_signal(number) || number == SIGABRT;
+  const int64_t deadline = ending_deadline();
+  for (;;) {
+    if (t_is_before_exec) ending_exec_failed();
+    if (ending_claim()) {
+      write_on(g_stack, g_calls.write, ending, deadline);
+      return ending_is_written();
+    }
+    const int writer = g_writer.load(std::memory_order_acquire);
+    if (writer == raw_gettid()) {
+      write_on(g_stack_of_amid, g_calls.write_amid, ending, g_began_ns.load() + g_most_ns);
+      return ending_is_written();
+    }
+    // A fault is not lost to an exec: what is recorded has been read.
+    if (writer == kWritten || (writer == kBeforeExec && is_of_thread)) return;
+    writer == kBeforeExec ? await_exec(deadline) : await_writer(deadline);
+    if (g_writer.load() > 0 || clock_ns(CLOCK_MONOTONIC) >= deadline) return;
   }
+}
+
+void ending_lets_exec_go_on(int number, siginfo_t* info) {
+  if (t_is_before_exec || g_writer.load() != kBeforeExec) return;
+  const int pid = raw_getpid();
+  // Of another process's only the main thread may say all.
+  if (raw_syscall(SYS_rt_sigqueueinfo, pid, number, info) != 0) raw_syscall(SYS_kill, pid, number);
+  await_exec(ending_deadline());
 }
 
 void ending_await_together() {
@@ -149,25 +190,40 @@ bool ending_before_exec(bool may_go_on) {
   if (g_calls.write == nullptr || !is_recording()) return false;
   // Nor does a signal end the process before it is read: there would be nothing to read.
   const SignalsBlocked blocked;
-  if (ending_is_of_other_thread()) await_writer(ending_deadline());
-  bool is_read = false;
-  int nobody = 0;
-  if (g_writer.compare_exchange_strong(nobody, raw_gettid())) {
-    Call call = {nullptr, g_calls.before_exec, may_go_on, Ending::exec, ending_deadline(), false};
-    prof_call_on_stack(g_stack + kStackBytes, make_call, &call);
-    is_read = call.is_read;
-    g_execs.store(is_read ? 1 : 0);
-    g_writer.store(is_read ? kBeforeExec : 0, std::memory_order_release);
-  } else if (nobody == kBeforeExec) {
-    int execs = g_execs.load();
+  const int64_t deadline = ending_deadline();
+  if (t_is_before_exec) ending_exec_failed();  // a handler has jumped out of one
+  for (;;) {
+    if (ending_is_of_other_thread()) await_writer(deadline);
+    await_death(deadline);
+    int writer = 0;
+    if (g_writer.compare_exchange_strong(writer, raw_gettid())) {
+      g_began_ns.store(clock_ns(CLOCK_MONOTONIC));
+      Call call = {nullptr, g_calls.before_exec, may_go_on, Ending::exec, deadline, false};
+      prof_call_on_stack(g_stack + kStackBytes, make_call, &call);
+      t_is_before_exec = call.is_read;
+      g_execs.store(call.is_read ? 1 : 0);
+      // Then asked whether a thread dies, which asks the other way round: one of the two sees the other.
+      g_writer.store(call.is_read ? kBeforeExec : 0);
+      break;
+    }
+    if (writer == kWritten) break;
+    int execs = writer == kBeforeExec ? g_execs.load() : 0;
     while (execs > 0 && !g_execs.compare_exchange_weak(execs, execs + 1)) {
     }
-    is_read = execs > 0;
+    t_is_before_exec = execs > 0;
+    // Else another's has failed in this moment, or one more reads.
+    if (t_is_before_exec || !wait_on(deadline)) break;
   }
-  return is_read;
+  if (g_dies.load()) {
+    if (t_is_before_exec) ending_exec_failed();
+    await_death(deadline);
+  }
+  return t_is_before_exec;
 }
 
 void ending_exec_failed() {
+  const SignalsBlocked blocked;
+  t_is_before_exec = false;
   if (g_execs.fetch_sub(1) != 1) return;
   g_calls.exec_failed();
   g_writer.store(0, std::memory_order_release);
@@ -178,7 +234,9 @@ void ending_after_fork(bool ends) {
   const int before = g_forks_and_ends.exchange(ends ? raw_gettid() : 0);
   // It did not: what is recorded from here on is to be written yet.
   int written = kWritten;
-  if (!ends && before == raw_gettid()) g_writer.compare_exchange_strong(written, 0);
+  if (ends || before != raw_gettid()) return;
+  g_writer.compare_exchange_strong(written, 0);
+  g_dies.store(false);
 }
 
 bool ends_after_fork() {

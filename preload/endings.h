@@ -42,10 +42,15 @@ int64_t ending_deadline();
 // Writes, or waits for the thread that is at it, for PROF_EXIT_TIMEOUT at most. Every signal is blocked in this thread then.
 void end_at_once(Ending ending);
 
+// A signal that ends the process has come while another thread executes something, which is past holding back. Where the exec comes first it
+// takes this thread along, and the signal with it: so that is the process's again, whose next program it ends. Returns when the exec has failed.
+void ending_lets_exec_go_on(int number, siginfo_t* info);
+
 // Another signal that ends the process has come: where that was soon after the first, waits for the thread that writes, which ends it.
 void ending_await_together();
 
-// Around an exec that is likely to succeed: what is recorded so far is read before. False: nothing is, and nothing need be undone.
+// Around an exec that is likely to succeed: what is recorded so far is read before. False: nothing is, and nothing need be undone. A thread
+// that ends the process meanwhile comes first.
 bool ending_before_exec(bool may_go_on);
 void ending_exec_failed();
 
