@@ -83,6 +83,7 @@ void write_now_if_possible(void*) {
 }
 
 std::atomic<bool> g_is_handed_over{false};  // the writing at the end, to a process beside
+std::atomic<bool> g_writes_here{false};     // this process does it itself
 
 // The region's file goes here, not when the process goes on: it may be killed, or end, as soon as the profiles are there.
 void write_aside() {
@@ -128,8 +129,11 @@ bool write_apart(const ReportTask& task, int64_t deadline_ns) {
 // program's memory may be spoiled (a fault here would be another end than its own), nor where a thread has libprof's heap locked.
 bool write_here(Ending ending, void (*write)(void*)) {
   const int number = static_cast<int>(ending) - static_cast<int>(Ending::signal);
-  if (is_fault_signal(number) || api_is_called()) return false;
-  return call_on_big_stack(write);
+  if (is_fault_signal(number) || api_is_called() || work_aside_may_hold_heap()) return false;
+  g_writes_here.store(true);
+  const bool done = call_on_big_stack(write);
+  g_writes_here.store(false);
+  return done;
 }
 
 // The process beside has this thread's thread-local data, and files are written there: a thread that is to be cancelled would be, there.
@@ -202,9 +206,12 @@ void last_profiles_prepare(const Config& config, const Output& output) {
   g_output = &output;
 }
 
+bool last_profiles_hold_heap() { return work_aside_may_hold_heap() || g_writes_here.load(); }
+
 void last_profiles_forget() {
   g_is_forked = true;
   g_is_handed_over.store(false);
+  g_writes_here.store(false);
   g_is_written = false;
   g_written_kinds.store(0);
 }
@@ -226,7 +233,7 @@ void write_last(Ending ending, int64_t deadline_ns) {
   if (task.stretch == 0 && !task.cumulative) return spool_finish(/*is_written=*/true);
   // What a signal has hit may be in any state, and another process reads it. Where that one may not read, and for who has chosen to end
   // here, a process is enough that shares the memory: a fifth of the time.
-  if (ending == Ending::immediate || !reporter_can_read()) {
+  if ((ending == Ending::immediate || !reporter_can_read()) && !work_aside_may_hold_heap()) {
     g_last_task = task;
     const SideWork result = work_aside(write_aside, writes_to_descriptors(), deadline_ns);
     if (result == SideWork::failed && write_apart(task, deadline_ns)) return;
@@ -303,8 +310,11 @@ void write_at_exit(Ending ending) {
   if (was_on || (stretch != 0 && unwritten)) g_last_task = task_of_stretch(*g_config, stretch);
   g_last_task.cumulative = g_config->kinds.meets(kCumulativeKinds);
   g_last_task.ending = ending;
-  SideWork result =
-      is_nothing_to_memory() ? SideWork::impossible : work_aside(write_aside, writes_to_descriptors(), deadline);
+  // One that was cut off before an exec that failed has left the heap as it was then.
+  const bool heap_is_lost = work_aside_may_hold_heap();
+  SideWork result = heap_is_lost             ? SideWork::failed
+                    : is_nothing_to_memory() ? SideWork::impossible
+                                             : work_aside(write_aside, writes_to_descriptors(), deadline);
   if (result == SideWork::impossible && (!call_on_big_stack(write_now_if_possible) || g_lacked_memory)) {
     result = SideWork::failed;
   }

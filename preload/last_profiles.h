@@ -13,7 +13,8 @@ ReportTask task_of_stretch(const Config& config, uint32_t stretch);
 
 // Both are kept, and are as they are then. Normal code.
 void last_profiles_prepare(const Config& config, const Output& output);
-// In a child of fork.
+// In a child of fork, before it is forgotten: whether a thread or a process beside was writing, and libprof's heap may be locked.
+bool last_profiles_hold_heap();
 void last_profiles_forget();
 
 // See EndingCalls, whose first two these are.

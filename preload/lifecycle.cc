@@ -79,6 +79,8 @@ Config g_config;
 Output g_output;
 const char* g_foreign_malloc = nullptr;  // whose malloc the program calls, if its calls do not reach ours
 thread_local sigset_t t_mask_before_fork;
+thread_local constinit bool t_is_in_fork =
+    false;                             // and its signals are blocked: recording may end meanwhile, by another thread
 bool g_watches_ends = false;           // all of them, and not exit alone
 std::atomic<bool> g_reporting{false};  // libprof's heap may be locked by the thread that does it
 
@@ -104,11 +106,17 @@ void before_fork() {
   sigset_t before;
   pthread_sigmask(SIG_BLOCK, &all, &before);
   t_mask_before_fork = before;
+  t_is_in_fork = true;
+}
+
+void let_signals_in() {
+  t_is_in_fork = false;
+  pthread_sigmask(SIG_SETMASK, &t_mask_before_fork, nullptr);
 }
 
 void after_fork_in_parent() {
-  if (recording_has_ended()) return;
-  pthread_sigmask(SIG_SETMASK, &t_mask_before_fork, nullptr);
+  if (!t_is_in_fork) return;
+  let_signals_in();
   if (ends_after_fork()) end_at_once(Ending::immediate);
 }
 
@@ -131,7 +139,10 @@ void begin_in_child(void* argument) {
   auto& child = *static_cast<ChildStart*>(argument);
   sigprof_forked();
   http_forget();
-  const bool was_writing = api_forget();
+  // Where the parent was writing a profile at that moment, or a process that shares its memory was, libprof's heap may be locked by who is not
+  // here: nothing would come to unlock it, with every signal blocked.
+  const bool was_in_api = api_forget();
+  const bool may_allocate = !g_reporting.load() && !was_in_api && !last_profiles_hold_heap();
   views_forget();
   RegionHeader* const parent = recording_forget();
   reporter_forget();
@@ -140,8 +151,6 @@ void begin_in_child(void* argument) {
   last_profiles_forget();
   asked_profiles_forget();
   forget_draws();
-  // Where the parent was writing a profile at that moment, libprof's heap may be locked by a thread that is not here.
-  const bool may_allocate = !g_reporting.load() && !was_writing;
   try {
     if (g_config.follow && may_allocate) {
       output_for_child(&g_output);
@@ -160,8 +169,8 @@ void begin_in_child(void* argument) {
 }
 
 void after_fork_in_child() {
-  if (recording_has_ended()) return;
-  if (g_region != nullptr) {
+  if (!t_is_in_fork) return;
+  if (!recording_has_ended() && g_region != nullptr) {
     ChildStart child;
     if (const ThreadSlot* slot = slot_of_calling_thread(); slot != nullptr) {
       child.stack_low = slot->stack_low;
@@ -175,7 +184,7 @@ void after_fork_in_child() {
     prof_call_on_stack(stack + kStackBytes, begin_in_child, &child);
     if (!child.is_recorded || !has_heap()) heap_sampling_stop();
   }
-  pthread_sigmask(SIG_SETMASK, &t_mask_before_fork, nullptr);
+  let_signals_in();
 }
 
 void write_once(Ending ending);

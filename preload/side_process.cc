@@ -64,6 +64,7 @@ constexpr int kFaults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT};
 
 std::atomic<uint32_t> g_is_there{0};
 std::atomic<int> g_child{0};
+std::atomic<bool> g_may_hold_heap{false};  // it is at work, or was cut off
 void (*g_work)() = nullptr;
 bool g_keeps_descriptors = false;
 bool g_is_done = false;
@@ -117,6 +118,8 @@ bool await_end(int64_t deadline_ns) {
 
 }  // namespace
 
+bool work_aside_may_hold_heap() { return g_may_hold_heap.load(); }
+
 bool work_aside_is_at_work() { return g_is_there.load(std::memory_order_acquire) != 0; }
 
 void work_aside_await(int64_t deadline_ns) {
@@ -136,8 +139,12 @@ SideWork work_aside(void (*work)(), bool keeps_descriptors, int64_t deadline_ns)
     // What is sent to the whole group, such as a ^C, is not meant for the child.
     const SignalsBlocked blocked;
     g_is_there.store(1, std::memory_order_relaxed);
+    const bool was_cut_off = g_may_hold_heap.exchange(true);
     child = clone_with_memory(reinterpret_cast<char*>(stack) + kStackBytes, run, nullptr, &g_is_there);
-    if (child <= 0) g_is_there.store(0, std::memory_order_relaxed);
+    if (child <= 0) {
+      g_is_there.store(0, std::memory_order_relaxed);
+      g_may_hold_heap.store(was_cut_off);
+    }
     g_child.store(static_cast<int>(child), std::memory_order_relaxed);
   }
   SideWork result = SideWork::impossible;
@@ -147,7 +154,10 @@ SideWork work_aside(void (*work)(), bool keeps_descriptors, int64_t deadline_ns)
       raw_syscall(SYS_kill, child, SIGKILL);
       result = await_end(clock_ns(CLOCK_MONOTONIC) + kToEndNs) ? SideWork::too_late : SideWork::stuck;
     }
-    if (g_is_done) result = SideWork::done;
+    if (g_is_done) {
+      result = SideWork::done;
+      g_may_hold_heap.store(false);
+    }
     if (result != SideWork::stuck) {
       while (raw_syscall(SYS_wait4, child, nullptr, __WCLONE, nullptr) == -EINTR) {
       }

@@ -32,6 +32,9 @@ enum class SideWork {
 };  // impossible: there is no such process; stuck: nor does it end
 SideWork work_aside(void (*work)(), bool keeps_descriptors, int64_t deadline_ns);
 
+// Whether such a process is at work, or was ended while it was: libprof's heap, which it shares, may be locked, in a child of fork and here.
+bool work_aside_may_hold_heap();
+
 // In a signal handler on the thread that is in work_aside(), and is not to come back there: whether its process is there, and the same wait.
 bool work_aside_is_at_work();
 void work_aside_await(int64_t deadline_ns);
