@@ -91,7 +91,8 @@ void write_aside() {
   proc_folder_is_own(g_region->pid);
   if (!spool_claim()) return;
   write_now();
-  spool_finish(g_is_written, g_written_kinds.load());
+  // An exec may fail.
+  if (g_last_task.ending != Ending::exec) spool_finish(g_is_written, g_written_kinds.load());
 }
 
 // Whether a profile goes to one of the program's own descriptors, such as /dev/stdout.
@@ -269,17 +270,27 @@ bool read_before_exec(int64_t deadline_ns, bool may_go_on) {
   }
   ReportTask task;
   const uint32_t stretch = region_root<CpuRecord>(Root::cpu)->stretch.load();
-  if (stretch != 0 && g_config->kinds.has(ProfileKind::cpu)) task = task_of_stretch(*g_config, stretch);
+  // A stretch that was switched off is its reporter's, which has to have read it: nothing is there any more after the exec.
+  const bool unwritten = reporter_wait(stretch, deadline_ns - clock_ns(CLOCK_MONOTONIC));
+  if (stretch != 0 && g_config->kinds.has(ProfileKind::cpu) && (cpu_sampling_is_on() || unwritten))
+    task = task_of_stretch(*g_config, stretch);
   task.cumulative = g_config->kinds.meets(kCumulativeKinds);
   task.ending = Ending::exec;
+  if (task.stretch == 0 && !task.cumulative) {
+    if (!may_go_on) spool_before_exec();
+    return false;
+  }
   if (reporter_can_read()) {
     reporter_before_exec(task, *g_output, deadline_ns);
     return true;
   }
+  if (work_aside_may_hold_heap()) return false;
   g_last_task = task;
   g_unsampled = 0;
   const SideWork result = work_aside(write_aside, writes_to_descriptors(), deadline_ns);
   say_what_is_missing(result);
+  if (result == SideWork::done && g_is_written) spool_before_exec();
+  if (result != SideWork::done) g_is_handed_over.store(false);
   return result == SideWork::done;
 }
 

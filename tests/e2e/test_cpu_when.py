@@ -13,6 +13,7 @@ RUNS = {
     "signal": (["switches", "{folder}"], {"PROF_CPU_SIGNAL": "USR1"}),
     "signal_by_number": (["switches", "{folder}"], {"PROF_CPU_SIGNAL": "10"}),
     "signal_open": (["switches", "{folder}", "open"], {"PROF_CPU_SIGNAL": "SIGUSR1"}),
+    "signal_exec": (["switches", "{folder}", "exec"], {"PROF_CPU_SIGNAL": "USR1"}),
     "signal_never": (["steady", .3], {"PROF_CPU_SIGNAL": "USR1"}),
     "signal_taken": (["handler_blocks_all"], {"PROF_CPU_SIGNAL": "USR1"}),
     "signal_perf": (["switches", "{folder}"], {"PROF_CPU_SIGNAL": "USR1", "PROF_CPU_HZ": "1000"}),
@@ -93,6 +94,14 @@ def test_signal_and_still_on_at_exit(runs):
     assert run.files() == ["cpu.1.prof", "cpu.2.prof", "cpu.3.prof"]
     last = run.profile("cpu.3.prof")
     assert abs(last.count("inside_last") - 40) <= 4, last.describe()
+
+
+def test_signal_and_then_exec(runs):
+    """Each stretch is there, and once, though the last has hardly been read when the program goes on as another."""
+    run = runs["signal_exec"]
+    assert run.returncode == 0
+    check_stretches(run)
+    assert run.files() == ["cpu.1.prof", "cpu.2.prof"]
 
 
 def test_signal_that_never_comes(runs):

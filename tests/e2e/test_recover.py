@@ -467,19 +467,20 @@ def test_a_script_that_a_shell_runs_itself(spooled, tmp_path):
     assert pprof.read(run.folder / f"cpu.{pid}.prof").ns > 1e8
 
 
-@pytest.mark.parametrize("why", ["large", "interpreter"])
-def test_killed_after_an_exec_that_failed(spooled, tmp_path, why):
-    """For whatever reason: what a child does then is not lost, though it had recorded nothing before."""
+@pytest.mark.parametrize("why, how, ticks", [("large", [], 30), ("interpreter", [], 30), ("interpreter", ["unreadable"], 35)])
+def test_killed_after_an_exec_that_failed(spooled, tmp_path, why, how, ticks):
+    """For whatever reason: what a child does then is not lost, though it had recorded nothing before, or its profiles were written already."""
     script = tmp_path / "script"
     script.write_text("#!/no/such/interpreter\n")
     script.chmod(0o755)
-    run = spooled(pprof.BUILD / "programs" / "exec_fails_then_killed", script if why == "interpreter" else why)
+    run = spooled(pprof.BUILD / "programs" / "exec_fails_then_killed", script if why == "interpreter" else why, *how)
     assert run.process.wait(120) == 7, run.log
     (left,) = run.regions()
     pid = left.name.split(".")[1]
     assert f"process {pid} " in recovered(run)
+    assert sorted(path.name for path in run.folder.glob("cpu*")) == [f"cpu.{pid}.prof", "cpu.prof"]
     profile = pprof.read(run.folder / f"cpu.{pid}.prof")
-    assert abs(profile.count("child_work") - 30) <= 3, profile.describe()
+    assert abs(profile.count("child_work") - ticks) <= 3, profile.describe()
 
 
 def test_killed_amid_its_exit(spooled):

@@ -1,10 +1,11 @@
 // A child by fork tries to execute something, does child_work() for 0.3 s when that has failed, and is killed. Arguments: "large", for an
-// argument that is too large; or a file to be executed.
+// argument that is too large; or a file to be executed. A second one: the child may not be read by another process, and works for 50 ms before.
 // build: -O2 -fomit-frame-pointer
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -18,6 +19,10 @@ int main(int argc, char **argv) {
   if (child == 0) {
     const int is_large = strcmp(argv[1], "large") == 0;
     static char text[256 * 1024];
+    if (argc > 2) {
+      prctl(PR_SET_DUMPABLE, 0);
+      child_work(milliseconds(50));
+    }
     memset(text, 'x', sizeof text - 1);
     for (int i = 0; i < 2; ++i) execl(is_large ? "/bin/true" : argv[1], "true", is_large ? text : "", (char *)NULL);
     child_work(milliseconds(300));

@@ -1,11 +1,13 @@
 // Shows stretches of work between signals: outside_one, SIGUSR1, inside_one, SIGUSR1, outside_two, SIGUSR1, inside_two,
 // SIGUSR1, outside_three; and, if asked to, one SIGUSR1 more before inside_last, which then lasts till the end.
-// Arguments: a folder, which is listed after the second signal and more work; `open` for the stretch at the end.
+// Arguments: a folder, which is listed after the second signal and more work; `open` for the stretch at the end; `exec` to go on as another
+// program after the fourth signal.
 // build: -O2 -fomit-frame-pointer
 #include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "victim.h"
 
@@ -39,6 +41,7 @@ int main(int argc, char **argv) {
   raise(SIGUSR1);
   inside_two(ns);
   raise(SIGUSR1);
+  if (argc > 2 && strcmp(argv[2], "exec") == 0) return execl("/bin/true", "true", (char *)NULL);
   outside_three(ns);
   if (argc > 2 && strcmp(argv[2], "open") == 0) {
     raise(SIGUSR1);
