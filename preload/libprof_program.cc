@@ -1,6 +1,6 @@
 // libprof.so as a program: the reporter (reporter.h) and the server (http_helper.h). Executed by a human it says what it is. Normal code.
 //
-//   libprof-reporter PID REGION STRETCH NUMBERED CUMULATIVE SNAPSHOT STARTED CHILD ENDING DEADLINE HAS_PID PATH… FILE
+//   libprof-reporter PID REGION START STRETCH NUMBERED CUMULATIVE SNAPSHOT STARTED CHILD ENDING DEADLINE HAS_PID PATH… FILE
 //                     numbers in decimal; the deadline by CLOCK_MONOTONIC, 0: none; a path for each kind, empty where that is off; the region's
 //                     file, which is not needed any more once they are written, or nothing
 //   libprof-server NUMBER… TEXT…      core/serve/server.h; kLaunchedDescriptor is its end of the pair
@@ -75,17 +75,17 @@ int report(char** arguments) {
   uint64_t numbers[kReporterNumbers];
   for (unsigned i = 0; i < kReporterNumbers; ++i) numbers[i] = to_number(arguments[1 + i]);
   ReportTask task;
-  task.stretch = static_cast<uint32_t>(numbers[2]);
-  task.numbered = numbers[3] != 0;
-  task.cumulative = numbers[4] != 0;
-  task.snapshot = static_cast<uint32_t>(numbers[5]);
-  task.ending = static_cast<Ending>(numbers[8]);
-  if (numbers[9] != 0) end_at(static_cast<int64_t>(numbers[9]));
+  task.stretch = static_cast<uint32_t>(numbers[3]);
+  task.numbered = numbers[4] != 0;
+  task.cumulative = numbers[5] != 0;
+  task.snapshot = static_cast<uint32_t>(numbers[6]);
+  task.ending = static_cast<Ending>(numbers[9]);
+  if (numbers[10] != 0) end_at(static_cast<int64_t>(numbers[10]));
   static Output output;
-  output.started_unix_ns = static_cast<int64_t>(numbers[6]);
-  output.is_child = numbers[7] != 0;
+  output.started_unix_ns = static_cast<int64_t>(numbers[7]);
+  output.is_child = numbers[8] != 0;
   for (unsigned kind = 0; kind < kProfileKinds; ++kind) {
-    output.has_pid[kind] = (numbers[10] >> kind & 1) != 0;
+    output.has_pid[kind] = (numbers[11] >> kind & 1) != 0;
     strncpy(output.paths[kind], arguments[1 + kReporterNumbers + kind], sizeof(output.paths[kind]) - 1);
   }
   const char* spool_file = arguments[1 + kReporterNumbers + kProfileKinds];
@@ -94,7 +94,8 @@ int report(char** arguments) {
   constexpr int kMostMilliseconds = 100;
   for (int i = 0; i < kMostMilliseconds && spooled >= 0 && flock(spooled, LOCK_EX | LOCK_NB) != 0; ++i) usleep(1000);
   bool is_written = false;
-  const bool done = write_profiles_of_process(static_cast<int>(numbers[0]), numbers[1], task, output, &is_written);
+  const LivingProcess process = {static_cast<int>(numbers[0]), numbers[1], static_cast<int64_t>(numbers[2])};
+  const bool done = write_profiles_of_process(process, task, output, &is_written);
   if (spooled >= 0 && is_written) unlink(spool_file);
   if (!done && is_gone(numbers[0])) {
     LogLine(LogLevel::error) << "process " << numbers[0] << " ended before its profiles could be read"
@@ -102,7 +103,7 @@ int report(char** arguments) {
   } else if (!done) {
     LogLine(LogLevel::error) << "process " << numbers[0]
                              << " may not be read (it gave up its rights, or seccomp): no profile"
-                             << (numbers[9] != 0 ? "" : " now; at its end");
+                             << (numbers[10] != 0 ? "" : " now; at its end");
   }
   return done ? 0 : 1;
 }

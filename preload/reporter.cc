@@ -87,6 +87,7 @@ bool start(Launch* launch, const ReportTask& task, const Output& output, int64_t
   memcpy(launch->paths, output.paths, sizeof(launch->paths));
   const uint64_t numbers[kReporterNumbers] = {static_cast<uint64_t>(raw_getpid()),
                                               reinterpret_cast<uint64_t>(g_region),
+                                              static_cast<uint64_t>(g_region->start_monotonic_ns),
                                               task.stretch,
                                               task.numbered ? 1u : 0u,
                                               task.cumulative ? 1u : 0u,

@@ -15,7 +15,7 @@
 namespace prof {
 
 // Of its arguments (libprof_program.cc).
-inline constexpr unsigned kReporterNumbers = 11;
+inline constexpr unsigned kReporterNumbers = 12;
 
 // Whether this process was started as a reporter, or otherwise as libprof.so itself: nothing is to be profiled in it.
 bool reporter_is_this_process();

@@ -1,7 +1,6 @@
 #include "core/report/profiler.h"
 
 #include <sys/stat.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -20,6 +19,7 @@
 #include "core/report/file_name.h"
 #include "core/report/file_sink.h"
 #include "core/report/module_map.h"
+#include "core/report/owner_memory.h"
 #include "core/report/profile_builder.h"
 #include "core/report/profile_encoder.h"
 #include "core/report/region_reading.h"
@@ -240,23 +240,12 @@ SnapshotParts parts_of(const ReportTask& task, const Output& output) {
   return parts;
 }
 
-// Writes a value into the owner's region, at a place that the view shows.
-template <typename Value>
-void write_back(int pid, const RegionView& region, Root root, size_t offset, const Value& value) {
-  const uint64_t at = (uint64_t{region.header().roots[static_cast<unsigned>(root)]} << kRefShift) + offset;
-  const uint64_t address = region.header().segment_address[at >> kSegmentShift].load() + (at & (kSegmentBytes - 1));
-  const struct iovec from = {const_cast<Value*>(&value), sizeof(value)};
-  const struct iovec to = {reinterpret_cast<void*>(address), sizeof(value)};
-  process_vm_writev(pid, &from, 1, &to, 1, 0);
-}
-
-void tell_owner(int pid, const RegionView& region, const ReportTask& task, bool written) {
+void tell_owner(const OwnerMemory& owner, const ReportTask& task, bool written) {
   if (task.stretch != 0) {
     const size_t stretch = offsetof(CpuRecord, stretches) + (task.stretch & 1) * sizeof(CpuStretch);
-    write_back(pid, region, Root::cpu, stretch + offsetof(CpuStretch, reported),
-               written ? Reported::written : Reported::failed);
+    owner.write(Root::cpu, stretch + offsetof(CpuStretch, reported), written ? Reported::written : Reported::failed);
   }
-  if (task.cumulative) write_back(pid, region, Root::snapshots, offsetof(SnapshotNumbers, done), task.snapshot);
+  if (task.cumulative) owner.write(Root::snapshots, offsetof(SnapshotNumbers, done), task.snapshot);
 }
 
 // Waits until the exec has taken place. False: it failed.
@@ -271,15 +260,15 @@ bool await_exec(int pid, uint64_t region_address, int64_t start_monotonic_ns, ui
   }
 }
 
-bool write_after_exec(int pid, uint64_t region_address, const RegionView& region, const Snapshot& snapshot,
-                      const ReportTask& task, const Output& output) {
+bool write_after_exec(int pid, uint64_t region_address, const RegionView& region, const OwnerMemory& owner,
+                      const Snapshot& snapshot, const ReportTask& task, const Output& output) {
   const auto* numbers = region.root<SnapshotNumbers>(Root::snapshots);
   if (numbers == nullptr) return false;
   const uint32_t number = numbers->execs.load();
   static Output moved;
   moved = output_before_exec(output, unix_ns_of_process_start(pid));
   Writer writer(snapshot, moved);
-  write_back(pid, region, Root::snapshots, offsetof(SnapshotNumbers, exec_read), number);
+  owner.write(Root::snapshots, offsetof(SnapshotNumbers, exec_read), number);
   return await_exec(pid, region_address, region.header().start_monotonic_ns, number) && writer.write(task);
 }
 
@@ -317,16 +306,18 @@ bool write_profiles_of_region(const RegionView& region, const GoneProcess& proce
   return done;
 }
 
-bool write_profiles_of_process(int pid, uint64_t region_address, const ReportTask& task, const Output& output,
+bool write_profiles_of_process(const LivingProcess& process, const ReportTask& task, const Output& output,
                                bool* is_written) {
+  const auto& [pid, region_address, start_monotonic_ns] = process;
   // Where Yama asks for it, the other side names us as its reader right after it started us.
   for (int attempt = 0; attempt < 100; ++attempt) {
     const RegionView region = RegionView::of_process(pid, region_address);
-    if (region.valid()) {
+    if (region.valid() && region.header().start_monotonic_ns == start_monotonic_ns) {
+      const OwnerMemory owner(pid, region_address, region);
       Snapshot snapshot = snapshot_from_region(region, parts_of(task, output));
       snapshot.ending = ending_text(task.ending);
       if (task.ending == Ending::exec) {
-        *is_written = write_after_exec(pid, region_address, region, snapshot, task, output);
+        *is_written = write_after_exec(pid, region_address, region, owner, snapshot, task, output);
         return true;
       }
       Writer writer(snapshot, output);
@@ -334,11 +325,11 @@ bool write_profiles_of_process(int pid, uint64_t region_address, const ReportTas
       if (task.cumulative && task.snapshot == 0) {
         writer.on_written([&](ProfileKind kind) {
           const size_t path = offsetof(OwnerRecord, paths) + static_cast<unsigned>(kind) * sizeof(Ref);
-          if (owner_of(region) != nullptr) write_back(pid, region, Root::owner, path, Ref{0});
+          owner.write(Root::owner, path, Ref{0});
         });
       }
       *is_written = writer.write(task);
-      tell_owner(pid, region, task, *is_written);
+      tell_owner(owner, task, *is_written);
       return true;
     }
     usleep(1000);

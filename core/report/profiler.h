@@ -30,11 +30,17 @@ struct ReportTask {
 bool write_own_profiles(const RegionHeader* region, const ReportTask& task, const Output& output,
                         const std::vector<std::string>& notes, std::vector<std::string>* files = nullptr);
 
-// The same of another process that lives, whose region's header is mapped at an address there; and writes into that region what
-// became of it (CpuStretch::reported, SnapshotNumbers::done). False: its region cannot be read, and nothing was said or
-// written. Of one that is about to exec (Ending::exec): under a name of its own, once it has.
+// Another one, and its region.
+struct LivingProcess {
+  int pid;
+  uint64_t region_address;  // where the region's header is mapped there
+  int64_t
+      start_monotonic_ns;  // of that header: the program that the process becomes by exec may have a region in the same place
+};
+// The same of that one; and writes into its region what became of it (CpuStretch::reported, SnapshotNumbers::done). False: its region cannot
+// be read, and nothing was said or written. Of one that is about to exec (Ending::exec): under a name of its own, once it has.
 // is_written: whether all of them are.
-bool write_profiles_of_process(int pid, uint64_t region_address, const ReportTask& task, const Output& output,
+bool write_profiles_of_process(const LivingProcess& process, const ReportTask& task, const Output& output,
                                bool* is_written);
 
 // A process that is there no more, as its region's file has it.
