@@ -31,10 +31,10 @@ constexpr int kNeeded[] = {SYS_rt_sigreturn, SYS_getpid,     SYS_gettid,        
                            SYS_lseek,        SYS_newfstatat, SYS_rename,        SYS_rt_sigtimedwait, SYS_fsync,
                            SYS_mprotect,     SYS_madvise,    SYS_open,          SYS_rt_sigpending};
 // What may be refused, but must not end the program.
-constexpr int kWanted[] = {SYS_perf_event_open, SYS_clone,    SYS_wait4,        SYS_execve,       SYS_process_vm_readv,
-                           SYS_prctl,           SYS_readlink, SYS_fcntl,        SYS_kill,         SYS_unlink,
-                           SYS_getdents64,      SYS_fstat,    SYS_getrusage,    SYS_rt_sigaction, SYS_rt_sigqueueinfo,
-                           SYS_memfd_create,    SYS_pwrite64, SYS_timer_gettime};
+constexpr int kWanted[] = {SYS_perf_event_open, SYS_clone,    SYS_wait4,         SYS_execve,       SYS_process_vm_readv,
+                           SYS_prctl,           SYS_readlink, SYS_fcntl,         SYS_kill,         SYS_unlink,
+                           SYS_getdents64,      SYS_fstat,    SYS_getrusage,     SYS_rt_sigaction, SYS_rt_sigqueueinfo,
+                           SYS_memfd_create,    SYS_pwrite64, SYS_timer_gettime, SYS_ppoll};
 
 // With these a deadly signal's handler lets the program die of it (deadly_signals.h). The last may be refused.
 constexpr int kNeededToDie[] = {SYS_rt_sigaction, SYS_tgkill};

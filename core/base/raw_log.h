@@ -1,7 +1,8 @@
 // One line at a time on the host's stderr, prefix "libprof: ". Signal-safe: a buffer on the stack and write(2).
 //
 // stdout is never ours. Nor is a descriptor 2 that has become the program's file: a line is written only to the stderr that the process
-// started with. (Not to another that is open for appending, either: a log is not to be told from data.)
+// started with. (Not to another that is open for appending, either: a log is not to be told from data.) No line harms the program: where
+// stderr is a pipe, a socket or a terminal, one that nobody reads or that there is no room for is dropped, and none sends a signal.
 #pragma once
 
 #include <cstdint>

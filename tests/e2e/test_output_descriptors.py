@@ -1,6 +1,11 @@
 """Profiles that go to a descriptor of the program's, at every end; and descriptors that libprof has nothing to say to."""
 
+import contextlib
+import os
+import pty
+import socket
 import subprocess
+import termios
 
 import pytest
 
@@ -25,3 +30,71 @@ def test_what_the_program_has_opened_as_descriptor_2_is_its_own(tmp_path, end):
     command = ["env", "PROF_CPU=/nonexistent/cpu.prof", f"LD_PRELOAD={LIBRARY}", "bash", "-c", f"exec 2>data; echo data >&2; {end}"]
     ended = subprocess.run(command, capture_output=True, cwd=tmp_path, timeout=60)
     assert ended.returncode == ENDS[end] and (tmp_path / "data").read_text() == "data\n"
+
+
+def says(**more):
+    """A profile that cannot be written: a line at the start, and one at the end."""
+    return dict(os.environ, PROF_CPU="/nonexistent/cpu.prof", LD_PRELOAD=str(LIBRARY)) | more
+
+
+def a_pipe():
+    return os.pipe()
+
+
+def a_socket():
+    return [end.detach() for end in socket.socketpair()]
+
+
+@pytest.mark.parametrize("make", [a_pipe, a_socket])
+@pytest.mark.parametrize("end", ENDS)
+def test_stderr_that_nobody_reads_any_more(make, end):
+    """SIGPIPE would be its end at the first line."""
+    theirs, ours = make()
+    running = subprocess.Popen(["bash", "-c", end], env=says(), stderr=ours)
+    os.close(ours)
+    os.close(theirs)
+    assert running.wait(60) == ENDS[end]
+
+
+@pytest.mark.parametrize("make", [a_pipe, a_socket])
+@pytest.mark.parametrize("end", ENDS)
+def test_stderr_without_room(make, end):
+    """It would wait at its start, and in the signal's handler, for somebody to read."""
+    theirs, ours = make()
+    os.set_blocking(ours, False)
+    for some in (b"x" * 4096, b"x"):
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(ours, some)
+    os.set_blocking(ours, True)
+    running = subprocess.Popen(["bash", "-c", end], env=says(), stderr=ours)
+    os.close(ours)
+    try:
+        assert running.wait(60) == ENDS[end]
+    finally:
+        running.kill()
+        os.close(theirs)
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_stderr_is_a_terminal_that_stops_the_background(end):
+    """`stty tostop`: a job in the background that writes is stopped. Its lines are libprof's alone, and come."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        # The session's leader, in the foreground.
+        modes = termios.tcgetattr(0)
+        modes[3] |= termios.TOSTOP
+        termios.tcsetattr(0, termios.TCSANOW, modes)
+        job = subprocess.Popen(["bash", "-c", end], env=says(), process_group=0)
+        _, status = os.waitpid(job.pid, os.WUNTRACED)
+        if os.WIFSTOPPED(status):
+            job.kill()
+            os._exit(99)
+        os._exit(abs(os.waitstatus_to_exitcode(status)))
+    said = b""
+    with contextlib.suppress(OSError):  # EIO: it has ended
+        while some := os.read(terminal, 4096):
+            said += some
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == abs(ENDS[end]), said
+    assert said.count(b"libprof: ") == 2, said

@@ -72,7 +72,7 @@ CASES = [
     *[Case(f"then_{how}", ("resources_changes", how), profiles="any", log=(".",))
       for how in ("chroot", "setuid", "fsize", "nofile", "as", "data", "umask")],
     *[Case(f"seccomp_{how}_by_{by}", ("resources_seccomp", how, by), log=("seccomp",), expects=("first_work",))
-      for how in ("strict", "few", "few_returns", "no_usage", "executes") for by in ("prctl", "syscall")],
+      for how in ("strict", "few", "few_returns", "no_usage", "no_poll", "executes") for by in ("prctl", "syscall")],
     *[Case(f"seccomp_most_by_{by}", ("resources_seccomp", "most", by), expects=("first_work", "later_work")) for by in ("prctl", "syscall")],
     Case("then_cpu_ends", ("resources_changes", "cpu_ends"), profiles="any"),
 ]

@@ -62,6 +62,13 @@ int main(int argc, char **argv) {
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
   };
+  // What only a log line of libprof's asks.
+  struct sock_filter no_poll[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_ppoll, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
   // One that a program which is executed knows nothing of.
   struct sock_filter no_timers[] = {
       BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
@@ -73,10 +80,11 @@ int main(int argc, char **argv) {
   // Out of the filter, and round: the kernel refuses it.
   struct sock_filter round[] = {BPF_STMT(BPF_JMP | BPF_JA, 0xffffffff), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
   const struct sock_fprog endless = {2, round};
-  const struct sock_fprog program = strcmp(how, "most") == 0 ? (struct sock_fprog){sizeof most / sizeof *most, most}
-                                    : strcmp(how, "no_usage") == 0
-                                        ? (struct sock_fprog){sizeof no_usage / sizeof *no_usage, no_usage}
-                                        : (struct sock_fprog){sizeof few / sizeof *few, few};
+  const struct sock_fprog program =
+      strcmp(how, "most") == 0       ? (struct sock_fprog){sizeof most / sizeof *most, most}
+      : strcmp(how, "no_usage") == 0 ? (struct sock_fprog){sizeof no_usage / sizeof *no_usage, no_usage}
+      : strcmp(how, "no_poll") == 0  ? (struct sock_fprog){sizeof no_poll / sizeof *no_poll, no_poll}
+                                     : (struct sock_fprog){sizeof few / sizeof *few, few};
   const int for_all = strcmp(how, "few_for_all") == 0;
   first_work(milliseconds(100));
   if (for_all && getchar() == EOF) return 3;
