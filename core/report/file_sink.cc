@@ -63,6 +63,35 @@ bool is_newer(const struct stat& st, int64_t unix_ns) {
   return int64_t{st.st_mtim.tv_sec} * 1'000'000'000 + st.st_mtim.tv_nsec >= unix_ns;
 }
 
+bool is_untrusted(WriteMode mode) { return mode == WriteMode::replace_older_profile || mode == WriteMode::create_file; }
+
+bool is_stream(const std::string& path) {
+  struct stat st;
+  const bool is_named = path == "/dev/null" || path == "/dev/stdout" || path == "/dev/stderr";
+  return is_named && stat(path.c_str(), &st) == 0 && !S_ISREG(st.st_mode);
+}
+
+bool begins_as_profile(const std::string& path) {
+  constexpr unsigned char kGzip[] = {0x1f, 0x8b, 8};
+  unsigned char begin[sizeof(kGzip)];
+  struct stat st;
+  const int fd = open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  if (fd < 0) return false;
+  const bool is_profile = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() &&
+                          pread(fd, begin, sizeof(begin), 0) == sizeof(begin) &&
+                          memcmp(begin, kGzip, sizeof(begin)) == 0;
+  close(fd);
+  return is_profile;
+}
+
+// What has the name now, if anything has.
+bool may_replace(const std::string& path, WriteMode mode, int64_t unix_ns) {
+  struct stat st;
+  if (lstat(path.c_str(), &st) != 0) return errno == ENOENT || mode == WriteMode::replace_older;
+  if (mode == WriteMode::create_file || is_newer(st, unix_ns)) return false;
+  return mode == WriteMode::replace_older || (S_ISREG(st.st_mode) && begins_as_profile(path));
+}
+
 // Gives the finished temporary its name.
 WriteResult publish(const std::string& temporary, const std::string& path, WriteMode mode, int64_t unix_ns) {
   if (mode != WriteMode::replace) {
@@ -73,13 +102,14 @@ WriteResult publish(const std::string& temporary, const std::string& path, Write
     }
     bool is_taken = errno == EEXIST;
     // Some file systems have no links.
-    if (!is_taken && mode == WriteMode::create) {
+    if (!is_taken && mode != WriteMode::replace_older) {
       if (renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, path.c_str(), RENAME_NOREPLACE) == 0)
         return {true, false, "", 0};
       is_taken = errno == EEXIST;
     }
-    struct stat st;
-    if (is_taken && (mode == WriteMode::create || (lstat(path.c_str(), &st) == 0 && is_newer(st, unix_ns)))) {
+    // What is not to be trusted is looked at where the file system can say nothing, too.
+    if ((is_taken && mode == WriteMode::create) ||
+        ((is_taken || is_untrusted(mode)) && !may_replace(path, mode, unix_ns))) {
       unlink(temporary.c_str());
       return {false, true, "", 0};
     }
@@ -109,7 +139,9 @@ WriteResult write_file_whole(const std::string& path, std::string_view bytes, Wr
   struct stat folder;
   const bool has_folder = stat_folder(path, &folder);
   const bool follows = has_folder && is_systems(path, folder);
-  if ((follows ? stat(path.c_str(), &st) : lstat(path.c_str(), &st)) == 0 && !S_ISREG(st.st_mode) &&
+  const bool is_file = is_untrusted(mode) && !is_stream(path);
+  if (is_file && lstat(path.c_str(), &st) == 0 && !S_ISREG(st.st_mode)) return {false, true, "", 0};
+  if (!is_file && (follows ? stat(path.c_str(), &st) : lstat(path.c_str(), &st)) == 0 && !S_ISREG(st.st_mode) &&
       !S_ISLNK(st.st_mode)) {
     return S_ISDIR(st.st_mode) ? failed("cannot replace", EISDIR) : write_to_special(path, follows, bytes);
   }

@@ -13,6 +13,10 @@ enum class WriteMode {
   replace,        // whatever is there
   replace_older,  // what was there before a given time; a newer file is somebody else's
   create,         // nothing: a file that is there is somebody else's
+  // The same where the name is not to be trusted: nothing but a file is written or replaced, and only one of the caller's that begins as
+  // a profile does.
+  replace_older_profile,
+  create_file,
 };
 
 // What stands for an errno where it is this that nothing is written for.
@@ -21,7 +25,7 @@ std::string error_text_of(int error);
 
 struct WriteResult {
   bool ok = false;
-  bool taken = false;     // replace_older, create: the name is somebody else's, and nothing was written
+  bool taken = false;     // all but replace: the name is somebody else's, and nothing was written
   const char* step = "";  // what failed: "cannot create", "cannot write", …
   int error = 0;          // errno of it
   std::string error_text() const { return error_text_of(error); }
@@ -42,7 +46,7 @@ std::string temporary_name(const std::string& path);
 // Writes bytes to a temporary file beside path (mode 0600, created new, no link followed), syncs it, and renames it, so that a link of that
 // name is replaced too. path: absolute; links among its folders are followed. Nothing is written to a folder that is open to others. What
 // is no regular file (a pipe, /dev/null) is written to as it is; a link to one is followed in /dev (its folders of root's alone) and in /proc.
-// unix_ns: for replace_older.
+// (Of a name that is not to be trusted /dev/null, /dev/stdout and /dev/stderr alone.) unix_ns: for what replaces the older.
 WriteResult write_file_whole(const std::string& path, std::string_view bytes, WriteMode mode, int64_t unix_ns);
 
 }  // namespace prof

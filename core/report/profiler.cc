@@ -110,6 +110,11 @@ class Writer {
 
   const std::vector<std::string>& files() const { return files_; }
   void on_written(std::function<void(ProfileKind)> call) { on_written_ = std::move(call); }
+  // The names are a region's, of which nobody knows who has made it.
+  void distrust_names(bool may_replace) {
+    replacing_ = may_replace ? WriteMode::replace_older_profile : WriteMode::create_file;
+    creating_ = WriteMode::create_file;
+  }
 
  private:
   struct Failure {
@@ -161,23 +166,28 @@ class Writer {
   bool write_bytes(ProfileKind kind, const std::string& bytes, uint32_t number) {
     std::string path = numbered_path(output_.path_of(kind), number);
     const bool has_pid = output_.has_pid[static_cast<unsigned>(kind)];
-    const WriteMode mode = has_pid ? WriteMode::create : WriteMode::replace_older;
-    WriteResult result = write_file_whole(path, bytes, mode, output_.started_unix_ns);
-    if (result.taken && !has_pid) {
-      // Another process of this run was first, one that we are not a child of as far as can be seen.
-      path = insert_before_suffix(path, std::to_string(snapshot_.pid));
-      result = write_file_whole(path, bytes, WriteMode::create, 0);
-    }
-    // Pids come again, and are the same in other containers that share the folder.
-    constexpr int kMostOfOnePid = 10'000;
-    const std::string first = path;
-    for (int other = 2; result.taken && other <= kMostOfOnePid; ++other) {
-      path = with_number(first, other);
-      result = write_file_whole(path, bytes, WriteMode::create, 0);
-    }
+    const WriteResult result = write_beside(&path, bytes, has_pid, output_.started_unix_ns);
     if (result.ok && written_kinds_ != nullptr) written_kinds_->fetch_or(bit_of(kind));
     if (result.ok && on_written_) on_written_(kind);
     return check(result, title_of(kind), path);
+  }
+  // Or under a name beside it, where what has this one is somebody else's.
+  WriteResult write_beside(std::string* path, const std::string& bytes, bool has_pid, int64_t older_than_ns) {
+    const bool is_ours = std::find(files_.begin(), files_.end(), *path) != files_.end();
+    WriteResult result = write_file_whole(*path, bytes, has_pid || is_ours ? creating_ : replacing_, older_than_ns);
+    if (result.taken && !has_pid) {
+      // Another process of this run was first, one that we are not a child of as far as can be seen.
+      *path = insert_before_suffix(*path, std::to_string(snapshot_.pid));
+      result = write_file_whole(*path, bytes, creating_, 0);
+    }
+    // Pids come again, and are the same in other containers that share the folder.
+    constexpr int kMostOfOnePid = 10'000;
+    const std::string first = *path;
+    for (int other = 2; result.taken && other <= kMostOfOnePid; ++other) {
+      *path = with_number(first, other);
+      result = write_file_whole(*path, bytes, creating_, 0);
+    }
+    return result;
   }
   // Of the moment of the signal; there is none at exit.
   bool write_stacks(uint32_t number) {
@@ -193,9 +203,11 @@ class Writer {
   }
   // One for the process, written anew at each snapshot: the last one is there however the process ends.
   bool write_peak() {
-    const std::string path = insert_before_suffix(output_.path_of(ProfileKind::heap), "peak");
-    return check(write_file_whole(path, encode_profile(heap_profile(HeapView::peak)), WriteMode::replace, 0), "peak",
-                 path);
+    std::string path = insert_before_suffix(output_.path_of(ProfileKind::heap), "peak");
+    const std::string bytes = encode_profile(heap_profile(HeapView::peak));
+    const bool is_trusted = creating_ != WriteMode::create_file;
+    if (is_trusted) return check(write_file_whole(path, bytes, WriteMode::replace, 0), "peak", path);
+    return check(write_beside(&path, bytes, /*has_pid=*/false, /*older_than_ns=*/INT64_MAX), "peak", path);
   }
   bool check(const WriteResult& result, std::string_view title, const std::string& path) {
     if (result.ok) files_.push_back(path);
@@ -227,6 +239,8 @@ class Writer {
   Symbolizer symbolizer_;
   std::vector<Failure> failures_;
   std::vector<std::string> files_;  // that are written
+  WriteMode replacing_ = WriteMode::replace_older;
+  WriteMode creating_ = WriteMode::create;
   std::atomic<uint32_t>* written_kinds_ = nullptr;
   std::function<void(ProfileKind)> on_written_;
 };
@@ -301,6 +315,7 @@ bool write_profiles_of_region(const RegionView& region, const GoneProcess& proce
   for (const NotedModule& module : process.modules) modules.push_back(module.mapped);
   Writer writer(snapshot, output, ModuleMap::of_noted(std::move(modules), snapshot.executable),
                 Symbolizer(snapshot.pid, std::move(build_ids)));
+  writer.distrust_names(process.may_replace);
   const bool done = writer.write(task);
   files->insert(files->end(), writer.files().begin(), writer.files().end());
   return done;

@@ -52,8 +52,10 @@ struct GoneProcess {
   int64_t ended_ns = 0;              // CLOCK_MONOTONIC, when it was last seen to do something
   std::vector<NotedModule> modules;  // the last noted first
   std::vector<std::string> notes;    // for each profile's comments
+  bool may_replace = true;           // older profiles that have the names; else nothing that is there
 };
-// *files: those that were written are added. False: something is not written, and one line has said what.
+// Neither it nor the names are trusted. *files: those that were written are added. False: something is not written, and one line has said
+// what.
 bool write_profiles_of_region(const RegionView& region, const GoneProcess& process, const ReportTask& task,
                               const Output& output, std::vector<std::string>* files);
 

@@ -8,6 +8,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <climits>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 
@@ -84,6 +86,31 @@ bool output_of(const RegionView& region, const OwnerRecord& owner, Output* outpu
     output->has_pid[kind] = (owner.has_pid >> kind & 1) != 0;
   }
   return true;
+}
+
+// All of it goes into one folder, each under its last name. False: it has none.
+bool move_to(const std::string& folder, Output* output) {
+  char whole[PATH_MAX];
+  if (realpath(folder.c_str(), whole) == nullptr) return false;
+  for (char* path : output->paths) {
+    if (path[0] == '\0') continue;
+    const std::string name(strrchr(path, '/') + 1);
+    const std::string moved = std::string(whole) + "/" + name;
+    const bool is_name = !name.empty() && name != "." && name != ".." && !is_region_file_name(name);
+    if (!is_name || moved.size() >= sizeof(output->paths[0])) return false;
+    // Its process wanted none of this.
+    const bool is_wanted = std::string_view(path) != "/dev/null";
+    memcpy(path, is_wanted ? moved.c_str() : "", is_wanted ? moved.size() + 1 : 1);
+  }
+  return true;
+}
+
+// A start that is still to come would make every file an older one. The region's file is made with its process, to some seconds (the clock may
+// have been set).
+bool is_credible_start(int64_t unix_ns, const struct stat& region) {
+  constexpr int64_t kSecond = 1'000'000'000;
+  constexpr int64_t kSlack = 10;
+  return unix_ns <= clock_ns(CLOCK_REALTIME) && unix_ns / kSecond - kSlack <= int64_t{region.st_mtim.tv_sec};
 }
 
 std::string how_it_ended(OwnerFate fate, OwnerState state) {
@@ -207,7 +234,13 @@ Recovery recover_region(const std::string& folder, const std::string& name, cons
     return ends(Recovered::nothing);
   }
   recovery.text = how_it_ended(fate, state);
+  recovery.is_moved = options.to.empty() && !options.is_own_folder && !is_of_own_namespace(identity);
+  const bool is_here = options.to.empty() && !recovery.is_moved;
+  if (!is_here && !move_to(recovery.is_moved ? folder : options.to, &output)) {
+    return ends(Recovered::refused, "a profile's name in it is none");
+  }
   GoneProcess process;
+  process.may_replace = is_here && is_credible_start(output.started_unix_ns, st);
   const int64_t now = clock_ns(CLOCK_MONOTONIC);
   const int64_t begun = region.header().start_monotonic_ns;
   process.ended_ns = options.just_ended ? now : std::clamp(owner->last_ns.load(), begun, begun + kMostTime / 2);

@@ -120,6 +120,10 @@ std::string region_file_name(int pid, int64_t number) {
 
 bool is_region_file_name(std::string_view name) { return name.starts_with(kPrefix) && name.ends_with(kSuffix); }
 
+bool is_of_own_namespace(const ProcessIdentity& identity) {
+  return identity.pid_namespace != 0 && identity.pid_namespace == namespace_of_self();
+}
+
 OwnerFate fate_of_owner(int pid, const ProcessIdentity& identity, std::string_view file_name) {
   if (!identity.boot_id.empty() && identity.boot_id != boot_id()) return OwnerFate::gone;
   const uint64_t own = namespace_of_self();

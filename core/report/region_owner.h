@@ -19,6 +19,9 @@ ProcessIdentity identity_of_self();
 std::string region_file_name(int pid, int64_t number);
 bool is_region_file_name(std::string_view name);
 
+// False also where that cannot be known.
+bool is_of_own_namespace(const ProcessIdentity& identity);
+
 enum class OwnerFate {
   lives,  // and has the file mapped, or may have
   gone,

@@ -1,5 +1,6 @@
 """Processes that are killed: nothing is lost that they had recorded. What is in a region's file is believed of nobody."""
 
+import gzip
 import os
 import pathlib
 import random
@@ -378,7 +379,10 @@ def test_another_pid_namespace(spooled):
         if not one.regions():
             break
         time.sleep(0.01)
-    assert one.regions() == [] and list(one.folder.glob("cpu*.prof")), answer
+    assert one.regions() == [], answer
+    # unshare's own is where it would be; the program's is where it can be relied on to be.
+    assert any(cpu_of(path) for path in one.spool.glob("cpu*.prof")), answer
+    assert not any(cpu_of(path) for path in one.folder.glob("cpu*.prof")), answer
 
 
 # ---- what is found there may be anything ----
@@ -443,6 +447,141 @@ def test_wrong_bytes(spooled, tmp_path):
         assert "could not be read" not in answer.stderr, (number, answer)
         if answer.returncode == 0:
             region.touch(0o600)
+
+
+# Where each number of the owner's record is, from boot_id (core/record/owner_record.h), and how long.
+OWNER = {"has_pid": (-20, "<I"), "pid_namespace": (-8, "<Q"), "started_unix_ns": (40, "<q")}
+AHEAD = 4_000_000_000_000_000_000
+
+
+def forge(region, paths=None, **numbers):
+    """Of a region that a process has left: other names for its profiles, no longer than before, and other facts."""
+    content = bytearray(region.read_bytes())
+    for old, new in (paths or {}).items():
+        old, new = os.fsencode(old), os.fsencode(new)
+        text = struct.pack("<I", len(old)) + old
+        assert len(new) <= len(old) and text in content
+        content = content.replace(text, text[:4] + new.ljust(len(old), b"\0"))
+    boot = pathlib.Path("/proc/sys/kernel/random/boot_id").read_bytes().strip()
+    at = content.index(boot + bytes(40 - len(boot)))
+    for name, value in numbers.items():
+        offset, how = OWNER[name]
+        struct.pack_into(how, content, at + offset, value)
+    region.write_bytes(content)
+
+
+ELSEWHERE = {"pid_namespace": 77}
+OLD = gzip.compress(b"of an earlier run")
+
+
+def an_old_file(path, content):
+    path.write_bytes(content)
+    os.utime(path, (1e9, 1e9))
+    return path
+
+
+def is_profile(path):
+    return path.read_bytes() != OLD and pprof.document(path)["samples"] is not None
+
+
+def test_an_older_profile_is_replaced(spooled):
+    """As its process would have."""
+    one, _ = region_of(spooled)
+    for name in ("cpu.prof", "heap.prof"):
+        an_old_file(one.folder / name, OLD)
+    recovered(one)
+    assert {path.name for path in one.folder.glob("*.prof")} == {"cpu.prof", "heap.prof", "block.prof"}
+    assert all(is_profile(path) for path in one.folder.glob("*.prof"))
+
+
+def test_no_other_file_is_replaced(spooled):
+    """A text, a link, a pipe that somebody reads; also where the names are said to have a pid, for which a file is always made anew."""
+    for has_pid in (0, 0xffff):
+        one, region = region_of(spooled)
+        pid = region.name.split(".")[1]
+        forge(region, has_pid=has_pid)
+        text = an_old_file(one.folder / "cpu.prof", b"the user's own")
+        target = an_old_file(one.folder / "target", OLD)
+        (one.folder / "heap.prof").symlink_to(target)
+        os.mkfifo(one.folder / "block.prof")
+        reader = os.open(one.folder / "block.prof", os.O_RDONLY | os.O_NONBLOCK)
+        recovered(one)
+        assert text.read_bytes() == b"the user's own" and target.read_bytes() == OLD and (one.folder / "heap.prof").is_symlink()
+        assert os.read(reader, 10) == b""
+        os.close(reader)
+        assert all(is_profile(one.folder / f"{kind}{'-2' if has_pid else '.' + pid}.prof") for kind in ("cpu", "heap", "block"))
+
+
+def test_no_peak_replaces_another_file(spooled):
+    one = spooled(COUNTS, "books", "heap", settings={"PROF_HEAP_RATE": "1", "PROF_HEAP_PEAK": "1"}).await_books()
+    one.kill()
+    text = an_old_file(one.folder / "heap.peak.prof", b"the user's own")
+    assert f"heap.peak.{one.process.pid}.prof" in recovered(one)
+    assert text.read_bytes() == b"the user's own"
+
+
+@pytest.mark.parametrize("started", [AHEAD, -AHEAD])
+def test_no_start_ahead_makes_an_older_file(spooled, started):
+    one, region = region_of(spooled)
+    pid = region.name.split(".")[1]
+    forge(region, started_unix_ns=started)
+    old = an_old_file(one.folder / "cpu.prof", OLD)
+    recovered(one)
+    assert old.read_bytes() == OLD and is_profile(one.folder / f"cpu.{pid}.prof")
+
+
+def test_no_start_after_the_region(spooled):
+    one, region = region_of(spooled)
+    os.utime(region, (1e9, 1e9))
+    old = an_old_file(one.folder / "cpu.prof", OLD)
+    recovered(one)
+    assert old.read_bytes() == OLD
+
+
+def test_names_of_another_container(spooled):
+    """Its file system is not ours: what it left goes beside its region, and replaces nothing there."""
+    one, region = region_of(spooled)
+    pid = region.name.split(".")[1]
+    old = an_old_file(one.spool / "cpu.prof", OLD)
+    forge(region, {one.folder / "heap.prof": "/dev/null"}, **ELSEWHERE)
+    text = recovered(one, "--gone")
+    assert {path.name for path in one.spool.iterdir()} == {"cpu.prof", f"cpu.{pid}.prof", "block.prof", "trace.json.gz"}, text
+    assert old.read_bytes() == OLD and is_profile(one.spool / f"cpu.{pid}.prof")
+    assert f"{one.spool}/block.prof" in text and "of another container" in text
+    assert not list(one.folder.glob("*.prof"))
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "libprof.1.2.region"])
+def test_a_name_that_is_none(spooled, name):
+    one, region = region_of(spooled)
+    forge(region, {one.folder / "block.prof": f"/{name}"}, **ELSEWHERE)
+    answer = recover(one.spool, "--gone")
+    assert answer.returncode == 1 and "left alone" in answer.stderr, answer
+    assert one.regions() == [region] == list(one.spool.iterdir())
+
+
+def test_to_a_folder(spooled, tmp_path):
+    """Whatever the region says; of two that have one name, of two kinds or two regions, each is there."""
+    to = tmp_path / "to"
+    to.mkdir()
+    written = set()
+    for facts in ({}, ELSEWHERE, {"has_pid": 0xffff}):
+        one, region = region_of(spooled)
+        forge(region, {one.folder / "heap.prof": "/etc/cpu.prof", one.folder / "block.prof": "/no/cpu.prof"}, **facts)
+        text = recovered(one, "--gone", "--to", to)
+        files = set(to.iterdir()) - written
+        assert len(files) == 4 and all(str(path) in text for path in files), (text, files)
+        assert not list(one.folder.glob("*.prof")) and list(one.spool.iterdir()) == [] and not os.path.exists("/etc/cpu.prof")
+        written |= files
+    assert "cpu.prof" in {path.name for path in written}
+    missing = recover(one.spool, "--to", to / "missing")
+    assert missing.returncode != 0 and "missing" in missing.stderr
+
+
+def test_what_is_said_is_no_terminals_command(spooled):
+    one, region = region_of(spooled)
+    forge(region, {COUNTS: "/\x1b[2J"})
+    assert "process" in (text := recovered(one)) and "\x1b" not in text
 
 
 def test_ended_amid_its_exit(spooled):

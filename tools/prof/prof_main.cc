@@ -71,7 +71,13 @@ int run(int argc, char** argv) {
       "recover", "writes the profiles of processes that were killed, from what they left in PROF_SPOOL");
   recover->add_option("FOLDER", recover_command.folder, "PROF_SPOOL's")->required();
   recover->add_flag("--gone", recover_command.is_gone,
-                    "processes that cannot be seen from here, of other containers, have ended");
+                    "processes that cannot be seen from here, of other containers, have ended; their profiles are "
+                    "written to FOLDER");
+  recover
+      ->add_option("--to", recover_command.to,
+                   "write all profiles to this folder, whatever folders their processes wanted: for a FOLDER that "
+                   "somebody else may write to, who could name any file of yours")
+      ->check(CLI::ExistingDirectory);
   recover
       ->add_option("--watch", recover_command.watched,
                    "wait in the background for the end of this process; remove the folder")

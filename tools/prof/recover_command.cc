@@ -30,23 +30,34 @@ std::string list_of(const std::vector<std::string>& files) {
   return text;
 }
 
+// What is read in a region's file may be meant for the terminal.
+std::string shown(std::string text) {
+  for (char& c : text) {
+    if ((c >= 0 && c < ' ') || c == 127) c = '?';
+  }
+  return text;
+}
+
 // One line about a file, where there is something to be said.
-void say(const std::string& path, const Recovery& recovery, std::FILE* to, const char* who) {
+void say(const std::string& path, const Recovery& recovery, const RecoveryOptions& options, std::FILE* to,
+         const char* who) {
   const std::string process = "process " + std::to_string(recovery.pid) +
-                              (recovery.executable.empty() ? std::string() : " (" + recovery.executable + ")");
+                              (recovery.executable.empty() ? std::string() : " (" + shown(recovery.executable) + ")");
   switch (recovery.result) {
     case Recovered::written:
-      std::fprintf(to, "%s: %s %s: what it had recorded is in %s\n", who, process.c_str(), recovery.text.c_str(),
-                   list_of(recovery.files).c_str());
+      std::fprintf(to, "%s: %s %s: what it had recorded is in %s%s\n", who, process.c_str(), recovery.text.c_str(),
+                   shown(list_of(recovery.files)).c_str(),
+                   recovery.is_moved ? " (its own folders are those of another container, as far as can be seen)" : "");
       break;
     case Recovered::unknown:
     case Recovered::refused:
       std::fprintf(stderr, "%s: %s: left alone: %s\n", who, path.c_str(), recovery.text.c_str());
       break;
     case Recovered::failed:
-      std::fprintf(stderr, "%s: %s: kept, for another try%s: prof recover %s\n", who, path.c_str(),
-                   recovery.missing_folder.empty() ? "" : (" when you have made " + recovery.missing_folder).c_str(),
-                   path.substr(0, path.rfind('/')).c_str());
+      std::fprintf(
+          stderr, "%s: %s: kept, for another try%s: prof recover %s%s\n", who, path.c_str(),
+          recovery.missing_folder.empty() ? "" : (" when you have made " + shown(recovery.missing_folder)).c_str(),
+          options.to.empty() ? "" : ("--to " + options.to + " ").c_str(), path.substr(0, path.rfind('/')).c_str());
       break;
     default:
       break;
@@ -80,7 +91,7 @@ Recovered recover_apart(const std::string& folder, const std::string& name, cons
       recovery.result = Recovered::failed;
       std::fprintf(stderr, "%s: not enough memory for %s\n", who, name.c_str());
     }
-    say(folder + "/" + name, recovery, to, who);
+    say(folder + "/" + name, recovery, options, to, who);
     _exit(static_cast<int>(recovery.result));
   }
   int status = 0;
@@ -144,6 +155,7 @@ void await_end(int process, const RecoveryOptions& options, const std::string& f
     syscall(SYS_close_range, 3, ~0u, 0);
   }
   RecoveryOptions options;
+  options.is_own_folder = true;
   if (process >= 0) await_end(3, options, folder);
   options.just_ended = true;
   Outcome outcome = recover_all(folder, options, stderr, "profrun");
@@ -183,6 +195,7 @@ bool recover_ended(const std::string& folder) {
   log_start(LogLevel::warn);
   RecoveryOptions options;
   options.just_ended = true;
+  options.is_own_folder = true;
   std::FILE* const nowhere = std::fopen("/dev/null", "w");
   if (nowhere == nullptr) return false;
   const bool any_failed = recover_all(folder, options, nowhere, "profrun").any_failed;
@@ -195,6 +208,7 @@ int run_recover(const RecoverCommand& command) {
   if (command.watched != 0) return start_watching(command);
   RecoveryOptions options;
   options.is_gone = command.is_gone;
+  options.to = command.to;
   std::vector<std::string> names;
   if (region_files_in(command.folder, &names) && names.empty()) {
     std::fprintf(stderr, "prof: nothing to recover in '%s'\n", command.folder.c_str());

@@ -8,6 +8,7 @@ namespace prof::reader {
 struct RecoverCommand {
   std::string folder;
   bool is_gone = false;
+  std::string to;   // a folder for all profiles; empty: where their processes would have written them
   int watched = 0;  // the process whose end is waited for; 0: none, what is there now is recovered
 };
 

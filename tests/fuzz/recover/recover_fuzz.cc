@@ -161,7 +161,12 @@ Recovered round(const std::string& bytes) {
   if (!write_region(bytes)) abort();
   const struct itimerval limit = {{0, 0}, {kHangs, 0}};
   setitimer(ITIMER_PROF, &limit, nullptr);
-  return recover_region(g_folder, kName, {/*is_gone=*/true, /*just_ended=*/below(2) == 0}).result;
+  RecoveryOptions options;
+  options.is_gone = true;
+  options.just_ended = below(2) == 0;
+  options.is_own_folder = below(2) == 0;
+  if (below(4) == 0) options.to = g_folder;
+  return recover_region(g_folder, kName, options).result;
 }
 
 }  // namespace

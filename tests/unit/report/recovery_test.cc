@@ -16,6 +16,7 @@
 #include "core/record/record.h"
 #include "core/record/stack_table.h"
 #include "core/report/config.h"
+#include "core/report/region_owner.h"
 
 using namespace prof;
 
@@ -41,6 +42,8 @@ static void leave_region(OwnerState state, const std::string& profile) {
     const Ref ref = region_allocate(sizeof(OwnerRecord));
     auto* owner = region_at<OwnerRecord>(ref);
     owner->state.store(state);
+    owner->pid_namespace = identity_of_self().pid_namespace;
+    owner->started_unix_ns = clock_ns(CLOCK_REALTIME);
     owner->last_ns.store(clock_ns(CLOCK_MONOTONIC));
     owner->executable = put_owner_text("/bin/x", 6);
     owner->paths[0] = put_owner_text(profile.data(), static_cast<uint32_t>(profile.size()));
