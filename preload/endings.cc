@@ -225,6 +225,8 @@ void ending_exec_failed() {
   const SignalsBlocked blocked;
   t_is_before_exec = false;
   if (g_execs.fetch_sub(1) != 1) return;
+  // Who ends or execs meanwhile waits: nothing is written yet, and the reporter is not to take that end for one amid the exec.
+  g_writer.store(raw_gettid(), std::memory_order_release);
   g_calls.exec_failed();
   g_writer.store(0, std::memory_order_release);
 }

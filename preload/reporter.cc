@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/auxv.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -29,6 +30,7 @@ namespace {
 struct Launch {
   ProgramLaunch program;
   ReportTask task;
+  int64_t deadline_ns;
   char numbers[kReporterNumbers][24];
   char paths[kProfileKinds][sizeof(Output::paths[0])];
   char* list[1 + kReporterNumbers + kProfileKinds + 2];
@@ -49,17 +51,29 @@ bool is_dealt_with(const ReportTask& task) {
   return region_root<SnapshotNumbers>(Root::snapshots)->done.load(std::memory_order_acquire) == task.snapshot;
 }
 
+void pause_for(int64_t ns) {
+  const struct timespec time = timespec_of(ns);
+  raw_syscall(SYS_nanosleep, &time, nullptr);
+}
+
+// The beginning of a file of /proc/PID. Negative: -errno.
+template <size_t N>
+long read_proc_text(int pid, const char* name, char (&text)[N]) {
+  char path[40] = "/proc/";
+  strcpy(std::to_chars(path + 6, path + 24, pid).ptr, name);
+  const long fd = raw_syscall(SYS_open, path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return fd;
+  const long bytes = raw_syscall(SYS_read, fd, text, N);
+  raw_syscall(SYS_close, fd);
+  return bytes;
+}
+
 // Not one that has ended and that nobody has reaped.
 bool is_running(int pid) {
-  char path[32] = "/proc/";
-  char* end = std::to_chars(path + 6, path + 24, pid).ptr;
-  memcpy(end, "/stat", 6);
-  const long fd = raw_syscall(SYS_open, path, O_RDONLY | O_CLOEXEC);
-  // Without /proc: what kill says.
-  if (fd < 0) return fd != -ENOENT && raw_syscall(SYS_kill, pid, 0) == 0;
   char text[128];
-  const long bytes = raw_syscall(SYS_read, fd, text, sizeof(text));
-  raw_syscall(SYS_close, fd);
+  const long bytes = read_proc_text(pid, "/stat", text);
+  // Without /proc: what kill says.
+  if (bytes < 0 && bytes != -ESRCH) return bytes != -ENOENT && raw_syscall(SYS_kill, pid, 0) == 0;
   // "PID (name) state …": the name is at most 15 bytes, and may have a bracket in it.
   for (long i = bytes - 3; i > 0; --i) {
     if (text[i] == ')') return text[i + 2] != 'Z' && text[i + 2] != 'X';
@@ -83,6 +97,7 @@ bool is_at_work(const Launch& launch) {
 
 bool start(Launch* launch, const ReportTask& task, const Output& output, int64_t deadline_ns) {
   launch->task = task;
+  launch->deadline_ns = deadline_ns;
   launch->program.pid.store(0, std::memory_order_relaxed);
   memcpy(launch->paths, output.paths, sizeof(launch->paths));
   const uint64_t numbers[kReporterNumbers] = {static_cast<uint64_t>(raw_getpid()),
@@ -134,8 +149,7 @@ bool reporter_wait(uint32_t stretch, int64_t most_ns) {
   const int64_t end = clock_ns(CLOCK_MONOTONIC) + most_ns;
   while (std::any_of(std::begin(g_launches), std::begin(g_launches) + kLastLaunch, is_at_work) &&
          clock_ns(CLOCK_MONOTONIC) < end) {
-    const struct timespec millisecond = timespec_of(1'000'000);
-    raw_syscall(SYS_nanosleep, &millisecond, nullptr);
+    pause_for(1'000'000);
   }
   return g_launches[stretch & 1].task.stretch != stretch || reported(stretch) == Reported::no;
 }
@@ -182,18 +196,58 @@ void reporter_before_exec(const ReportTask& task, const Output& output, int64_t 
   const uint32_t number = numbers->execs.fetch_add(1) + 1;
   Launch& launch = g_launches[kExecLaunch];
   if (!start(&launch, task, output, deadline_ns)) {
+    numbers->execs.fetch_add(1);
     LogLine(LogLevel::warn) << "no process could be started to write the profiles of what execs: they are lost";
     return;
   }
   for (int looks = 1; numbers->exec_read.load(std::memory_order_acquire) != number; ++looks) {
     if (clock_ns(CLOCK_MONOTONIC) >= deadline_ns) return;
     if (looks % kLooksUntilAsked == 0 && !is_running(launch.program.pid.load())) return;
-    const struct timespec pause = timespec_of(kLookNs);
-    raw_syscall(SYS_nanosleep, &pause, nullptr);
+    pause_for(kLookNs);
   }
 }
 
-void reporter_exec_failed() { region_root<SnapshotNumbers>(Root::snapshots)->execs.fetch_add(1); }
+namespace {
+
+// Its number may be another process's by now.
+bool is_reporter_of(const Launch& launch, int pid) {
+  char text[128];
+  const long bytes = read_proc_text(pid, "/cmdline", text);
+  long at = 0;
+  constexpr int kWordsThatTell = 3;  // name, process and region
+  for (int i = 0; i < kWordsThatTell; ++i) {
+    const long length = static_cast<long>(strlen(launch.list[i])) + 1;
+    if (at + length > bytes || memcmp(text + at, launch.list[i], static_cast<size_t>(length)) != 0) return false;
+    at += length;
+  }
+  return true;
+}
+
+}  // namespace
+
+void reporter_exec_failed() {
+  constexpr int64_t kLookNs = 50'000;
+  constexpr int kLooksUntilAsked = 10;
+  constexpr int64_t kPatienceNs = 20'000'000;
+  Launch& launch = g_launches[kExecLaunch];
+  const int pid = launch.program.pid.exchange(0);
+  if (pid == 0) return;
+  auto* numbers = region_root<SnapshotNumbers>(Root::snapshots);
+  const uint32_t number = numbers->execs.fetch_add(1);
+  const int64_t patient_until = std::min(clock_ns(CLOCK_MONOTONIC) + kPatienceNs, launch.deadline_ns);
+  bool is_ended = false;
+  for (int looks = 1; numbers->exec_dropped.load(std::memory_order_acquire) != number; ++looks) {
+    if (looks % kLooksUntilAsked == 0 && !is_running(pid)) return;
+    const int64_t now = clock_ns(CLOCK_MONOTONIC);
+    // It cannot write to this process, or gets no time to run. There is nothing for it to do any more.
+    if (now >= patient_until && !is_ended) {
+      if (is_reporter_of(launch, pid)) raw_syscall(SYS_kill, pid, SIGKILL);
+      is_ended = true;
+    }
+    if (now >= launch.deadline_ns) return;
+    pause_for(kLookNs);
+  }
+}
 
 void reporter_forget() {
   for (Launch& launch : g_launches) {

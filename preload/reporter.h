@@ -45,7 +45,8 @@ bool reporter_finish(const ReportTask& task, const Output& output, bool keeps_de
                      bool (*is_over)());
 
 // Starts the one that writes the profiles once this process has executed another program, and waits until it has read what it needs, for
-// the deadline at most. If the exec fails: nothing is written.
+// the deadline at most. If the exec fails: nothing is written, which is certain when reporter_exec_failed() returns: it waits until that one
+// knows, and ends it if it does not answer; for the same deadline at most.
 void reporter_before_exec(const ReportTask& task, const Output& output, int64_t deadline_ns);
 void reporter_exec_failed();
 

@@ -15,6 +15,8 @@ std::string ending_text(Ending ending) {
       return "ended by quick_exit";
     case Ending::exec:
       return "went on as another program (exec)";
+    case Ending::amid_exec:
+      return "ended as it was about to go on as another program (exec)";
     default:
       break;
   }

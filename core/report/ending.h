@@ -12,6 +12,7 @@ enum class Ending : uint32_t {
   immediate = 1,  // _exit
   quick = 2,      // quick_exit
   exec = 3,       // another program took its place
+  amid_exec = 4,  // it was about to; seen by the reporter only
   signal = 256    // and the signal's number
 };
 

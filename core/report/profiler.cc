@@ -16,6 +16,7 @@
 #include "core/base/raw_log.h"
 #include "core/record/cpu_buckets.h"
 #include "core/record/snapshot_numbers.h"
+#include "core/report/exec_watch.h"
 #include "core/report/file_name.h"
 #include "core/report/file_sink.h"
 #include "core/report/module_map.h"
@@ -262,28 +263,26 @@ void tell_owner(const OwnerMemory& owner, const ReportTask& task, bool written) 
   if (task.cumulative) owner.write(Root::snapshots, offsetof(SnapshotNumbers, done), task.snapshot);
 }
 
-// Waits until the exec has taken place. False: it failed.
-bool await_exec(int pid, uint64_t region_address, int64_t start_monotonic_ns, uint32_t number) {
-  for (;;) {
-    const RegionView region = RegionView::of_process(pid, region_address);
-    // Where addresses are not random, the next program's region may lie in the same place.
-    if (!region.valid() || region.header().start_monotonic_ns != start_monotonic_ns) return true;
-    const auto* numbers = region.root<SnapshotNumbers>(Root::snapshots);
-    if (numbers == nullptr || numbers->execs.load() != number) return false;
-    usleep(1000);
-  }
-}
-
-bool write_after_exec(int pid, uint64_t region_address, const RegionView& region, const OwnerMemory& owner,
-                      const Snapshot& snapshot, const ReportTask& task, const Output& output) {
+// False: it has failed, or something is not written.
+bool write_after_exec(int pid, const RegionView& region, const OwnerMemory& owner, Snapshot* snapshot,
+                      const ReportTask& task, const Output& output) {
   const auto* numbers = region.root<SnapshotNumbers>(Root::snapshots);
   if (numbers == nullptr) return false;
   const uint32_t number = numbers->execs.load();
-  static Output moved;
-  moved = output_before_exec(output, unix_ns_of_process_start(pid));
-  Writer writer(snapshot, moved);
+  if (!is_exec_attempt(number)) return false;
+  static Output taken;
+  taken = output_before_exec(output, unix_ns_of_process_start(pid));
+  Writer writer(*snapshot, taken);
+  const ExecWatch watch(pid, owner, number);
   owner.write(Root::snapshots, offsetof(SnapshotNumbers, exec_read), number);
-  return await_exec(pid, region_address, region.header().start_monotonic_ns, number) && writer.write(task);
+  const ExecOutcome outcome = watch.await();
+  if (outcome == ExecOutcome::failed) return false;
+  if (outcome == ExecOutcome::ended) {
+    // No program has taken its place, or its files' names. Who ends amid an exec leaves the writing here.
+    taken = output;
+    snapshot->ending = ending_text(Ending::amid_exec);
+  }
+  return writer.write(task);
 }
 
 }  // namespace
@@ -332,7 +331,7 @@ bool write_profiles_of_process(const LivingProcess& process, const ReportTask& t
       Snapshot snapshot = snapshot_from_region(region, parts_of(task, output));
       snapshot.ending = ending_text(task.ending);
       if (task.ending == Ending::exec) {
-        *is_written = write_after_exec(pid, region_address, region, owner, snapshot, task, output);
+        *is_written = write_after_exec(pid, region, owner, &snapshot, task, output);
         return true;
       }
       Writer writer(snapshot, output);

@@ -23,6 +23,7 @@ ENDINGS = {
     "SEGV": (["endings_ways", "fault", 11], SETTINGS),
     "exec": (["endings_ways", "exec"], SETTINGS),
 }
+AMID_EXEC = SETTINGS | {"LD_PRELOAD": f"{pprof.BUILD / 'libprof.so'}:{pprof.BUILD / 'programs' / 'exec_amid'}"}
 NO_TIME = SETTINGS | {"PROF_EXIT_TIMEOUT": "0.000001"}
 RUNS = ENDINGS | {
     "no time: " + way: (["endings_ways", *words], NO_TIME)
@@ -55,6 +56,41 @@ def test_exec_keeps_what_each_program_did(runs):
     assert run.files() == ["cpu.exec1.prof", "cpu.prof", "heap.exec1.prof", "heap.prof"]
     assert "work_first" in run.profile("cpu.exec1.prof").functions and "work_second" in run.profile("cpu.prof").functions
     assert "work_second" not in run.profile("cpu.exec1.prof").functions
+
+
+def await_files(run, wanted):
+    """What a process writes that is not waited for; no more than that comes."""
+    for _ in range(300):
+        if run.files() == wanted:
+            break
+        time.sleep(0.01)
+    time.sleep(0.1)
+    assert run.files() == wanted, run.stderr
+
+
+@pytest.mark.parametrize("way", ["undumpable", "reporter_killed", "reporter_stopped"])
+def test_exec_that_failed_is_known(runner, way):
+    """Also where nobody may look at the process any more, or who was to look does not: all is written once, at the end."""
+    pids = []
+    run = runner.run(["endings_ways", "exec"], AMID_EXEC | {"EXEC_AMID": way}, during=lambda process, _: pids.append(process.pid))
+    assert (run.returncode, run.log) == (9, []), run.stderr
+    await_files(run, ["cpu.prof", "heap.prof"])
+    assert SAID["exec"] not in comments(run.folder / "heap.prof") and not any_reporter(pids[0])
+
+
+def test_killed_amid_an_exec(runner):
+    """No other program has taken its place: the files have their usual names, and say so."""
+    # Reaped late: who looks finds it there.
+    def during(process, folder):
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        for _ in range(300):
+            if (folder / "heap.prof").exists() and (folder / "cpu.prof").exists():
+                break
+            time.sleep(0.01)
+    run = runner.run(["endings_ways", "exec"], AMID_EXEC | {"EXEC_AMID": "killed"}, during=during)
+    assert (run.returncode, run.log) == (-signal.SIGKILL, []), run.stderr
+    await_files(run, ["cpu.prof", "heap.prof"])
+    assert "ended as it was about to go on as another program (exec)" in comments(run.folder / "cpu.prof")
 
 
 @pytest.mark.parametrize("name", [name for name in RUNS if name.startswith("no time: ")])

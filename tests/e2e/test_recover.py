@@ -622,6 +622,21 @@ def test_killed_after_an_exec_that_failed(spooled, tmp_path, why, how, ticks):
     assert abs(profile.count("child_work") - ticks) <= 3, profile.describe()
 
 
+def test_killed_right_after_an_exec_that_failed(spooled, tmp_path):
+    """Who read it for the exec does not take the end for one: nothing is written but what is recovered."""
+    script = tmp_path / "script"
+    script.write_text("#!/no/such/interpreter\n")
+    script.chmod(0o755)
+    for _ in range(3):
+        run = spooled(pprof.BUILD / "programs" / "exec_fails_then_killed", script, "at_once")
+        assert run.process.wait(120) == 7, run.log
+        (left,) = run.regions()
+        pid = left.name.split(".")[1]
+        assert "was killed" in recovered(run)
+        assert abs(pprof.read(run.folder / f"cpu.{pid}.prof").count("child_work") - 30) <= 3
+        assert not list(run.folder.glob("*.exec*")), run.log
+
+
 def test_killed_amid_its_exit(spooled):
     """The process that writes goes on after a kill; recovery and it do not both write."""
     run = spooled(pprof.BUILD / "programs" / "ends_amid_exit", "20", "kill", settings={"PROF_CPU_HZ": "1000"})

@@ -8,6 +8,7 @@ using prof::Ending;
 Test(ending, says_how_a_process_ended) {
   cr_assert(prof::ending_text(Ending::by_exit).empty());
   cr_assert(prof::ending_text(Ending::immediate) == "ended by _exit");
+  cr_assert(prof::ending_text(Ending::amid_exec) == "ended as it was about to go on as another program (exec)");
   cr_assert(prof::ending_text(prof::ending_by_signal(SIGTERM)) == "ended by signal 15 (SIGTERM)");
 }
 
