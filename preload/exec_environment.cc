@@ -156,7 +156,7 @@ Addition forbidding(char* const* environment) {
     if (value_if(environment[entries], "LD_PRELOAD=") != nullptr) has_preload = true;
   }
   if (!has_preload || entries + 2 > kMostEntries || !stack_has_room(entries + 2)) return {};
-  return {entries + 2, false, false, false, true};
+  return {entries + 2, false, false, false, true, entries};
 }
 
 }  // namespace
@@ -177,15 +177,29 @@ Addition addition_to(char* const* environment, Executed executed) {
   }
   const bool has_library = libraries != nullptr && strlen(libraries) < kMostPath && lists_library(libraries, g_library);
   if (!has_library && (has_settings || libraries != nullptr)) return {};
-  Addition addition = {entries + 2, !has_library, !has_settings, g_is_child || is_child};
+  Addition addition = {entries + 2, !has_library, !has_settings, g_is_child || is_child, false, entries};
   addition.entries += (addition.preload ? 1 : 0) + (addition.settings ? g_count : 0);
   if (addition.entries <= kMostEntries && stack_has_room(addition.entries)) return addition;
   if (addition.preload || addition.settings) say_once_too_many();
   return {};
 }
 
+namespace {
+
+// Those that were counted. What another thread does to them meanwhile is seen or not, but no entry more.
+template <typename Visit>  // void(char*)
+void for_each_entry(char* const* environment, const Addition& addition, Visit visit) {
+  for (size_t i = 0; environment != nullptr && i < addition.of_environment; ++i) {
+    char* const entry = __atomic_load_n(environment + i, __ATOMIC_RELAXED);
+    if (entry == nullptr) break;
+    visit(entry);
+  }
+}
+
+}  // namespace
+
 void add_to(char* const* environment, const Addition& addition, char** room) {
-  while (environment != nullptr && *environment != nullptr) *room++ = *environment++;
+  for_each_entry(environment, addition, [&room](char* entry) { *room++ = entry; });
   *room++ = mark_of(addition);
   if (addition.preload) *room++ = g_preload;
   for (size_t i = 0; addition.settings && i < g_count; ++i) *room++ = const_cast<char*>(g_settings[i]);
@@ -193,28 +207,33 @@ void add_to(char* const* environment, const Addition& addition, char** room) {
 }
 
 // Of several entries the loader goes by the last.
-size_t bytes_of_preload(char* const* environment) {
+size_t bytes_of_preload(char* const* environment, const Addition& addition) {
   size_t bytes = 1;
-  for (; *environment != nullptr; ++environment) {
-    if (value_if(*environment, "LD_PRELOAD=") != nullptr) bytes = strlen(*environment) + 1;
-  }
+  for_each_entry(environment, addition, [&bytes](const char* entry) {
+    if (value_if(entry, "LD_PRELOAD=") != nullptr) bytes = strlen(entry) + 1;
+  });
   return bytes;
 }
 
-void copy_without_library(char* const* environment, char** entries, char* text) {
-  const char* last = nullptr;
-  for (; *environment != nullptr; ++environment) {
-    if (value_if(*environment, "LD_PRELOAD=") == nullptr) {
-      *entries++ = *environment;
+void copy_without_library(char* const* environment, const Addition& addition, char** room, char* text, size_t bytes) {
+  char* last = nullptr;
+  for_each_entry(environment, addition, [&](char* entry) {
+    if (value_if(entry, "LD_PRELOAD=") == nullptr) {
+      *room++ = entry;
     } else {
-      last = *environment;
+      last = entry;
     }
+  });
+  const size_t length = last == nullptr ? 0 : strlen(last);
+  if (last != nullptr && length >= bytes) {
+    // Another one than was measured.
+    *room++ = last;
+  } else if (last != nullptr) {
+    memcpy(text, last, length);
+    text[length] = '\0';
+    if (take_library_out(text + strlen("LD_PRELOAD="), g_library)) *room++ = text;
   }
-  if (last != nullptr) {
-    memcpy(text, last, strlen(last) + 1);
-    if (take_library_out(text + strlen("LD_PRELOAD="), g_library)) *entries++ = text;
-  }
-  *entries = nullptr;
+  *room = nullptr;
 }
 
 bool is_library_in_reach() { return raw_syscall(SYS_faccessat, AT_FDCWD, g_library, R_OK) == 0; }
@@ -231,11 +250,39 @@ bool is_lent_entry(const char* entry) {
   return is_mark || entry == g_preload || std::find(g_settings, g_settings + g_count, entry) != g_settings + g_count;
 }
 
+// Another thread may have changed or removed a variable meanwhile, in place. False: it has set one that was lent, and there are more of
+// them than before: there is no room in that array.
+bool put_back(const LentEnviron& environment) {
+  size_t room = 0;
+  while (environment.before != nullptr && environment.before[room] != nullptr) ++room;
+  size_t kept = 0;
+  for (char** entry = environment.lent; *entry != nullptr; ++entry) kept += is_lent_entry(*entry) ? 0 : 1;
+  if (kept > room) return false;
+  kept = 0;
+  for (char** entry = environment.lent; *entry != nullptr && kept < room; ++entry) {
+    if (is_lent_entry(*entry)) continue;
+    if (environment.before[kept] != *entry) environment.before[kept] = *entry;
+    ++kept;
+  }
+  if (environment.before != nullptr) std::fill(environment.before + kept, environment.before + room, nullptr);
+  return true;
+}
+
+void take_lent_out(char** entries) {
+  char** kept = entries;
+  char** entry = entries;
+  for (; *entry != nullptr; ++entry) {
+    if (!is_lent_entry(*entry)) *kept++ = *entry;
+  }
+  std::fill(kept, entry, nullptr);
+}
+
 }  // namespace
 
 LentEnviron lend_environ() {
   const ErrnoSaver errno_saver;
-  const Addition addition = addition_to(environ, Executed::by_new_child);
+  char** const before = environ;
+  const Addition addition = addition_to(before, Executed::by_new_child);
   // The mark alone is not worth it: the shell's parent is here, and is known by its own environment.
   if (!addition.preload && !addition.settings && !addition.forbids) return {};
   if (!addition.forbids && (preloading_into("/bin/sh") != Preloading::done || !is_library_in_reach())) return {};
@@ -246,31 +293,19 @@ LentEnviron lend_environ() {
     if (memory < 0 && memory > -4096) return {};
     lent = reinterpret_cast<char**>(memory);
   }
-  char** const before = environ;
   add_to(before, addition, lent);
   __atomic_store_n(&environ, lent, __ATOMIC_RELEASE);
   return {before, lent};
 }
 
 void take_environ_back(const LentEnviron& environment) {
-  if (environ == environment.lent) {
-    // Another thread may have changed or removed a variable meanwhile, in place: there are no more of them than before.
-    char** kept = environment.before;
-    for (char** entry = environment.lent; *entry != nullptr; ++entry) {
-      if (is_lent_entry(*entry)) continue;
-      if (*kept != *entry) *kept = *entry;
-      ++kept;
-    }
-    for (; kept != nullptr && *kept != nullptr; ++kept) *kept = nullptr;
+  char** const now = environ;
+  if (now == environment.lent && put_back(environment)) {
     __atomic_store_n(&environ, environment.before, __ATOMIC_RELEASE);
-  } else if (environ != nullptr) {
-    // Another thread has set a variable meanwhile, in a copy.
-    char** kept = environ;
-    char** entry = environ;
-    for (; *entry != nullptr; ++entry) {
-      if (!is_lent_entry(*entry)) *kept++ = *entry;
-    }
-    std::fill(kept, entry, nullptr);
+  } else if (now != nullptr) {
+    // Another thread has set a variable meanwhile, in a copy as a rule.
+    take_lent_out(now);
+    if (now == environment.lent) return;  // it is environ from now on
   }
   char** none = nullptr;
   g_lent.compare_exchange_strong(none, environment.lent);

@@ -36,6 +36,7 @@ struct Addition {
   bool preload, settings;
   bool is_child;
   bool forbids = false;
+  size_t of_environment = 0;  // entries that it had: another thread may add more before they are copied
 };
 Addition addition_to(char* const* environment, Executed executed);
 // room: of `entries` pointers.
@@ -44,10 +45,9 @@ void add_to(char* const* environment, const Addition& addition, char** room);
 // Whether libprof.so can be reached by what is executed.
 bool is_library_in_reach();
 
-// The same environment without libprof.so in its LD_PRELOAD. entries: room for as many pointers as it has, with its end; text: for
-// bytes_of_preload().
-size_t bytes_of_preload(char* const* environment);
-void copy_without_library(char* const* environment, char** entries, char* text);
+// The same environment without libprof.so in its LD_PRELOAD. room: as for add_to(); text: of bytes_of_preload().
+size_t bytes_of_preload(char* const* environment, const Addition& addition);
+void copy_without_library(char* const* environment, const Addition& addition, char** room, char* text, size_t bytes);
 
 // Calls exec(environment) with what is to be handed on. preloading: asked of the file.
 template <typename PreloadingInto, typename Exec>
@@ -59,7 +59,8 @@ inline __attribute__((always_inline)) int with_exec_environment(Executed execute
   if (!addition.forbids) {
     const Preloading found = preloading();
     if (found == Preloading::refused && !addition.preload) {
-      copy_without_library(environment, room, static_cast<char*>(alloca(bytes_of_preload(environment))));
+      const size_t bytes = bytes_of_preload(environment, addition);
+      copy_without_library(environment, addition, room, static_cast<char*>(alloca(bytes)), bytes);
       return exec(static_cast<char* const*>(room));
     }
     if (found != Preloading::done || (addition.preload && !is_library_in_reach())) return exec(environment);

@@ -2,13 +2,17 @@
 // start by calls of its own, which our exec does not see. system() may be cancelled: see the Makefile.
 
 #include <pthread.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include <atomic>
+#include <cstdint>
 
 #include "core/base/errno_saver.h"
+#include "core/base/raw_syscall.h"
 #include "preload/exec_environment.h"
 #include "preload/handler_masks.h"
 #include "preload/real_symbols.h"
@@ -24,25 +28,51 @@ namespace {
 // system(), which takes as long as the command.
 class AroundSpawn {
  public:
-  AroundSpawn() {
-    const prof::ErrnoSaver errno_saver;
-    if (count_.fetch_add(1) != 0) return;
-    prof::snapshot_signal_before_exec();
-    prof::sigprof_before_exec();
+  AroundSpawn() : is_ignoring_(prof::program_ignores_sigprof() || prof::program_ignores_snapshot_signal()) {
+    if (is_ignoring_) change(1);
   }
   ~AroundSpawn() {
-    const prof::ErrnoSaver errno_saver;
-    if (count_.fetch_sub(1) != 1) return;
-    prof::sigprof_after_exec();
-    prof::snapshot_signal_after_exec();
+    if (is_ignoring_) change(-1);
   }
   AroundSpawn(const AroundSpawn&) = delete;
   AroundSpawn& operator=(const AroundSpawn&) = delete;
 
  private:
-  static std::atomic<int> count_;  // of threads that are at it
+  // One thread after the other: who is not the first waits until that has changed the actions, and who comes when the last changes them back
+  // waits for that. A handler that spawns would wait for the thread that it interrupts.
+  static void change(int by) {
+    const prof::ErrnoSaver errno_saver;
+    const uint64_t all = ~uint64_t{0};
+    uint64_t before = 0;
+    prof::raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, sizeof(all));
+    const int self = prof::raw_getpid();
+    for (int other = 0; !changing_.compare_exchange_strong(other, self, std::memory_order_acquire);) {
+      // A child of fork may find what a thread of its parent has left.
+      if (other != self) continue;
+      // Not by a mere yield: that thread may be of a lower priority.
+      const struct timespec moment = {0, 20'000};
+      prof::raw_syscall(SYS_nanosleep, &moment, nullptr);
+      other = 0;
+    }
+    if (by > 0 && count_ == 0) {
+      prof::snapshot_signal_before_exec();
+      prof::sigprof_before_exec();
+    }
+    count_ += by;
+    if (count_ == 0) {
+      prof::sigprof_after_exec();
+      prof::snapshot_signal_after_exec();
+    }
+    changing_.store(0, std::memory_order_release);
+    prof::raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, nullptr, sizeof(before));
+  }
+
+  const bool is_ignoring_;
+  static std::atomic<int> changing_;  // the process that is at it
+  static int count_;                  // of threads that spawn
 };
-constinit std::atomic<int> AroundSpawn::count_{0};
+constinit std::atomic<int> AroundSpawn::changing_{0};
+constinit int AroundSpawn::count_ = 0;
 
 // Without a SIGPROF that only libprof blocks (preload/handler_masks.h): from a handler on a small stack, where it is to stay blocked.
 class SpawnAttributes {
