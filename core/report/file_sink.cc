@@ -126,10 +126,17 @@ void discard_unfinished_file() {
   if (g_unfinished[0] != '\0') unlink(g_unfinished);
 }
 
+bool is_link_of_system(const std::string& path) {
+  struct stat st;
+  return path.starts_with("/dev/") && path.rfind('/') == strlen("/dev") && lstat(path.c_str(), &st) == 0 &&
+         S_ISLNK(st.st_mode) && stat(path.c_str(), &st) == 0 && S_ISREG(st.st_mode);
+}
+
 std::string temporary_name(const std::string& path) { return path + ".tmp." + std::to_string(getpid()); }
 
 std::string error_text_of(int error) {
   if (error == kFolderIsOpen) return "everybody may write to the folder (chmod o-w, or +t)";
+  if (error == kIsLinkToFile) return "it is a file, by a link of the system's: name the file";
   const char* description = strerrordesc_np(error);
   return description != nullptr ? description : "error " + std::to_string(error);
 }
@@ -145,6 +152,7 @@ WriteResult write_file_whole(const std::string& path, std::string_view bytes, Wr
       !S_ISLNK(st.st_mode)) {
     return S_ISDIR(st.st_mode) ? failed("cannot replace", EISDIR) : write_to_special(path, follows, bytes);
   }
+  if (is_link_of_system(path)) return failed("cannot replace", kIsLinkToFile);
   if (has_folder && is_open_to_others(folder)) return failed("cannot create", kFolderIsOpen);
   struct rlimit limit;
   // Beyond it the kernel would not only fail but send SIGXFSZ, which kills.

@@ -21,7 +21,11 @@ enum class WriteMode {
 
 // What stands for an errno where it is this that nothing is written for.
 inline constexpr int kFolderIsOpen = -1;
+inline constexpr int kIsLinkToFile = -2;
 std::string error_text_of(int error);
+
+// Such as /dev/stdout where that is a file: root would replace the link, for every program; and the file is the program's own. It is not written.
+bool is_link_of_system(const std::string& path);
 
 struct WriteResult {
   bool ok = false;

@@ -124,6 +124,11 @@ void check_name(const Config& config, ProfileKind kind, const char* path) {
   const bool is_numbered = kind == ProfileKind::stacks || (kind == ProfileKind::cpu && config.cpu_signal != 0);
   const std::string_view variable = variable_of(config, kind);
   struct stat st;
+  if (is_link_of_system(path)) {
+    LogLine(LogLevel::warn) << variable << ": nothing can be written to '" << path
+                            << "' as it is now: " << error_text_of(kIsLinkToFile);
+    return;
+  }
   if (is_numbered || variable == "PROF_DIR" || lstat(path, &st) != 0 || !S_ISDIR(st.st_mode)) return;
   LogLine(LogLevel::warn) << variable << ": nothing can be written to '" << path
                           << "' as it is now: it is a folder (a file's name is needed)";

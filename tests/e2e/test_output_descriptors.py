@@ -24,6 +24,17 @@ def test_a_profile_to_stdout_comes_whole(tmp_path, end):
     assert pprof.document(tmp_path / "heap.prof")["samples"]
 
 
+@pytest.mark.parametrize("end", ENDS)
+def test_stdout_that_is_a_file(tmp_path, end):
+    """It has what the program prints, and no more, and /dev/stdout, which root may replace, is the link that it was."""
+    command = ["env", "PROF_HEAP=/dev/stdout", f"LD_PRELOAD={LIBRARY}", "bash", "-c", f"echo said; {end}"]
+    with open(tmp_path / "said", "wb") as file:
+        ended = subprocess.run(command, stdout=file, stderr=subprocess.PIPE, cwd=tmp_path, timeout=60)
+    assert ended.returncode == ENDS[end] and os.path.islink("/dev/stdout") and (tmp_path / "said").read_text() == "said\n"
+    lines = ended.stderr.decode().splitlines()
+    assert len(lines) == 2 and all(line.endswith("it is a file, by a link of the system's: name the file") for line in lines), lines
+
+
 @pytest.mark.parametrize("end", ["exit 3", "kill -TERM $$"])
 def test_what_the_program_has_opened_as_descriptor_2_is_its_own(tmp_path, end):
     """The profile cannot be written, and there is nobody to tell."""
