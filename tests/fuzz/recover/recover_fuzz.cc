@@ -180,6 +180,7 @@ WriteResult prof::write_file_whole(const std::string& path, std::string_view byt
   g_written += bytes.size();
   return {true, false, "", 0};
 }
+bool prof::is_link_of_system(const std::string&) { return false; }
 std::string prof::error_text_of(int) { return {}; }
 std::string prof::temporary_name(const std::string& path) { return path; }
 
