@@ -23,20 +23,35 @@ volatile int g_deferred = 0;  // a signal's number
 siginfo_t g_deferred_info;
 std::atomic<int> g_forks_and_ends{0};  // a thread, in daemon()
 
-std::atomic<int> g_execs{0};                           // threads that are at it, for which it was read
-thread_local constinit bool t_is_before_exec = false;  // this is one of them
-std::atomic<bool> g_dies{false};                       // a thread ends the process in a moment: no exec begins any more
+std::atomic<int> g_execs{0};       // threads that are at it, for which it was read
+std::atomic<uint32_t> g_round{0};  // of reading before an exec
+// The round that this thread is one of; 0: none. A handler may have jumped out of its exec since.
+thread_local constinit uint32_t t_round = 0;
+std::atomic<bool> g_ends{false};  // a thread is to write what the process leaves: no exec has it read any more
+std::atomic<bool> g_dies{false};  // and ends the process in a moment: no exec begins any more
 
 int64_t g_most_ns = 0;
 EndingCalls g_calls{};
 std::atomic<int64_t> g_began_ns{0};  // the writing; CLOCK_MONOTONIC
 std::atomic<int> g_writer{0};        // the thread that writes; kWritten; kBeforeExec; 0: nobody yet
 
+constexpr int64_t kToEndNs = 20'000'000;  // who has written takes no longer, as a rule
+
+void wait_for(int64_t ns) {
+  const struct timespec time = timespec_of(ns);
+  raw_syscall(SYS_nanosleep, &time, nullptr);
+}
+
 bool wait_on(int64_t deadline) {
   if (clock_ns(CLOCK_MONOTONIC) >= deadline) return false;
-  const struct timespec millisecond = timespec_of(1'000'000);
-  raw_syscall(SYS_nanosleep, &millisecond, nullptr);
+  wait_for(1'000'000);
   return true;
+}
+
+uint32_t next_round() {
+  const uint32_t round = g_round.load() + 1;
+  g_round.store(round == 0 ? 1 : round);
+  return g_round.load();
 }
 
 void await_writer(int64_t deadline) {
@@ -44,19 +59,42 @@ void await_writer(int64_t deadline) {
   }
   // Who has written ends the process, in its own way: it was first.
   if (g_writer.load(std::memory_order_acquire) != kWritten) return;
-  const struct timespec until_it_has = timespec_of(20'000'000);
-  raw_syscall(SYS_nanosleep, &until_it_has, nullptr);
+  wait_for(kToEndNs);
 }
 
 // A thread that ends the process does so as if no other had come to an exec: reading what is recorded has kept that one from it.
-void await_death(int64_t deadline) {
-  while (g_dies.load() && wait_on(deadline)) {
+void await_end(int64_t deadline) {
+  const auto is_to_write = [] { return g_ends.load() && g_writer.load() != kWritten; };
+  while ((g_dies.load() || is_to_write()) && wait_on(deadline)) {
   }
+}
+
+void exec_has_failed() {
+  g_calls.exec_failed();
+  g_writer.store(0, std::memory_order_release);
+}
+
+// An exec that takes so long may as well be one that a handler has jumped out of: it is no thread's any more. Where it succeeds after all,
+// nothing is lost: who waited has written what there was, or has it read again.
+constexpr int64_t kMostInExecNs = 200'000'000;
+void give_up_exec() {
+  int before = kBeforeExec;
+  if (!g_writer.compare_exchange_strong(before, raw_gettid())) return;
+  g_execs.store(0);
+  exec_has_failed();
 }
 
 // An exec that has begun succeeds, and this thread is no more; or it fails.
 void await_exec(int64_t deadline) {
+  const int64_t given_up = clock_ns(CLOCK_MONOTONIC) + kMostInExecNs;
   while (g_writer.load(std::memory_order_acquire) == kBeforeExec && wait_on(deadline)) {
+    if (clock_ns(CLOCK_MONOTONIC) > given_up) give_up_exec();
+  }
+}
+
+// Until another thread has read or written, and whatever signals come meanwhile: this one is not to end.
+void await_other(int64_t deadline) {
+  while (ending_is_of_other_thread() && wait_on(deadline)) {
   }
 }
 
@@ -100,7 +138,8 @@ void endings_forget() {
   g_writer.store(0);
   g_deferred = 0;
   g_execs.store(0);
-  t_is_before_exec = false;
+  t_round = 0;
+  g_ends.store(false);
   g_dies.store(false);
   g_forks_and_ends.store(0);
 }
@@ -142,13 +181,14 @@ void end_at_once(Ending ending) {
   // A second signal is to end the process at once, not to come here again.
   const uint64_t all = ~uint64_t{0};
   raw_syscall(SYS_rt_sigprocmask, SIG_BLOCK, &all, nullptr, sizeof(all));
+  g_ends.store(true);
   // Handlers of exit() may run for long yet, and then an exec comes first.
   if (ending != Ending::by_exit && ending != Ending::quick) g_dies.store(true);
   const int number = static_cast<int>(ending) - static_cast<int>(Ending::signal);
   const bool is_of_thread = is_fault_signal(number) || number == SIGABRT;
   const int64_t deadline = ending_deadline();
   for (;;) {
-    if (t_is_before_exec) ending_exec_failed();
+    if (t_round != 0) ending_exec_failed();
     if (ending_claim()) {
       write_on(g_stack, g_calls.write, ending, deadline);
       return ending_is_written();
@@ -166,7 +206,8 @@ void end_at_once(Ending ending) {
 }
 
 void ending_lets_exec_go_on(int number, siginfo_t* info) {
-  if (t_is_before_exec || g_writer.load() != kBeforeExec) return;
+  if (t_round != 0) ending_exec_failed();  // this thread's does not take place; another's may
+  if (g_writer.load() != kBeforeExec) return;
   const int pid = raw_getpid();
   // Of another process's only the main thread may say all.
   if (raw_syscall(SYS_rt_sigqueueinfo, pid, number, info) != 0) raw_syscall(SYS_kill, pid, number);
@@ -191,44 +232,53 @@ bool ending_before_exec(bool may_go_on) {
   // Nor does a signal end the process before it is read: there would be nothing to read.
   const SignalsBlocked blocked;
   const int64_t deadline = ending_deadline();
-  if (t_is_before_exec) ending_exec_failed();  // a handler has jumped out of one
+  if (t_round != 0) ending_exec_failed();  // a handler has jumped out of one
   for (;;) {
-    if (ending_is_of_other_thread()) await_writer(deadline);
-    await_death(deadline);
+    // This thread itself is writing at its exit, and a handler of the program's executes something amid that.
+    if (g_writer.load() == raw_gettid()) return false;
+    const bool has_waited = ending_is_of_other_thread();
+    await_other(deadline);
+    await_end(deadline);
+    // Who has written ends the process, and was first.
+    if (has_waited && g_writer.load() == kWritten) wait_for(kToEndNs);
     int writer = 0;
     if (g_writer.compare_exchange_strong(writer, raw_gettid())) {
       g_began_ns.store(clock_ns(CLOCK_MONOTONIC));
       Call call = {nullptr, g_calls.before_exec, may_go_on, Ending::exec, deadline, false};
       prof_call_on_stack(g_stack + kStackBytes, make_call, &call);
-      t_is_before_exec = call.is_read;
+      t_round = call.is_read ? next_round() : 0;
       g_execs.store(call.is_read ? 1 : 0);
       // Then asked whether a thread dies, which asks the other way round: one of the two sees the other.
       g_writer.store(call.is_read ? kBeforeExec : 0);
       break;
     }
     if (writer == kWritten) break;
+    if (writer == kBeforeExec && clock_ns(CLOCK_MONOTONIC) > g_began_ns.load() + kMostInExecNs) {
+      give_up_exec();
+      continue;
+    }
     int execs = writer == kBeforeExec ? g_execs.load() : 0;
     while (execs > 0 && !g_execs.compare_exchange_weak(execs, execs + 1)) {
     }
-    t_is_before_exec = execs > 0;
+    t_round = execs > 0 ? g_round.load() : 0;
     // Else another's has failed in this moment, or one more reads.
-    if (t_is_before_exec || !wait_on(deadline)) break;
+    if (t_round != 0 || !wait_on(deadline)) break;
   }
   if (g_dies.load()) {
-    if (t_is_before_exec) ending_exec_failed();
-    await_death(deadline);
+    if (t_round != 0) ending_exec_failed();
+    await_end(deadline);
   }
-  return t_is_before_exec;
+  return t_round != 0;
 }
 
 void ending_exec_failed() {
   const SignalsBlocked blocked;
-  t_is_before_exec = false;
-  if (g_execs.fetch_sub(1) != 1) return;
+  const bool is_given_up = t_round != g_round.load() || g_execs.load() <= 0;
+  t_round = 0;
+  if (is_given_up || g_execs.fetch_sub(1) != 1) return;
   // Who ends or execs meanwhile waits: nothing is written yet, and the reporter is not to take that end for one amid the exec.
   g_writer.store(raw_gettid(), std::memory_order_release);
-  g_calls.exec_failed();
-  g_writer.store(0, std::memory_order_release);
+  exec_has_failed();
 }
 
 void ending_after_fork(bool ends) {
@@ -238,6 +288,7 @@ void ending_after_fork(bool ends) {
   int written = kWritten;
   if (ends || before != raw_gettid()) return;
   g_writer.compare_exchange_strong(written, 0);
+  g_ends.store(false);
   g_dies.store(false);
 }
 

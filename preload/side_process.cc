@@ -101,6 +101,7 @@ void run(void*) {
     g_work();
     g_is_done = true;
   } catch (...) {  // std::bad_alloc; above this frame there is none that could be unwound
+    g_may_hold_heap.store(false);
   }
   raw_syscall(SYS_exit, g_is_done ? 0 : 1);
 }

@@ -128,8 +128,11 @@ void discard_unfinished_file() {
 
 bool is_link_of_system(const std::string& path) {
   struct stat st;
-  return path.starts_with("/dev/") && path.rfind('/') == strlen("/dev") && lstat(path.c_str(), &st) == 0 &&
-         S_ISLNK(st.st_mode) && stat(path.c_str(), &st) == 0 && S_ISREG(st.st_mode);
+  struct stat folder;
+  struct stat devices;
+  return stat_folder(path, &folder) && stat("/dev", &devices) == 0 && folder.st_ino == devices.st_ino &&
+         folder.st_dev == devices.st_dev && lstat(path.c_str(), &st) == 0 && S_ISLNK(st.st_mode) &&
+         stat(path.c_str(), &st) == 0 && S_ISREG(st.st_mode);
 }
 
 std::string temporary_name(const std::string& path) { return path + ".tmp." + std::to_string(getpid()); }

@@ -62,7 +62,7 @@ CASES = [
     *(Case(f"{name}_refused_{how}", ("sh", "-c", f"LD_PRELOAD= exec {{build}}/programs/refuses {number} 38 env LD_PRELOAD=\"$LD_PRELOAD\" "
                                      f"{{build}}/programs/endings_ways {how}"), expects=BOTH)
       for name, number in (("faccessat2", 439), ("close_range", 436)) for how in ("exec", "daemon")),
-    *(Case(f"amid_calls_{what}", ("endings_amid_calls", what), profiles="any") for what in ("forks", "executes")),
+    *(Case(f"amid_calls_{what}", ("endings_amid_calls", what), profiles="any") for what in ("forks", "executes", "both_execute", "both_fail")),
     case("seccomp_probed", "seccomp_probed"),
     case("seccomp_strict", "strict", log=("seccomp",)),
 ]

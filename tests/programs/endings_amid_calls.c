@@ -1,5 +1,6 @@
-// Processes that end while one of their threads forks ("forks"), and that are sent a signal while one executes something ("executes"). Each
-// round is a child's; what it leaves behind comes to this process, which waits for all of it. Prints how many rounds went as they should.
+// Processes that end while one of their threads forks ("forks"), and that are sent a signal while one executes something ("executes"), or
+// two do ("both_execute"), or fail to ("both_fail"). Each round is a child's; what it leaves behind comes to this process, which waits for all
+// of it. Prints how many rounds went as they should.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -46,6 +47,14 @@ static void *waits(void *unused) {
   return unused;
 }
 
+static const char *file_executed = "/proc/self/exe";
+
+static void *executes(void *unused) {
+  execl(file_executed, "endings_amid_calls", "second", (char *)NULL);
+  for (;;) pause();
+  return unused;
+}
+
 static void begin_round(void *(*beside)(void *)) {
   pthread_t thread;
   for (unsigned path = 0; path < kStacks; ++path) allocate_on_path(path, 12);
@@ -71,7 +80,13 @@ int main(int argc, char **argv) {
   const char *what = argc > 1 ? argv[1] : "";
   if (strcmp(what, "second") == 0)
     for (;;) pause();
-  const int executes = strcmp(what, "executes") == 0;
+  const int is_forking = strcmp(what, "forks") == 0;
+  void *(*const beside)(void *) = is_forking ? forks : strcmp(what, "executes") == 0 ? waits : executes;
+  // Which only the kernel finds out.
+  if (strcmp(what, "both_fail") == 0) {
+    file_executed = "no_program";
+    close(open(file_executed, O_WRONLY | O_CREAT, 0755));
+  }
   int good = 0, left = 0;
   prctl(PR_SET_CHILD_SUBREAPER, 1);
   for (int round = 0; round < kRounds; ++round) {
@@ -81,21 +96,21 @@ int main(int argc, char **argv) {
     if (child == 0) {
       setpgid(0, 0);
       work_before(milliseconds(15));
-      begin_round(executes ? waits : forks);
+      begin_round(beside);
       if (write(begins[1], "", 1) != 1) _exit(9);
-      if (executes) execl("/proc/self/exe", argv[0], "second", (char *)NULL);
+      if (!is_forking) executes(NULL);
       usleep(2000);
-      _exit(executes ? 8 : 7);
+      _exit(7);
     }
     char byte;
     if (read(begins[0], &byte, 1) != 1) return 9;
     close(begins[0]);
     close(begins[1]);
     usleep((useconds_t)(500 * round));
-    if (executes) kill(child, SIGTERM);
+    if (!is_forking) kill(child, SIGTERM);
     const int status = end_of(child, &left);
-    good +=
-        executes ? WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM : WIFEXITED(status) && WEXITSTATUS(status) == 7;
+    const int is_exit = WIFEXITED(status) && WEXITSTATUS(status) == 7;
+    good += is_forking ? is_exit : WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM;
   }
   printf("%d of %d, left behind: %d\n", good, (int)kRounds, left);
   return 0;
