@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -48,8 +49,10 @@ static void *waits(void *unused) {
 }
 
 static const char *file_executed = "/proc/self/exe";
+static int has_begun;  // and has said so
 
 static void *executes(void *unused) {
+  while (!__atomic_load_n(&has_begun, __ATOMIC_ACQUIRE)) sched_yield();
   execl(file_executed, "endings_amid_calls", "second", (char *)NULL);
   for (;;) pause();
   return unused;
@@ -98,6 +101,7 @@ int main(int argc, char **argv) {
       work_before(milliseconds(15));
       begin_round(beside);
       if (write(begins[1], "", 1) != 1) _exit(9);
+      __atomic_store_n(&has_begun, 1, __ATOMIC_RELEASE);
       if (!is_forking) executes(NULL);
       usleep(2000);
       _exit(7);
