@@ -37,9 +37,14 @@ int main(int argc, char **argv) {
   if (sigaltstack(&alternate, NULL) != 0) return 2;
   struct sigaction action = {.sa_sigaction = does_nothing, .sa_flags = SA_SIGINFO | SA_ONSTACK};
   sigaction(SIGUSR1, &action, NULL);
-  memset(g_stack, kPaint, kSize);
-  raise(SIGUSR1);
-  const size_t empty = depth();
+  // A tick that comes with the signal has its frame below that of the handler that does nothing: not each time.
+  size_t empty = kSize;
+  for (int i = 0; i < 20; ++i) {
+    memset(g_stack, kPaint, kSize);
+    raise(SIGUSR1);
+    const size_t now = depth();
+    if (now < empty) empty = now;
+  }
   memset(g_stack, kPaint, kSize);
   descend(100, milliseconds((uint64_t)(1000 * (argc > 1 ? strtod(argv[1], NULL) : .5))));
   printf("{\"empty\": %zu, \"ticks\": %zu}\n", empty, depth());
