@@ -48,8 +48,6 @@ bool is_wholesale(uint64_t mask) {
   return (mask & kWitnesses) == kWitnesses;
 }
 
-bool names_sigprof(uint64_t mask) { return (mask & kSigprof) != 0 && !is_wholesale(mask); }
-
 void is_named() {
   if (g_is_named.load(std::memory_order_relaxed) || shares_memory()) return;
   g_is_named.store(true);
@@ -109,6 +107,8 @@ KernelAction without_sigprof(int, KernelAction action) {
 
 }  // namespace
 
+bool blocks_sigprof_by_name(uint64_t mask) { return (mask & kSigprof) != 0 && !is_wholesale(mask); }
+
 void alternate_stack_comes(size_t bytes) {
   if (bytes >= 2 * getauxval(AT_MINSIGSTKSZ) + kAmpleForHandler) return;
   if (g_has_small.load(std::memory_order_relaxed) || shares_memory()) return;
@@ -125,7 +125,7 @@ void alternate_stack_is(const stack_t* stack) {
 
 void handler_masks_follow() {
   // Blocked by name by who has executed this program.
-  if (keeps_out() && !g_is_applied.load() && names_sigprof(mask_now())) g_is_named.store(true);
+  if (keeps_out() && !g_is_applied.load() && blocks_sigprof_by_name(mask_now())) g_is_named.store(true);
   const bool is_wanted = keeps_out();
   if (g_is_applied.exchange(is_wanted) == is_wanted) return;
   // They stay noted: what deadly_signals.h shows of a handler that is to be called once has the mask that it was set with.
@@ -138,7 +138,7 @@ void handler_masks_follow() {
 int set_handler(int number, const struct sigaction* action, struct sigaction* before) {
   const bool is_known = number > 0 && number <= kSignals;
   if (!is_known) return set_action(number, action, before);
-  if (action != nullptr && names_sigprof(first_word(action->sa_mask)) && action->sa_handler != SIG_DFL &&
+  if (action != nullptr && blocks_sigprof_by_name(first_word(action->sa_mask)) && action->sa_handler != SIG_DFL &&
       action->sa_handler != SIG_IGN)
     is_named();
   const bool had = (g_added.load(std::memory_order_relaxed) & signal_bit(number)) != 0;
@@ -170,7 +170,7 @@ void handler_was_replaced(int number) {
 }
 
 int set_thread_mask(SetMask real, int how, const sigset_t* set, sigset_t* before) {
-  const bool names = set != nullptr && how != SIG_UNBLOCK && names_sigprof(first_word(*set));
+  const bool names = set != nullptr && how != SIG_UNBLOCK && blocks_sigprof_by_name(first_word(*set));
   if (!keeps_out()) {
     if (names) is_named();
     return real(how, set, before);
@@ -198,14 +198,14 @@ int set_thread_mask(SetMask real, int how, const sigset_t* set, sigset_t* before
   return result;
 }
 
-bool sigprof_is_kept_out(uint64_t mask) { return keeps_out() && names_sigprof(mask); }
+bool sigprof_is_kept_out(uint64_t mask) { return keeps_out() && blocks_sigprof_by_name(mask); }
 
 bool sigprof_is_kept_out_now(sigset_t* mask) {
   if (!keeps_out()) return false;
   const uint64_t now = mask_now();
   sigemptyset(mask);
   __builtin_memcpy(mask, &now, sizeof(now));
-  return names_sigprof(now);
+  return blocks_sigprof_by_name(now);
 }
 
 bool sigprof_let_in() {

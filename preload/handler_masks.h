@@ -31,6 +31,9 @@ void handler_was_replaced(int number);
 using SetMask = int (*)(int how, const sigset_t* set, sigset_t* before);
 int set_thread_mask(SetMask real, int how, const sigset_t* set, sigset_t* before);
 
+// Whether a mask has SIGPROF, and not along with nearly all others.
+bool blocks_sigprof_by_name(uint64_t mask);
+
 // Whether a thread that has this mask blocks SIGPROF for no other reason than the above. What a program executes, or a thread that is
 // made, is to have it unblocked.
 bool sigprof_is_kept_out(uint64_t mask);

@@ -60,6 +60,8 @@ void unblock_sigprof(ThreadSlot* slot) {
   uint64_t mask = 0;
   raw_syscall(SYS_rt_sigprocmask, SIG_BLOCK, nullptr, &mask, sizeof(mask));
   if ((mask & kSigprof) == 0) return;
+  // A program that names it blocks the program's own.
+  if (blocks_sigprof_by_name(mask) && !sigprof_is_kept_out(mask)) return;
   // Noted before: one that is pending for the process comes as soon as it is unblocked.
   if (!sigprof_is_kept_out(mask)) {
     slot->unblocked = 1;
@@ -113,7 +115,7 @@ bool sigprof_was_unblocked() { return g_has_unblocked.load(std::memory_order_rel
 
 bool keep_for_who_waits(siginfo_t* info, void* context) {
   ThreadSlot* slot = slot_of_this_thread();
-  if (slot == nullptr || slot->unblocked == 0 || info->si_code == SI_TKILL) return false;
+  if (slot == nullptr || slot->unblocked == 0) return false;
   slot->unblocked = 0;
   sigaddset(&static_cast<ucontext_t*>(context)->uc_sigmask, SIGPROF);
   send_sigprof_again(info);

@@ -33,6 +33,7 @@ CASES = [
     Case("sigprof_handled", ("signals_own_sigprof", "handles"), expects=("works_before",), log=TAKEN),
     Case("sigprof_ignored_then_exec", ("signals_own_sigprof", "ignores_then_exec"), expects=("works_before",)),
     Case("by_profrun", ("signals_own_sigprof",), profrun=True, expects=("works_before",)),
+    *[Case(f"sigprof_inherited_{how}", ("signals_inherited", how), log=TAKEN, profiles="any") for how in ("named", "all")],
     Case("sigprof_taken", ("signals_taken",), expects=("beside_work",)),
     *waits(),
     *[Case(f"timer_{how}", ("signals_timers", how), expects=("timed_work",), log=TAKEN if "prof" in how else ())

@@ -1,4 +1,4 @@
-// Waits for SIGPROF many times, which another process sends while threads work that were made with it blocked: none of them is to take
+// Waits for SIGPROF many times, which another process sends while threads work that were made with every signal blocked: none of them is to take
 // it from the wait, and what comes is pending no more. Prints how often it came, and what else happened.
 #define _GNU_SOURCE
 #include <errno.h>
@@ -25,10 +25,11 @@ static void *works_beside(void *nothing) {
 int main(void) {
   int ask[2];
   char byte = 0;
-  sigset_t set;
+  sigset_t set, all;
+  sigfillset(&all);
   sigemptyset(&set);
   sigaddset(&set, SIGPROF);
-  pthread_sigmask(SIG_BLOCK, &set, NULL);
+  pthread_sigmask(SIG_BLOCK, &all, NULL);
   if (pipe(ask) != 0) return 3;
   const pid_t child = fork();
   if (child == 0) {

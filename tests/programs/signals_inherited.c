@@ -1,0 +1,51 @@
+// A thread that is made with SIGPROF blocked (by name, or along with all other signals) is sent it, and goes on; and what one executes has it
+// blocked, if by name. Argument: named, all.
+#define _GNU_SOURCE
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "victim.h"
+
+BURNER(beside_work, 6364136223846793005u)
+
+static int is_named;
+
+// What it executes has the mask that it was made with.
+static void *executes(void *unused) {
+  if (!is_named) return unused;
+  const pid_t child = fork();
+  if (child == 0) execlp("grep", "grep", "SigBlk", "/proc/self/status", (char *)NULL);
+  waitpid(child, NULL, 0);
+  return unused;
+}
+
+static void *works(void *unused) {
+  beside_work(milliseconds(100));
+  return unused;
+}
+
+int main(int argc, char **argv) {
+  pthread_t thread, other;
+  sigset_t set;
+  is_named = argc > 1 && strcmp(argv[1], "named") == 0;
+  sigfillset(&set);
+  if (is_named) {
+    sigemptyset(&set);
+    sigaddset(&set, SIGPROF);
+  }
+  pthread_sigmask(SIG_BLOCK, &set, NULL);
+  if (pthread_create(&thread, NULL, executes, NULL) != 0 || pthread_create(&other, NULL, works, NULL) != 0) return 3;
+  for (int i = 0; i < 3; ++i) {
+    usleep(10000);
+    pthread_kill(other, SIGPROF);
+  }
+  pthread_join(thread, NULL);
+  pthread_join(other, NULL);
+  puts("both have ended");
+  return 0;
+}
