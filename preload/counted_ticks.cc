@@ -80,15 +80,20 @@ void count_ticks_at(ThreadSlot* slot, const ucontext_t& context, const DueTicks&
   give_back_scratch(scratch);
 }
 
-void count_ticks_here(ThreadSlot* slot, uint64_t ticks, uint32_t stretch) {
+TickPlace count_ticks_here(ThreadSlot* slot, uint64_t ticks, uint32_t stretch) {
   const Ref name = own_thread_name(slot, ticks, g_keep_name_ticks);
   const Ref stack = own_stack(g_stack_depth);
   const LabelId labels = slot->labels.load(std::memory_order_relaxed);
   if (ticks != 0 && (stack == 0 || !count_cpu_ticks(stack, name, labels, stretch, ticks)))
     count_loss(LossCause::region_full, ticks);
-  leave_place(slot, {stack, name, labels, stretch});
-  if (stack != 0) slot->ring_stack.store(stack, std::memory_order_relaxed);
   if (ticks != 0 && trace_is_on()) trace_sample(slot, name, stack, ticks);
+  return {stack, name, labels, stretch};
+}
+
+void count_ticks_at_ring(ThreadSlot* slot, uint64_t ticks, uint32_t stretch) {
+  const TickPlace place = count_ticks_here(slot, ticks, stretch);
+  leave_place(slot, place);
+  if (place.stack != 0) slot->ring_stack.store(place.stack, std::memory_order_relaxed);
 }
 
 void count_left_ticks(const ThreadSlot& slot, const OpenTicks& open) {

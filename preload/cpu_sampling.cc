@@ -54,13 +54,15 @@ void keep_in_user_mode(ThreadSlot* slot) {
 void start_clock_if_on(ThreadSlot* slot, int tid) {
   if (g_in_user_mode_only.load(std::memory_order_seq_cst)) slot->uses_rings.store(1, std::memory_order_seq_cst);
   if (!is_on()) return;
+  if (slot->held.load(std::memory_order_seq_cst) != 0)
+    return slot->held_from_ns.store(clock_ns(thread_cpu_clock(tid)), std::memory_order_relaxed);
   ClockSettings settings = g_settings.clock;
   settings.keeps_no_descriptor =
       (g_counting.load(std::memory_order_relaxed) & ~static_cast<unsigned>(CountingFor::trace)) != 0;
   start_thread_clock(slot, tid, settings);
   // Who passed this slot before its clock started has not changed it, or stopped it.
   if (g_in_user_mode_only.load(std::memory_order_seq_cst)) keep_in_user_mode(slot);
-  if (!is_on()) stop_clock(slot);
+  if (!is_on() || slot->held.load(std::memory_order_seq_cst) != 0) stop_clock(slot);
 }
 
 bool is_exiting_slot(const ThreadSlot& slot) { return slot.tid.load(std::memory_order_relaxed) == 0; }
@@ -140,7 +142,7 @@ void count_in_call(ThreadSlot* slot) {
   const uint32_t stretch = stretch_now();
   if ((ticks != 0 || slot->ring_stack.load(std::memory_order_relaxed) == 0 || !has_left_place(*slot)) &&
       counts_in(stretch))
-    count_ticks_here(slot, ticks, stretch);
+    count_ticks_at_ring(slot, ticks, stretch);
 }
 
 void count_tick(const siginfo_t& info, const ucontext_t& context, bool is_ring) {
@@ -311,6 +313,24 @@ void cpu_sampling_pause_thread(ThreadSlot* slot) {
 }
 
 void cpu_sampling_resume_thread(ThreadSlot* slot) { start_clock_if_on(slot, raw_gettid()); }
+
+void cpu_sampling_hold_thread(ThreadSlot* slot) {
+  const SignalsBlocked blocked;
+  slot->held.store(1, std::memory_order_seq_cst);
+  take_looks_back(slot);
+  stop_clock(slot);
+  slot->held_from_ns.store(clock_ns(CLOCK_THREAD_CPUTIME_ID), std::memory_order_relaxed);
+  drop_pending_ticks();
+}
+
+void cpu_sampling_let_go_thread(ThreadSlot* slot) {
+  const SignalsBlocked blocked;
+  const uint64_t ticks = is_on() ? ticks_while_held(*slot, g_settings.clock) : 0;
+  slot->held.store(0, std::memory_order_seq_cst);
+  start_clock_if_on(slot, raw_gettid());
+  const uint32_t stretch = stretch_now();
+  if (ticks != 0 && counts_in(stretch)) count_ticks_here(slot, ticks, stretch);
+}
 
 unsigned count_unsampled_threads() {
   unsigned unsampled = 0;

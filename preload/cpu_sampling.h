@@ -54,6 +54,12 @@ void cpu_sampling_thread_ends(ThreadSlot* slot);
 void cpu_sampling_pause_thread(ThreadSlot* slot);
 void cpu_sampling_resume_thread(ThreadSlot* slot);
 
+// The calling thread, whose slot it is, is about to block SIGPROF by name: a signal of the program's to this very thread would merge with a tick
+// that is pending (the kernel keeps one), and go as one. So none is: it has no clock, and is asked by no look.
+void cpu_sampling_hold_thread(ThreadSlot* slot);
+// It has unblocked it: what it has used meanwhile is counted where it does so.
+void cpu_sampling_let_go_thread(ThreadSlot* slot);
+
 // Threads of the process that are not sampled because nobody told us of them. Those whose clock the kernel refused are among the
 // losses. Reads /proc/self/task.
 unsigned count_unsampled_threads();

@@ -7,6 +7,7 @@
 
 #include "core/base/raw_syscall.h"
 #include "core/base/region.h"
+#include "preload/cpu_sampling.h"
 #include "preload/deadly_signals.h"
 #include "preload/kernel_action.h"
 #include "preload/recording.h"
@@ -52,12 +53,6 @@ void is_named() {
   if (g_is_named.load(std::memory_order_relaxed) || shares_memory()) return;
   g_is_named.store(true);
   handler_masks_follow();
-}
-
-uint64_t mask_now() {
-  uint64_t mask = 0;
-  raw_syscall(SYS_rt_sigprocmask, SIG_BLOCK, nullptr, &mask, sizeof(mask));
-  return mask;
 }
 
 bool is_to_have(uint64_t handler, uint64_t flags, uint64_t mask) {
@@ -106,6 +101,12 @@ KernelAction without_sigprof(int, KernelAction action) {
 }
 
 }  // namespace
+
+uint64_t mask_now() {
+  uint64_t mask = 0;
+  raw_syscall(SYS_rt_sigprocmask, SIG_BLOCK, nullptr, &mask, sizeof(mask));
+  return mask;
+}
 
 bool blocks_sigprof_by_name(uint64_t mask) { return (mask & kSigprof) != 0 && !is_wholesale(mask); }
 
@@ -169,10 +170,39 @@ void handler_was_replaced(int number) {
     g_added.fetch_and(~signal_bit(number));
 }
 
+namespace {
+
+// Whose slot it is: not a child's that runs in its parent's memory.
+ThreadSlot* slot_with_mask() {
+  ThreadSlot* slot = slot_of_this_thread();
+  const bool is_own = slot != nullptr && is_recording() && slot->tid.load(std::memory_order_relaxed) == raw_gettid();
+  return is_own ? slot : nullptr;
+}
+
+// Where SIGPROF is, or comes to be, blocked by name. A thread that unblocks it otherwise (a handler's return, siglongjmp, setcontext) is held
+// until its next call.
+int set_mask_and_hold(SetMask real, int how, const sigset_t* set, sigset_t* before, bool names) {
+  ThreadSlot* slot = sigprof_is_used() ? slot_with_mask() : nullptr;
+  if (slot == nullptr) return real(how, set, before);
+  if (names && slot->held.load(std::memory_order_relaxed) == 0 && (mask_now() & kSigprof) == 0)
+    cpu_sampling_hold_thread(slot);
+  const int result = real(how, set, before);
+  if (slot->held.load(std::memory_order_relaxed) != 0 && (mask_now() & kSigprof) == 0) cpu_sampling_let_go_thread(slot);
+  return result;
+}
+
+bool is_held() {
+  const ThreadSlot* slot = slot_of_this_thread();
+  return slot != nullptr && slot->held.load(std::memory_order_relaxed) != 0;
+}
+
+}  // namespace
+
 int set_thread_mask(SetMask real, int how, const sigset_t* set, sigset_t* before) {
   const bool names = set != nullptr && how != SIG_UNBLOCK && blocks_sigprof_by_name(first_word(*set));
+  if (names && !keeps_out()) is_named();
   if (!keeps_out()) {
-    if (names) is_named();
+    if (names || (set != nullptr && is_held())) return set_mask_and_hold(real, how, set, before, names);
     return real(how, set, before);
   }
   const bool is_handler = is_on_alternate_stack();
@@ -190,7 +220,10 @@ int set_thread_mask(SetMask real, int how, const sigset_t* set, sigset_t* before
   if (result != 0) return result;
   const uint64_t mask = first_word(*to);
   const bool was_blocked = (mask & kSigprof) != 0;
-  if (names && (!was_blocked || !is_handler)) is_named();
+  if (names && (!was_blocked || !is_handler)) {
+    is_named();
+    if (ThreadSlot* slot = slot_with_mask(); slot != nullptr && !keeps_out()) cpu_sampling_hold_thread(slot);
+  }
   if (!was_blocked || is_wholesale(mask) || !keeps_out()) return result;
   sigdelset(to, SIGPROF);
   // No handler runs on it here: one was left by a jump.

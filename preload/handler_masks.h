@@ -27,9 +27,13 @@ int set_handler(int number, const struct sigaction* action, struct sigaction* be
 void handler_was_replaced(int number);
 
 // pthread_sigmask or sigprocmask (`real`), as the program sees its mask. A handler on a small stack goes on without ticks whatever it
-// unblocks; where one was left by a jump, SIGPROF is unblocked again.
+// unblocks; where one was left by a jump, SIGPROF is unblocked again. A thread that blocks SIGPROF by name has no clock meanwhile
+// (cpu_sampling.h).
 using SetMask = int (*)(int how, const sigset_t* set, sigset_t* before);
 int set_thread_mask(SetMask real, int how, const sigset_t* set, sigset_t* before);
+
+// The calling thread's, by the kernel.
+uint64_t mask_now();
 
 // Whether a mask has SIGPROF, and not along with nearly all others.
 bool blocks_sigprof_by_name(uint64_t mask);

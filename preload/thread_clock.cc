@@ -287,6 +287,12 @@ OpenTicks stop_thread_clock(ThreadSlot* slot, const ClockSettings& settings) {
   }
 }
 
+uint64_t ticks_while_held(const ThreadSlot& slot, const ClockSettings& settings) {
+  const int64_t phase = draw_phase(slot, slot.tid.load(std::memory_order_relaxed), settings.period_ns);
+  const int64_t from = slot.held_from_ns.load(std::memory_order_relaxed);
+  return due_points(phase, settings.period_ns, clock_ns(CLOCK_THREAD_CPUTIME_ID) - from);
+}
+
 DueTicks take_due_ticks(ThreadSlot* slot, const siginfo_t& info, const ucontext_t& context,
                         const ClockSettings& settings) {
   const bool first = slot->first_seen == 0;

@@ -37,6 +37,9 @@ bool start_thread_clock(ThreadSlot* slot, int tid, const ClockSettings& settings
 // Answers how many of the slot's left ticks are to be counted, the oldest first and no more than there are: by the caller, and by nobody else.
 OpenTicks stop_thread_clock(ThreadSlot* slot, const ClockSettings& settings);
 
+// On the thread itself, which has had no clock since the slot's held_from_ns: what is due for what it has used since then.
+uint64_t ticks_while_held(const ThreadSlot& slot, const ClockSettings& settings);
+
 // In the handler, on the thread itself.
 DueTicks take_due_ticks(ThreadSlot* slot, const siginfo_t& info, const ucontext_t& context,
                         const ClockSettings& settings);

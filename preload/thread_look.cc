@@ -173,10 +173,12 @@ bool ask(int tid, ThreadSlot* slot, const LookRoom& room) {
   ThreadLook* look = look_of(slot, room);
   look->asked.fetch_add(1, std::memory_order_release);
   // Who took looks back, or gave up, and passed this slot before, has not stopped the timer.
-  while (sigprof_is_used()) {
+  while (sigprof_is_used() && slot->held.load(std::memory_order_seq_cst) == 0) {
     const bool in_user_mode = is_asked_in_user_mode(*slot);
     if (!arm_timer(tid, *slot, look, room, in_user_mode)) return false;
-    if (sigprof_is_used() && in_user_mode == is_asked_in_user_mode(*slot)) return true;
+    if (sigprof_is_used() && slot->held.load(std::memory_order_seq_cst) == 0 &&
+        in_user_mode == is_asked_in_user_mode(*slot))
+      return true;
     stop_timer(look);
   }
   return false;

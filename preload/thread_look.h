@@ -43,7 +43,7 @@ void look_keeps_main_thread(int descriptor);
 // The name of a thread, by the kernel. 0: it is gone, or there is no room.
 Ref name_of_thread(int tid);
 
-// A slot that ticks in user mode only from here on: who looks asks again, in user mode too. Signal-safe.
+// Of a slot that ticks in user mode only from here on: who looks asks again, in user mode too; or that is held, and not asked again. Signal-safe.
 void take_looks_back(ThreadSlot* slot);
 
 // SIGPROF is the program's from here on: no question comes to a thread any more. Signal-safe.

@@ -53,15 +53,13 @@ bool make_key() {
 constexpr uint64_t kSigprof = uint64_t{1} << (SIGPROF - 1);
 std::atomic<bool> g_has_unblocked{false};
 
+// A program that names it blocks the program's own.
+bool is_blocked_for_program(uint64_t mask) { return blocks_sigprof_by_name(mask) && !sigprof_is_kept_out(mask); }
+
 // Libraries block every signal around pthread_create so that their workers inherit it (liblzma, GLib, systemd do); their
 // work would go unseen. Ours restarts what it interrupts. What a thread blocks itself, later, stays blocked.
-void unblock_sigprof(ThreadSlot* slot) {
-  if (!sigprof_is_used()) return;
-  uint64_t mask = 0;
-  raw_syscall(SYS_rt_sigprocmask, SIG_BLOCK, nullptr, &mask, sizeof(mask));
-  if ((mask & kSigprof) == 0) return;
-  // A program that names it blocks the program's own.
-  if (blocks_sigprof_by_name(mask) && !sigprof_is_kept_out(mask)) return;
+void unblock_sigprof(ThreadSlot* slot, uint64_t mask) {
+  if ((mask & kSigprof) == 0 || is_blocked_for_program(mask)) return;
   // Noted before: one that is pending for the process comes as soon as it is unblocked.
   if (!sigprof_is_kept_out(mask)) {
     slot->unblocked = 1;
@@ -133,6 +131,7 @@ void register_calling_thread(uint64_t stack_low, uint64_t stack_high) {
   slot->stack_low = stack_low;
   slot->stack_high = stack_high;
   pthread_setspecific(g_key, slot);
+  if (sigprof_is_used()) slot->held.store(is_blocked_for_program(mask_now()) ? 1 : 0, std::memory_order_relaxed);
   cpu_sampling_thread_begins(slot);
 }
 
@@ -186,9 +185,11 @@ void thread_begins(ThreadSlot* slot) {
   slot->stack_high = pthread_self();
   slot->stack_low = slot->stack_low == 0 ? 0 : slot->stack_high - slot->stack_low;
   pthread_setspecific(g_key, slot);
+  const uint64_t mask = sigprof_is_used() ? mask_now() : 0;
+  slot->held.store(is_blocked_for_program(mask) ? 1 : 0, std::memory_order_relaxed);
   cpu_sampling_thread_begins(slot);
   trace_thread_begins(slot);
-  unblock_sigprof(slot);
+  unblock_sigprof(slot, mask);
 }
 
 }  // namespace

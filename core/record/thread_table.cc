@@ -58,6 +58,8 @@ ThreadSlot* take_thread_slot() {
   slot->inherits.store(0, std::memory_order_relaxed);
   slot->trace.store(0, std::memory_order_relaxed);
   slot->unblocked = 0;
+  slot->held.store(0, std::memory_order_relaxed);
+  slot->held_from_ns.store(0, std::memory_order_relaxed);
   slot->ring_wait = {};
   slot->uses_rings.store(0, std::memory_order_relaxed);
   slot->ring_stack.store(0, std::memory_order_relaxed);
