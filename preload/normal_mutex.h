@@ -14,12 +14,14 @@
 #include <pthread.h>
 #include <sys/single_threaded.h>
 
+#include <climits>
+
 #include "core/base/raw_syscall.h"
 
 namespace prof {
 
 // The __kind of the mutexes that are taken here; one that no mutex has, where none are.
-inline constexpr int kNoMutexKind = -1;
+inline constexpr int kNoMutexKind = INT_MIN;  // not -1: that is a destroyed one's
 // In the kind of one that was asked for as PTHREAD_MUTEX_NORMAL; glibc treats both alike where it elides no locks.
 inline constexpr int kNoElision = 512;
 extern __attribute__((visibility("hidden"))) int g_normal_kind;
@@ -33,7 +35,7 @@ inline bool is_normal(const pthread_mutex_t* mutex) {
   const int kind = mutex->__data.__kind;
   if (kind == g_normal_kind) [[likely]]
     return true;
-  return kind == (g_normal_kind | kNoElision) && kind != kNoMutexKind;
+  return kind == (g_normal_kind | kNoElision);
 }
 
 // As glibc keeps it in the thread's descriptor (its own calls read it there; after a fork it is the child's).

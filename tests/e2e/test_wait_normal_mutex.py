@@ -30,6 +30,7 @@ def test_the_fields_stay_right(runs, name):
     result = runs[name].result
     assert result["wrong"] == 0 and result["clean_alone"] and result["clean"], result
     assert result["child"] == 0 and result["destroyed"] == 0, result
+    assert result["refused"], "a destroyed mutex was locked"
     assert result["rounds"] > 100_000, "hardly ever taken"
     if name != "alone":
         profile = waits.read(runs[name].folder / "block.prof")

@@ -102,7 +102,11 @@ int main(int argc, char **argv) {
   int status = 1;
   waitpid(child, &status, 0);
   pthread_mutex_unlock(&g_mutex);
-  printf("{\"rounds\": %ld, \"wrong\": %ld, \"clean_alone\": %d, \"clean\": %d, \"child\": %d, \"destroyed\": %d}\n",
-         g_rounds, g_wrong, clean_alone, clean, status, pthread_mutex_destroy(&g_mutex));
+  const int destroyed = pthread_mutex_destroy(&g_mutex);
+  const int is_refused = pthread_mutex_lock(&g_mutex) == EINVAL && pthread_mutex_unlock(&g_mutex) == EINVAL;
+  printf(
+      "{\"rounds\": %ld, \"wrong\": %ld, \"clean_alone\": %d, \"clean\": %d, \"child\": %d, \"destroyed\": %d, "
+      "\"refused\": %d}\n",
+      g_rounds, g_wrong, clean_alone, clean, status, destroyed, is_refused);
   return 0;
 }
