@@ -239,7 +239,10 @@ int set_action(int number, const struct sigaction* action, struct sigaction* bef
                        (static_cast<unsigned>(action->sa_flags) & SA_RESETHAND) != 0;
   if (to_default || is_once) {
     const uint64_t once = is_once ? reinterpret_cast<uint64_t>(action->sa_sigaction) : 0;
-    if (!shares_memory) show(number, once, first_word(action->sa_mask), action->sa_flags);
+    if (!shares_memory) {
+      const struct sigaction shown = as_read_back(*action, nullptr);
+      show(number, once, first_word(shown.sa_mask), shown.sa_flags);
+    }
     replaced = our_action();
     if (is_once) {
       replaced = *action;
@@ -254,24 +257,11 @@ int set_action(int number, const struct sigaction* action, struct sigaction* bef
   if (before != nullptr && is_ours(before->sa_sigaction)) {
     before->sa_sigaction = before->sa_sigaction == on_first_signal ? reinterpret_cast<Handler>(once_before) : nullptr;
     before->sa_flags = flags_before;
+    if ((flags_before & kRestorerFlag) == 0) before->sa_restorer = nullptr;
     sigemptyset(&before->sa_mask);
     __builtin_memcpy(&before->sa_mask, &mask_before, sizeof(mask_before));
   }
   return result;
-}
-
-sighandler_t after_simple_set(int number, sighandler_t handler, sighandler_t before) {
-  if (before == SIG_ERR || !is_managed(number)) return before;
-  const uint64_t once_before = g_shown[number].once.load();
-  if (handler == SIG_DFL) {
-    deadly_signal_take(number);
-  } else if (g_region == nullptr || is_recording()) {
-    struct sigaction now;
-    if (real::sigaction()(number, nullptr, &now) == 0) note(number, now.sa_sigaction == on_deadly_signal);
-  }
-  const auto handler_before = reinterpret_cast<uint64_t>(before);
-  if (handler_before == reinterpret_cast<uint64_t>(on_first_signal)) return reinterpret_cast<sighandler_t>(once_before);
-  return handler_before == reinterpret_cast<uint64_t>(on_deadly_signal) ? SIG_DFL : before;
 }
 
 bool deadly_signal_is_ours(int number) {

@@ -27,10 +27,6 @@ void deadly_signals_forget();
 // sigaction(), for any signal: to reset one of these puts ours back; a handler that is to be called once has ours before it.
 int set_action(int number, const struct sigaction* action, struct sigaction* before);
 
-// After one of the simpler calls (signal() and its kin) has set `handler` and answered `before`: ours in the place of the default. What
-// the program is to be told of the one before.
-sighandler_t after_simple_set(int number, sighandler_t handler, sighandler_t before);
-
 // Whether the program's default stands behind this signal now, and ours in its place. Then, or where the program ignores it: ours.
 bool deadly_signal_is_ours(int number);
 void deadly_signal_take(int number);

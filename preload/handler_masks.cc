@@ -165,11 +165,6 @@ int set_handler(int number, const struct sigaction* action, struct sigaction* be
   return result;
 }
 
-void handler_was_replaced(int number) {
-  if (number > 0 && number <= kSignals && g_added.load(std::memory_order_relaxed) != 0 && !shares_memory())
-    g_added.fetch_and(~signal_bit(number));
-}
-
 namespace {
 
 // Whose slot it is: not a child's that runs in its parent's memory.

@@ -23,8 +23,6 @@ void handler_masks_follow();
 
 // set_action() of deadly_signals.h, for any signal, with SIGPROF in the mask where the handler may be on a small stack.
 int set_handler(int number, const struct sigaction* action, struct sigaction* before);
-// One of the simpler calls has set another.
-void handler_was_replaced(int number);
 
 // pthread_sigmask or sigprocmask (`real`), as the program sees its mask. A handler on a small stack goes on without ticks whatever it
 // unblocks; where one was left by a jump, SIGPROF is unblocked again. A thread that blocks SIGPROF by name has no clock meanwhile

@@ -96,6 +96,10 @@
   HOOK(sighandler_t, bsd_signal, (int, sighandler_t))                                                                  \
   HOOK(sighandler_t, ssignal, (int, sighandler_t))                                                                     \
   HOOK(sighandler_t, sigset, (int, sighandler_t))                                                                      \
+  HOOK(int, sigignore, (int))                                                                                          \
+  HOOK(int, sighold, (int))                                                                                            \
+  HOOK(int, sigrelse, (int))                                                                                           \
+  HOOK(int, siginterrupt, (int, int))                                                                                  \
   HOOK(int, sigwait, (const sigset_t*, int*))                                                                          \
   HOOK(int, sigwaitinfo, (const sigset_t*, siginfo_t*))                                                                \
   HOOK(int, sigtimedwait, (const sigset_t*, siginfo_t*, const struct timespec*))                                       \
@@ -103,6 +107,7 @@
   HOOK(int, sigpending, (sigset_t*))                                                                                   \
   /* waits with a mask of their own: a tick is kept out of them */                                                     \
   HOOK(int, sigsuspend, (const sigset_t*))                                                                             \
+  HOOK(int, __sigpause, (int, int))                                                                                    \
   HOOK(int, ppoll, (struct pollfd*, nfds_t, const struct timespec*, const sigset_t*))                                  \
   HOOK(int, __ppoll_chk, (struct pollfd*, nfds_t, const struct timespec*, const sigset_t*, size_t))                    \
   HOOK(int, pselect, (int, fd_set*, fd_set*, fd_set*, const struct timespec*, const sigset_t*))                        \

@@ -6,12 +6,15 @@
 #include <signal.h>
 
 #include <algorithm>
+#include <atomic>
 
 #include "core/base/clocks.h"
 #include "preload/alternate_stack.h"
 #include "preload/asked_profiles.h"
 #include "preload/deadly_signals.h"
 #include "preload/handler_masks.h"
+#include "preload/kernel_action.h"
+#include "preload/program_memory.h"
 #include "preload/real_symbols.h"
 #include "preload/ring_waits.h"
 #include "preload/sigprof_handler.h"
@@ -24,37 +27,44 @@
 
 namespace {
 
-// The calls that take no more than a handler, with the flags that the C library gives it.
-sighandler_t set_simply(int number, sighandler_t handler, int flags, sighandler_t (*set)(int, sighandler_t)) {
-  if (handler != SIG_HOLD) prof::program_sets_signal(number);
-  const bool is_sigprof = number == SIGPROF && prof::sigprof_is_ours();
-  if (!is_sigprof && !prof::is_snapshot_signal(number)) {
-    const sighandler_t before = set(number, handler);
-    if (before != SIG_ERR && handler != SIG_HOLD) prof::handler_was_replaced(number);
-    return prof::after_simple_set(number, handler, before);
+// Of whose kind the calls to come are ended by a handler: what siginterrupt() has said, for signal() and its kin.
+std::atomic<uint64_t> g_interrupts{0};
+
+bool is_of_program(int number) { return number > 0 && number <= prof::kSignals; }
+
+// The calls that take no more than a handler: as the C library does it, by the calls that take all.
+sighandler_t set_simply(int number, sighandler_t handler) {
+  if (handler == SIG_ERR || !is_of_program(number)) {
+    errno = EINVAL;
+    return SIG_ERR;
   }
-  if (handler == SIG_HOLD) return set(number, handler);
   struct sigaction action = {};
   struct sigaction before = {};
   action.sa_handler = handler;
-  action.sa_flags = flags;
-  const auto set_view = is_sigprof ? prof::set_sigprof_view : prof::set_snapshot_signal_view;
-  return set_view(&action, &before) == 0 ? before.sa_handler : SIG_ERR;
+  sigaddset(&action.sa_mask, number);
+  const bool interrupts = (g_interrupts.load(std::memory_order_relaxed) & prof::signal_bit(number)) != 0;
+  action.sa_flags = interrupts ? 0 : SA_RESTART;
+  return sigaction(number, &action, &before) == 0 ? before.sa_handler : SIG_ERR;
 }
 
-// As the C library does it, System V's way: the handler is called once, and other signals of its kind are not blocked meanwhile.
+// System V's way: the handler is called once, and other signals of its kind are not blocked meanwhile.
 sighandler_t set_once(int number, sighandler_t handler) {
   if (handler == SIG_ERR) return prof::real::sysv_signal()(number, handler);
   struct sigaction action = {};
   struct sigaction before = {};
   action.sa_handler = handler;
-  action.sa_flags = static_cast<int>(SA_RESETHAND | SA_NODEFER | SA_INTERRUPT);
+  action.sa_flags = static_cast<int>(SA_RESETHAND | SA_NODEFER);
   return sigaction(number, &action, &before) == 0 ? before.sa_handler : SIG_ERR;
 }
 
-bool waits_for_sigprof(const sigset_t* set) {
-  return set != nullptr && sigismember(set, SIGPROF) == 1 && prof::sigprof_is_ours();
+// sighold, sigrelse.
+int change_one(int how, int number) {
+  sigset_t set;
+  sigemptyset(&set);
+  return sigaddset(&set, number) != 0 ? -1 : sigprocmask(how, &set, nullptr);
 }
+
+bool waits_for_sigprof(const sigset_t* set) { return prof::sigprof_is_ours() && prof::has_signal(set, SIGPROF); }
 
 // A wait was interrupted: maybe by a SIGPROF of the program's that a thread took in between, of those that libprof unblocked, before
 // it gave it back (keep_for_who_waits). The kernel wakes the wait and the handler has yet to run, so nothing tells this from a handler
@@ -73,6 +83,8 @@ int wait_for_one_given_back(const sigset_t* set, siginfo_t* info) {
 
 // Until a signal of the set comes that is none of libprof's ticks.
 int wait_for(const sigset_t* set, siginfo_t* info, const struct timespec* timeout) {
+  if (timeout != nullptr && !prof::is_readable(timeout, sizeof(*timeout)))
+    return prof::real::sigtimedwait()(set, info, timeout);
   siginfo_t own;
   // One that is wrong is for the kernel to refuse, and decades are as good as none.
   constexpr int64_t kDecades = 1'000'000'000;
@@ -105,27 +117,58 @@ EXPORTED int sigaction(int number, const struct sigaction* action, struct sigact
   return prof::set_handler(number, action, before);
 }
 
-EXPORTED sighandler_t signal(int number, sighandler_t handler) {
-  return set_simply(number, handler, SA_RESTART, prof::real::signal());
-}
+EXPORTED sighandler_t signal(int number, sighandler_t handler) { return set_simply(number, handler); }
 
-EXPORTED sighandler_t bsd_signal(int number, sighandler_t handler) {
-  return set_simply(number, handler, SA_RESTART, prof::real::bsd_signal());
-}
+EXPORTED sighandler_t bsd_signal(int number, sighandler_t handler) { return set_simply(number, handler); }
 
-EXPORTED sighandler_t ssignal(int number, sighandler_t handler) {
-  return set_simply(number, handler, SA_RESTART, prof::real::ssignal());
-}
+EXPORTED sighandler_t ssignal(int number, sighandler_t handler) { return set_simply(number, handler); }
 
 EXPORTED sighandler_t sysv_signal(int number, sighandler_t handler) { return set_once(number, handler); }
 
 EXPORTED sighandler_t __sysv_signal(int number, sighandler_t handler) { return set_once(number, handler); }
 
 EXPORTED sighandler_t sigset(int number, sighandler_t handler) {
-  return set_simply(number, handler, 0, prof::real::sigset());
+  struct sigaction before = {};
+  sigset_t set;
+  sigset_t mask_before;
+  sigemptyset(&set);
+  if (sigaddset(&set, number) != 0) return SIG_ERR;
+  if (handler == SIG_HOLD) {
+    if (sigprocmask(SIG_BLOCK, &set, &mask_before) != 0) return SIG_ERR;
+    if (sigismember(&mask_before, number) == 1) return SIG_HOLD;
+    return sigaction(number, nullptr, &before) == 0 ? before.sa_handler : SIG_ERR;
+  }
+  struct sigaction action = {};
+  action.sa_handler = handler;
+  if (sigaction(number, &action, &before) != 0 || sigprocmask(SIG_UNBLOCK, &set, &mask_before) != 0) return SIG_ERR;
+  return sigismember(&mask_before, number) == 1 ? SIG_HOLD : before.sa_handler;
+}
+
+EXPORTED int sigignore(int number) {
+  struct sigaction action = {};
+  action.sa_handler = SIG_IGN;
+  return sigaction(number, &action, nullptr);
+}
+
+EXPORTED int sighold(int number) { return change_one(SIG_BLOCK, number); }
+
+EXPORTED int sigrelse(int number) { return change_one(SIG_UNBLOCK, number); }
+
+EXPORTED int siginterrupt(int number, int interrupts) {
+  struct sigaction action;
+  if (sigaction(number, nullptr, &action) != 0) return -1;
+  if (interrupts != 0) {
+    g_interrupts.fetch_or(prof::signal_bit(number), std::memory_order_relaxed);
+    action.sa_flags &= ~SA_RESTART;
+  } else {
+    g_interrupts.fetch_and(~prof::signal_bit(number), std::memory_order_relaxed);
+    action.sa_flags |= SA_RESTART;
+  }
+  return sigaction(number, &action, nullptr);
 }
 
 EXPORTED int sigaltstack(const stack_t* stack, stack_t* before) {
+  if (stack != nullptr && !prof::is_readable(stack, sizeof(*stack))) return prof::real::sigaltstack()(stack, before);
   // Before it is in use: a tick may come at once.
   const bool is_set = stack != nullptr && (stack->ss_flags & SS_DISABLE) == 0;
   if (is_set && !prof::alternate_stack_is_usable(stack->ss_size)) {

@@ -6,6 +6,9 @@
 #include "core/base/raw_syscall.h"
 #include "preload/cpu_sampling.h"
 #include "preload/deadly_signals.h"
+#include "preload/kernel_action.h"
+#include "preload/program_memory.h"
+#include "preload/real_symbols.h"
 #include "preload/sigprof_handler.h"
 #include "preload/threads.h"
 
@@ -24,6 +27,20 @@ void set_view(const struct sigaction& action) {
   const unsigned next = g_view.load(std::memory_order_relaxed) ^ 1;
   g_views[next] = action;
   g_view.store(next, std::memory_order_release);
+}
+
+void show(const struct sigaction& action) {
+  struct sigaction now = {};
+  real::sigaction()(SIGPROF, nullptr, &now);
+  set_view(as_read_back(action, now.sa_restorer));
+}
+
+// As the kernel does it where a signal comes to be ignored, in every thread.
+void drop_pending() {
+  struct sigaction ignore = {};
+  ignore.sa_handler = SIG_IGN;
+  real::sigaction()(SIGPROF, &ignore, nullptr);
+  sigprof_handle_again();
 }
 
 bool is_handler(const struct sigaction& action) { return action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN; }
@@ -51,10 +68,11 @@ int set_sigprof_view(const struct sigaction* action, struct sigaction* before) {
     if (is_handler(*action)) {
       if (cpu_sampling_give_up())
         LogLine(log_level_of_program()) << "the program handles SIGPROF itself: CPU sampling ends here";
-      set_view(*action);
+      show(*action);
       handle_as(*action);
     } else {
-      set_view(*action);
+      show(*action);
+      if (action->sa_handler == SIG_IGN) drop_pending();
     }
   }
   if (before != nullptr) *before = last;
@@ -90,15 +108,17 @@ void give_sigprof_to_program(int number, siginfo_t* info, void* context) {
 }
 
 void program_reads_from_descriptor(const sigset_t* set) {
-  if (set == nullptr || sigismember(set, SIGPROF) != 1) return;
+  if (!has_signal(set, SIGPROF)) return;
   g_is_read.store(true, std::memory_order_relaxed);
   if (sigprof_is_ours() && cpu_sampling_give_up())
     LogLine(log_level_of_program()) << "the program reads SIGPROF itself: CPU sampling ends here";
 }
 
 MaskWithSigprof::MaskWithSigprof(const sigset_t* mask) : mask_(mask) {
-  if (mask == nullptr || !sigprof_is_ours() || !sigprof_is_used()) return;
-  copy_ = *mask;
+  if (mask == nullptr || !sigprof_is_ours() || !sigprof_is_used() || !is_readable(mask, sizeof(uint64_t))) return;
+  // So much as the kernel would read.
+  sigemptyset(&copy_);
+  __builtin_memcpy(&copy_, mask, sizeof(uint64_t));
   sigaddset(&copy_, SIGPROF);
   mask_ = &copy_;
 }

@@ -9,6 +9,8 @@
 #include "core/base/region.h"
 #include "preload/alternate_stack.h"
 #include "preload/deadly_signals.h"
+#include "preload/kernel_action.h"
+#include "preload/program_memory.h"
 #include "preload/real_symbols.h"
 #include "preload/recording.h"
 
@@ -84,7 +86,14 @@ int set_snapshot_signal_view(const struct sigaction* action, struct sigaction* b
       // Again: one that is to be called once has the default's after it.
       set_action(number, action, nullptr);
     }
-    g_view = *action;
+    struct sigaction now = {};
+    real::sigaction()(g_number.load(), nullptr, &now);
+    g_view = as_read_back(*action, now.sa_restorer);
+    // What is pending is dropped, as the kernel does it.
+    if (action->sa_handler == SIG_IGN && now.sa_sigaction == on_signal) {
+      real::sigaction()(g_number.load(), action, nullptr);
+      install(g_number.load());
+    }
   }
   if (before != nullptr) *before = last;
   return 0;
@@ -92,7 +101,7 @@ int set_snapshot_signal_view(const struct sigaction* action, struct sigaction* b
 
 void program_waits_for(const sigset_t* set) {
   const int number = g_number.load(std::memory_order_relaxed);
-  if (number == 0 || set == nullptr || sigismember(set, number) != 1) return;
+  if (number == 0 || !has_signal(set, number)) return;
   step_back(number, "waits for");
   // As it was: an unblocked one that comes now is what it would be without us.
   set_action(number, &g_view, nullptr);

@@ -37,6 +37,8 @@ CASES = [
     *[Case(f"sigprof_named_{how}", ("signals_named", how), expects=("works", "work_after")) for how in ("blocks", "inherits", "executes")],
     *[Case(f"sigprof_named_blocks_{clock}", ("signals_named", "blocks"), expects=("works", "work_after"), prof={"PROF_CPU_CLOCK": clock})
       for clock in ("timer", "user")],
+    *[Case(f"simple_{number}", ("signals_simple", number), profiles="any", log=TAKEN + SNAPSHOTS) for number in ("27", "12", "10", "15", "17")],
+    *[Case(f"simple_{number}_handled", ("signals_simple", number, "handles"), profiles="any", log=TAKEN + SNAPSHOTS) for number in ("27", "12")],
     Case("sigprof_taken", ("signals_taken",), expects=("beside_work",)),
     *waits(),
     *[Case(f"timer_{how}", ("signals_timers", how), expects=("timed_work",), log=TAKEN if "prof" in how else ())
