@@ -238,9 +238,11 @@ bool sigprof_is_kept_out_now(sigset_t* mask) {
 
 bool sigprof_let_in() {
   if (!keeps_out() || !sigprof_is_kept_out(mask_now())) return false;
-  raw_syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, &kSigprof, nullptr, sizeof(kSigprof));
+  sigprof_let_in_again();
   return true;
 }
+
+void sigprof_let_in_again() { raw_syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, &kSigprof, nullptr, sizeof(kSigprof)); }
 
 void sigprof_keep_out() { raw_syscall(SYS_rt_sigprocmask, SIG_BLOCK, &kSigprof, nullptr, sizeof(kSigprof)); }
 

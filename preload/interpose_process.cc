@@ -44,9 +44,12 @@ class AroundExec {
       if (slot_ != nullptr) prof::cpu_sampling_pause_thread(slot_);
     }
     is_let_in_ = prof::sigprof_let_in();
+    is_kept_out_ = prof::sigprof_is_unblocked_here();
+    if (is_kept_out_) prof::sigprof_keep_out();
   }
   ~AroundExec() {
     const prof::ErrnoSaver errno_saver;  // of the exec that failed
+    if (is_kept_out_) prof::sigprof_let_in_again();
     if (is_let_in_) prof::sigprof_keep_out();
     if (slot_ != nullptr) prof::cpu_sampling_resume_thread(slot_);
     prof::sigprof_after_exec();
@@ -61,6 +64,7 @@ class AroundExec {
   prof::ThreadSlot* slot_ = nullptr;
   bool is_read_ = false;
   bool is_let_in_ = false;
+  bool is_kept_out_ = false;
 };
 
 bool is_found(const char* file) {

@@ -17,6 +17,7 @@
 #include "preload/handler_masks.h"
 #include "preload/real_symbols.h"
 #include "preload/sigprof_view.h"
+#include "preload/threads.h"
 #include "preload/snapshot_signal.h"
 #include "preload/system_by_spawn.h"
 
@@ -74,20 +75,28 @@ class AroundSpawn {
 constinit std::atomic<int> AroundSpawn::changing_{0};
 constinit int AroundSpawn::count_ = 0;
 
-// Without a SIGPROF that only libprof blocks (preload/handler_masks.h): from a handler on a small stack, where it is to stay blocked.
+// The mask as it would be without libprof: without a SIGPROF that only libprof blocks (preload/handler_masks.h), from a handler on a small
+// stack, where it is to stay blocked; and with one that libprof has unblocked (preload/threads.h).
 class SpawnAttributes {
  public:
   explicit SpawnAttributes(const posix_spawnattr_t* attributes) : attributes_(attributes) {
     short flags = 0;
     if (attributes != nullptr) posix_spawnattr_getflags(attributes, &flags);
     sigset_t mask;
-    if ((flags & POSIX_SPAWN_SETSIGMASK) != 0 || !prof::sigprof_is_kept_out_now(&mask)) return;
+    if ((flags & POSIX_SPAWN_SETSIGMASK) != 0) return;
+    const bool is_kept_out = prof::sigprof_is_kept_out_now(&mask);
+    if (!is_kept_out && !prof::sigprof_is_unblocked_here()) return;
     if (attributes == nullptr) {
       posix_spawnattr_init(&changed_);
     } else {
       changed_ = *attributes;
     }
-    sigdelset(&mask, SIGPROF);
+    if (is_kept_out) {
+      sigdelset(&mask, SIGPROF);
+    } else {
+      prof::real::pthread_sigmask()(SIG_BLOCK, nullptr, &mask);
+      sigaddset(&mask, SIGPROF);
+    }
     posix_spawnattr_setsigmask(&changed_, &mask);
     posix_spawnattr_setflags(&changed_, static_cast<short>(flags | POSIX_SPAWN_SETSIGMASK));
     attributes_ = &changed_;

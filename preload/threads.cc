@@ -52,27 +52,29 @@ bool make_key() {
 
 constexpr uint64_t kSigprof = uint64_t{1} << (SIGPROF - 1);
 std::atomic<bool> g_has_unblocked{false};
+// This thread was made with SIGPROF blocked, and libprof has unblocked it. Of a child of fork that it makes, too.
+thread_local constinit bool t_is_unblocked = false;
 
 // A program that names it blocks the program's own.
 bool is_blocked_for_program(uint64_t mask) { return blocks_sigprof_by_name(mask) && !sigprof_is_kept_out(mask); }
 
 // Libraries block every signal around pthread_create so that their workers inherit it (liblzma, GLib, systemd do); their
 // work would go unseen. Ours restarts what it interrupts. What a thread blocks itself, later, stays blocked.
-void unblock_sigprof(ThreadSlot* slot, uint64_t mask) {
+void unblock_sigprof(uint64_t mask) {
   if ((mask & kSigprof) == 0 || is_blocked_for_program(mask)) return;
   // Noted before: one that is pending for the process comes as soon as it is unblocked.
   if (!sigprof_is_kept_out(mask)) {
-    slot->unblocked = 1;
+    t_is_unblocked = true;
     g_has_unblocked.store(true, std::memory_order_relaxed);
   }
   raw_syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, &kSigprof, nullptr, sizeof(kSigprof));
 }
 
 // At its end, before the slot is given back: without one, a signal of the program's could not be kept for who waits for it.
-void block_sigprof_again(ThreadSlot* slot) {
-  if (slot->unblocked == 0) return;
+void block_sigprof_again() {
+  if (!t_is_unblocked) return;
   raw_syscall(SYS_rt_sigprocmask, SIG_BLOCK, &kSigprof, nullptr, sizeof(kSigprof));
-  slot->unblocked = 0;
+  t_is_unblocked = false;
 }
 
 // A key's destructors run in rounds while some destructor sets a value again. Ours waits for the round in which the program's own
@@ -86,7 +88,7 @@ void on_thread_exit(void* value) {
   waits_of_thread_end(slot);
   trace_thread_ends(slot);
   if (slot->created_by != 0) count_events(region_at<EventBucket>(slot->created_by), 0, 1);
-  block_sigprof_again(slot);
+  block_sigprof_again();
   cpu_sampling_thread_ends(slot);
 }
 
@@ -111,10 +113,11 @@ uint64_t stack_bytes(const pthread_attr_t* attributes) {
 
 bool sigprof_was_unblocked() { return g_has_unblocked.load(std::memory_order_relaxed); }
 
+bool sigprof_is_unblocked_here() { return t_is_unblocked; }
+
 bool keep_for_who_waits(siginfo_t* info, void* context) {
-  ThreadSlot* slot = slot_of_this_thread();
-  if (slot == nullptr || slot->unblocked == 0) return false;
-  slot->unblocked = 0;
+  if (!t_is_unblocked) return false;
+  t_is_unblocked = false;
   sigaddset(&static_cast<ucontext_t*>(context)->uc_sigmask, SIGPROF);
   send_sigprof_again(info);
   return true;
@@ -189,7 +192,7 @@ void thread_begins(ThreadSlot* slot) {
   slot->held.store(is_blocked_for_program(mask) ? 1 : 0, std::memory_order_relaxed);
   cpu_sampling_thread_begins(slot);
   trace_thread_begins(slot);
-  unblock_sigprof(slot, mask);
+  unblock_sigprof(mask);
 }
 
 }  // namespace

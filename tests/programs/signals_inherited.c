@@ -1,9 +1,10 @@
 // A thread that is made with SIGPROF blocked (by name, or along with all other signals) is sent it, and goes on; and what one executes has it
-// blocked, if by name. Argument: named, all.
+// blocked. Argument: named, all.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -17,10 +18,20 @@ static int is_named;
 
 // What it executes has the mask that it was made with.
 static void *executes(void *unused) {
-  if (!is_named) return unused;
-  const pid_t child = fork();
-  if (child == 0) execlp("grep", "grep", "SigBlk", "/proc/self/status", (char *)NULL);
-  waitpid(child, NULL, 0);
+  char *const reads[] = {"grep", "SigBlk", "/proc/self/status", NULL};
+  for (volatile int i = 0; i < 3; ++i) {
+    pid_t child;
+    if (i == 2) {
+      posix_spawnp(&child, reads[0], NULL, NULL, reads, environ);
+    } else {
+      child = i == 0 ? fork() : vfork();
+      if (child == 0) {
+        execvp("a program that is not there", reads);
+        execvp(reads[0], reads);
+      }
+    }
+    waitpid(child, NULL, 0);
+  }
   return unused;
 }
 
