@@ -13,6 +13,7 @@
 #include "preload/recording.h"
 #include "preload/ring_waits.h"
 #include "preload/sigprof_handler.h"
+#include "preload/unblocked_threads.h"
 
 namespace prof {
 namespace {
@@ -191,9 +192,7 @@ bool is_held() {
   return slot != nullptr && slot->held.load(std::memory_order_relaxed) != 0;
 }
 
-}  // namespace
-
-int set_thread_mask(SetMask real, int how, const sigset_t* set, sigset_t* before) {
+int set_mask(SetMask real, int how, const sigset_t* set, sigset_t* before) {
   const bool names = set != nullptr && how != SIG_UNBLOCK && blocks_sigprof_by_name(first_word(*set));
   if (names && !keeps_out()) is_named();
   if (!keeps_out()) {
@@ -223,6 +222,16 @@ int set_thread_mask(SetMask real, int how, const sigset_t* set, sigset_t* before
   sigdelset(to, SIGPROF);
   // No handler runs on it here: one was left by a jump.
   if (!is_handler && !blocks) raw_syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, &kSigprof, nullptr, sizeof(kSigprof));
+  return result;
+}
+
+}  // namespace
+
+int set_thread_mask(SetMask real, int how, const sigset_t* set, sigset_t* before) {
+  if (!is_unblocked_thread()) return set_mask(real, how, set, before);
+  MaskOfUnblocked mask(how, &set);
+  const int result = set_mask(real, how, set, before);
+  if (result == 0) mask.is_changed(before);
   return result;
 }
 

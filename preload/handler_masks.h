@@ -42,7 +42,7 @@ bool sigprof_is_kept_out(uint64_t mask);
 bool sigprof_is_kept_out_now(sigset_t* mask);  // the calling thread's, which is answered
 
 // Around an exec: the calling thread's is unblocked where it is kept out, and blocked again if it was; and the other way round where libprof
-// has unblocked it (threads.h).
+// has unblocked it (unblocked_threads.h).
 bool sigprof_let_in();
 void sigprof_keep_out();
 void sigprof_let_in_again();

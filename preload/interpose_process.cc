@@ -24,6 +24,7 @@
 #include "preload/snapshot_signal.h"
 #include "preload/spool.h"
 #include "preload/threads.h"
+#include "preload/unblocked_threads.h"
 
 extern "C" char** environ;
 
@@ -44,7 +45,7 @@ class AroundExec {
       if (slot_ != nullptr) prof::cpu_sampling_pause_thread(slot_);
     }
     is_let_in_ = prof::sigprof_let_in();
-    is_kept_out_ = prof::sigprof_is_unblocked_here();
+    is_kept_out_ = prof::is_unblocked_thread();
     if (is_kept_out_) prof::sigprof_keep_out();
   }
   ~AroundExec() {

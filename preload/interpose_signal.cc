@@ -21,7 +21,7 @@
 #include "preload/sigprof_view.h"
 #include "preload/snapshot_signal.h"
 #include "preload/thread_clock.h"
-#include "preload/threads.h"
+#include "preload/unblocked_threads.h"
 
 #define EXPORTED __attribute__((visibility("default")))
 

@@ -17,9 +17,10 @@
 #include "preload/handler_masks.h"
 #include "preload/real_symbols.h"
 #include "preload/sigprof_view.h"
-#include "preload/threads.h"
 #include "preload/snapshot_signal.h"
 #include "preload/system_by_spawn.h"
+#include "preload/threads.h"
+#include "preload/unblocked_threads.h"
 
 #define EXPORTED __attribute__((visibility("default")))
 
@@ -76,7 +77,7 @@ constinit std::atomic<int> AroundSpawn::changing_{0};
 constinit int AroundSpawn::count_ = 0;
 
 // The mask as it would be without libprof: without a SIGPROF that only libprof blocks (preload/handler_masks.h), from a handler on a small
-// stack, where it is to stay blocked; and with one that libprof has unblocked (preload/threads.h).
+// stack, where it is to stay blocked; and with one that libprof has unblocked (preload/unblocked_threads.h).
 class SpawnAttributes {
  public:
   explicit SpawnAttributes(const posix_spawnattr_t* attributes) : attributes_(attributes) {
@@ -85,7 +86,7 @@ class SpawnAttributes {
     sigset_t mask;
     if ((flags & POSIX_SPAWN_SETSIGMASK) != 0) return;
     const bool is_kept_out = prof::sigprof_is_kept_out_now(&mask);
-    if (!is_kept_out && !prof::sigprof_is_unblocked_here()) return;
+    if (!is_kept_out && !prof::is_unblocked_thread()) return;
     if (attributes == nullptr) {
       posix_spawnattr_init(&changed_);
     } else {

@@ -10,7 +10,7 @@
 #include "preload/program_memory.h"
 #include "preload/real_symbols.h"
 #include "preload/sigprof_handler.h"
-#include "preload/threads.h"
+#include "preload/unblocked_threads.h"
 
 namespace prof {
 namespace {
@@ -91,10 +91,10 @@ void sigprof_after_exec() {
 
 void give_sigprof_to_program(int number, siginfo_t* info, void* context) {
   const struct sigaction action = view();
-  if (action.sa_handler == SIG_IGN) return;
+  if (action.sa_handler == SIG_IGN || keep_for_who_waits(info, context)) return;
   if (action.sa_handler == SIG_DFL) {
     // All signals are blocked here, as the view has no handler.
-    if (!keep_for_who_waits(info, context)) deadly_signal_has_come(SIGPROF, info, static_cast<ucontext_t*>(context));
+    deadly_signal_has_come(SIGPROF, info, static_cast<ucontext_t*>(context));
     return;
   }
   if ((action.sa_flags & static_cast<int>(SA_RESETHAND)) != 0) {

@@ -16,6 +16,7 @@
 #include "preload/recording.h"
 #include "preload/sigprof_handler.h"
 #include "preload/trace_sampling.h"
+#include "preload/unblocked_threads.h"
 #include "preload/wait_sampling.h"
 
 namespace prof {
@@ -50,32 +51,8 @@ bool make_key() {
   return true;
 }
 
-constexpr uint64_t kSigprof = uint64_t{1} << (SIGPROF - 1);
-std::atomic<bool> g_has_unblocked{false};
-// This thread was made with SIGPROF blocked, and libprof has unblocked it. Of a child of fork that it makes, too.
-thread_local constinit bool t_is_unblocked = false;
-
 // A program that names it blocks the program's own.
 bool is_blocked_for_program(uint64_t mask) { return blocks_sigprof_by_name(mask) && !sigprof_is_kept_out(mask); }
-
-// Libraries block every signal around pthread_create so that their workers inherit it (liblzma, GLib, systemd do); their
-// work would go unseen. Ours restarts what it interrupts. What a thread blocks itself, later, stays blocked.
-void unblock_sigprof(uint64_t mask) {
-  if ((mask & kSigprof) == 0 || is_blocked_for_program(mask)) return;
-  // Noted before: one that is pending for the process comes as soon as it is unblocked.
-  if (!sigprof_is_kept_out(mask)) {
-    t_is_unblocked = true;
-    g_has_unblocked.store(true, std::memory_order_relaxed);
-  }
-  raw_syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, &kSigprof, nullptr, sizeof(kSigprof));
-}
-
-// At its end, before the slot is given back: without one, a signal of the program's could not be kept for who waits for it.
-void block_sigprof_again() {
-  if (!t_is_unblocked) return;
-  raw_syscall(SYS_rt_sigprocmask, SIG_BLOCK, &kSigprof, nullptr, sizeof(kSigprof));
-  t_is_unblocked = false;
-}
 
 // A key's destructors run in rounds while some destructor sets a value again. Ours waits for the round in which the program's own
 // have been called, so that the waits in them are still known, and for the last one where the thread is sampled or looked at; a
@@ -88,7 +65,7 @@ void on_thread_exit(void* value) {
   waits_of_thread_end(slot);
   trace_thread_ends(slot);
   if (slot->created_by != 0) count_events(region_at<EventBucket>(slot->created_by), 0, 1);
-  block_sigprof_again();
+  block_thread_again();
   cpu_sampling_thread_ends(slot);
 }
 
@@ -110,18 +87,6 @@ uint64_t stack_bytes(const pthread_attr_t* attributes) {
 }
 
 }  // namespace
-
-bool sigprof_was_unblocked() { return g_has_unblocked.load(std::memory_order_relaxed); }
-
-bool sigprof_is_unblocked_here() { return t_is_unblocked; }
-
-bool keep_for_who_waits(siginfo_t* info, void* context) {
-  if (!t_is_unblocked) return false;
-  t_is_unblocked = false;
-  sigaddset(&static_cast<ucontext_t*>(context)->uc_sigmask, SIGPROF);
-  send_sigprof_again(info);
-  return true;
-}
 
 bool threads_start() {
   if (!g_key_made) g_key_made = make_key();
@@ -173,6 +138,7 @@ ThreadSlot* thread_is_created(const pthread_attr_t* attributes, void* (*start)(v
     slot->labels.store(creator->labels.load(std::memory_order_relaxed), std::memory_order_relaxed);
     slot->inherits.store(1, std::memory_order_relaxed);
   }
+  slot->made_by_unblocked = is_unblocked_thread() ? 1 : 0;
   slot->stack_low = stack_bytes(attributes);  // its size, until the thread knows where it is
   return slot;
 }
@@ -189,10 +155,11 @@ void thread_begins(ThreadSlot* slot) {
   slot->stack_low = slot->stack_low == 0 ? 0 : slot->stack_high - slot->stack_low;
   pthread_setspecific(g_key, slot);
   const uint64_t mask = sigprof_is_used() ? mask_now() : 0;
-  slot->held.store(is_blocked_for_program(mask) ? 1 : 0, std::memory_order_relaxed);
+  const bool is_held = is_blocked_for_program(mask);
+  slot->held.store(is_held ? 1 : 0, std::memory_order_relaxed);
   cpu_sampling_thread_begins(slot);
   trace_thread_begins(slot);
-  unblock_sigprof(mask);
+  if (!is_held) unblock_thread(mask, slot->made_by_unblocked != 0);
 }
 
 }  // namespace

@@ -32,12 +32,4 @@ void default_stack_changed();
 void* start_thread(void* slot);
 int start_c11_thread(void* slot);
 
-// A SIGPROF of the program's, sent to the process or this thread, which has come to the calling thread although this one was made with it blocked, and
-// libprof unblocked it: it is sent again, for who waits for it, and blocked here when the handler returns. False: this thread does not block it.
-bool keep_for_who_waits(siginfo_t* info, void* context);
-// Whether the calling thread is one to which that could happen: what it executes is to have SIGPROF blocked, as it would have.
-bool sigprof_is_unblocked_here();
-// Whether there was any.
-bool sigprof_was_unblocked();
-
 }  // namespace prof

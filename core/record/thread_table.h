@@ -103,6 +103,7 @@ struct ThreadSlot {
   std::atomic<Ref> trace;             // its ring (trace_rings.h); 0: none yet
   std::atomic<LabelId> labels;        // at present; set by the thread itself, or by its creator before it begins
   std::atomic<uint32_t> inherits;     // 1: threads that it creates begin with its labels
+  uint32_t made_by_unblocked;         // 1: by a thread in which libprof has unblocked SIGPROF
   std::atomic<uint32_t> held;         // 1: it blocks SIGPROF by name: it is given no clock, and asked by no look
   std::atomic<int64_t> held_from_ns;  // the thread's CPU clock then: what it uses from there on is due when it unblocks
   RingWait ring_wait;
