@@ -74,7 +74,7 @@ StackEnd slow_walk(const ucontext_t& context, ReadableMemory* memory, FrameVisit
   if (!visit(self, static_cast<uint64_t>(context.uc_mcontext.gregs[REG_RIP]), false)) return StackEnd::complete;
   unw_cursor_t cursor;
   if (g_stack_space == nullptr || unw_init_remote(&cursor, g_stack_space, &walk) != 0) return StackEnd::no_unwind_info;
-  for (;;) {
+  for (bool is_first = true;; is_first = false) {
     walk.access.found_info = false;
     const int step = unw_step(&cursor);
     // What it says behind a step is of the frame that it stepped out of.
@@ -85,8 +85,9 @@ StackEnd slow_walk(const ucontext_t& context, ReadableMemory* memory, FrameVisit
     unw_word_t next_sp = 0;
     if (step == 0 || unw_get_reg(&cursor, UNW_X86_64_RIP, &ip) != 0 || ip == 0) return StackEnd::complete;
     unw_get_reg(&cursor, UNW_X86_64_RSP, &next_sp);
-    // Below a signal frame the stack may be any other; elsewhere a caller's frame is above.
-    if (!from_signal && next_sp <= sp) return StackEnd::no_progress;
+    // Below a signal frame the stack may be any other; elsewhere a caller's frame is above. But the first one's may be empty, with its return address
+    // in a register: vfork takes it off the stack that it shares with the child.
+    if (!from_signal && (next_sp < sp || (next_sp == sp && !is_first))) return StackEnd::no_progress;
     sp = next_sp;
     if (!visit(self, ip, !from_signal)) return StackEnd::complete;
   }

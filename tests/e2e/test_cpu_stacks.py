@@ -17,6 +17,7 @@ RUNS = {
     "noreturn": (["noreturn_calls", 40],),
     "handler": (["handler_burns", 2],),
     "odd_frames": (["odd_frames", .5],),
+    **{f"vforks {how}": (["vforks", 3000], {"PROF_CPU_HZ": "1000", "PROF_UNWIND": how}) for how in ("tables", "libunwind")},
     "tail_calls": (["tail_calls", 1],),
     "cpp_names": (["cpp_names", .3],),
     "rust": (["rust_work", 300000000], {}, {"cores": 2}),
@@ -115,6 +116,13 @@ def test_frames_of_unknown_size_and_realigned_ones(runs):
     check_nearly_all(profile, "below_variable", "variable_frame", "main", "_start", of="below_variable")
     check_nearly_all(profile, "below_aligned", "aligned_frame", "main", "_start", of="below_aligned")
     check_nearly_all(profile, "below_both", "aligned_variable_frame", "main", "_start", of="below_both")
+    check_none_truncated(profile)
+
+
+@pytest.mark.parametrize("how", ["tables", "libunwind"])
+def test_return_address_in_a_register(runs, how):
+    profile = runs[f"vforks {how}"].profile()
+    check_nearly_all(profile, "makes_children", "main", "_start")
     check_none_truncated(profile)
 
 
