@@ -28,6 +28,7 @@ std::atomic<bool> g_in_stretch{false};
 std::atomic<unsigned> g_counting{0};  // for whom: bits of CountingFor
 std::atomic<int> g_switching{0};      // the thread that is at the switch
 std::atomic<bool> g_in_user_mode_only{false};
+std::atomic<int> g_ended_main{0};    // the thread that had the process's number, where it has ended before the process
 std::atomic<int64_t> g_begin_ns{0};  // CLOCK_MONOTONIC: ticks before are dropped
 std::atomic<int64_t> g_end_ns{0};    // the first tick from here on ends the stretch
 StretchOver g_stretch_over = nullptr;
@@ -298,6 +299,7 @@ void cpu_sampling_thread_begins(ThreadSlot* slot) {
 }
 
 void cpu_sampling_thread_ends(ThreadSlot* slot) {
+  if (raw_gettid() == raw_getpid()) g_ended_main.store(raw_gettid(), std::memory_order_relaxed);
   slot->tid.store(0, std::memory_order_seq_cst);
   stop_clock(slot);
   this_thread_is(nullptr);
@@ -335,6 +337,8 @@ void cpu_sampling_let_go_thread(ThreadSlot* slot) {
 unsigned count_unsampled_threads() {
   unsigned unsampled = 0;
   for_each_task([&](int tid) {
+    // A main thread that has ended stays in the list.
+    if (tid == g_ended_main.load(std::memory_order_relaxed)) return;
     const ThreadSlot* slot = find_slot(tid);
     if (slot == nullptr || (slot->registered == 0 && slot->clock_state.load() == ClockState::off)) ++unsampled;
   });

@@ -134,7 +134,10 @@ bool reporter_is_this_process() { return getauxval(AT_ENTRY) == reinterpret_cast
 void reporter_removes(const char* spool_file) { g_spool_file = const_cast<char*>(spool_file); }
 
 void reporter_launch(const ReportTask& task, const Output& output) {
-  start(&g_launches[task.cumulative ? kSnapshotLaunch : task.stretch & 1], task, output, 0);
+  if (start(&g_launches[task.cumulative ? kSnapshotLaunch : task.stretch & 1], task, output, 0)) return;
+  LogLine(LogLevel::warn) << "no process could be made to write "
+                          << (task.cumulative ? "a snapshot: none this time"
+                                              : "a CPU profile: it is written at the end");
 }
 
 bool reporter_is_busy(uint32_t next_stretch) { return is_at_work(g_launches[next_stretch & 1]); }

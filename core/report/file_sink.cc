@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <climits>
 #include <cstdio>
 #include <cstring>
 
@@ -135,7 +136,13 @@ bool is_link_of_system(const std::string& path) {
          stat(path.c_str(), &st) == 0 && S_ISREG(st.st_mode);
 }
 
-std::string temporary_name(const std::string& path) { return path + ".tmp." + std::to_string(getpid()); }
+std::string temporary_name(const std::string& path) {
+  // With room for what is added: a name may be as long as the file system allows.
+  constexpr size_t kMostOfName = NAME_MAX - 24;
+  const size_t slash = path.rfind('/');
+  const size_t begin = slash == std::string::npos ? 0 : slash + 1;
+  return path.substr(0, begin) + path.substr(begin, kMostOfName) + ".tmp." + std::to_string(getpid());
+}
 
 std::string error_text_of(int error) {
   if (error == kFolderIsOpen) return "everybody may write to the folder (chmod o-w, or +t)";
