@@ -21,7 +21,7 @@
 namespace prof {
 namespace {
 
-constexpr unsigned kMostThreads = 8192;  // looked at in a turn; those beyond are counted as lost
+constexpr unsigned kMostThreads = 8192;  // looked at; those beyond are stood for by these
 constexpr unsigned kMostAsked = 64;
 constexpr int64_t kAnswerNs = 1'000'000'000;  // a thread that gives no answer for so long is not reached
 
@@ -135,35 +135,87 @@ int64_t task_links() {
   return raw_syscall(SYS_stat, "/proc/self/task", &st) == 0 ? static_cast<int64_t>(st.st_nlink) : 0;
 }
 
-// The threads at one moment, in the kernel's order; and how many there are later, for the price of one system call.
-struct Listed {
-  unsigned count = 0;  // of those in g_tids
-  int64_t all = 0;
-  int64_t links = 0;
-
-  int64_t present() const { return std::max<int64_t>(all + task_links() - links, 1); }
-  // Of the one after `tid`: who looks from there on has looked at all alike, however often the list is made. Where that one has
-  // ended, by number, as threads are numbered and listed in the order of their beginnings.
-  unsigned place_after(int tid) const {
-    for (unsigned i = 0; i < count; ++i) {
-      if (g_tids[i] == tid) return i + 1;
-    }
-    for (unsigned i = 0; i < count; ++i) {
-      if (g_tids[i] > tid) return i;
-    }
-    return 0;
+// The threads as last listed, in g_tids, and the choice of one to look at.
+class Threads {
+ public:
+  void list() {
+    const int64_t begin = clock_ns(CLOCK_MONOTONIC);
+    table_ = table_now();
+    count_ = 0;
+    all_ = 0;
+    for_each_task([&](int tid) {
+      if (tid == gone_) return;
+      if (count_ < kMostThreads) g_tids[count_++] = tid;
+      ++all_;
+    });
+    links_ = task_links();
+    listed_ns_ = clock_ns(CLOCK_MONOTONIC);
+    took_ns_ = listed_ns_ - begin;
+    // The sequence of the golden section (Weyl): any place, and all of them evenly.
+    constexpr uint32_t kGoldenSection = 0x9e37'79b9;
+    draw_ += kGoldenSection;
+    at_ = static_cast<unsigned>(uint64_t{draw_} * count_ >> 32);
   }
-};
 
-Listed list_threads() {
-  Listed listed;
-  for_each_task([&](int tid) {
-    if (listed.count < kMostThreads) g_tids[listed.count++] = tid;
-    ++listed.all;
-  });
-  listed.links = task_links();
-  return listed;
-}
+  // Again, where threads have come or gone: those that libprof knows of, by their slots, others by their number. To list very many at each
+  // look would cost more than the looks: no more than a fiftieth of the time.
+  void list_if_changed() {
+    if (table_ == table_now() && links_ == task_links()) return;
+    if (clock_ns(CLOCK_MONOTONIC) - listed_ns_ >= 50 * took_ns_) list();
+  }
+
+  int64_t present() const { return std::max<int64_t>(all_ + task_links() - links_, 1); }
+
+  // One of those that are there now, each as often as any other: in turns while they stay the same, else from anywhere on, so that which of them
+  // it is does not hang on when the others came. Answers what look(tid) says of it; false: there is none.
+  template <typename Look>  // bool(int tid); false: it is gone
+  bool look_at_one(Look look) {
+    for (bool is_new = false;;) {
+      if (count_ == 0) {
+        if (is_new) return false;
+        list();
+        is_new = true;
+        continue;
+      }
+      if (at_ >= count_) at_ = 0;
+      const int tid = g_tids[at_];
+      if (look(tid)) {
+        ++at_;
+        return true;
+      }
+      if (is_new) {
+        // The main thread's end leaves it in the list for as long as the process lives.
+        if (tid == raw_getpid()) gone_ = tid;
+        g_tids[at_] = g_tids[--count_];
+        --all_;
+      } else {
+        list();
+        is_new = true;
+      }
+    }
+  }
+
+ private:
+  struct Table {
+    uint64_t free;
+    Ref all;
+    bool operator==(const Table&) const = default;
+  };
+  static Table table_now() {
+    const auto* table = region_root<ThreadTable>(Root::threads);
+    return {table->free.load(std::memory_order_relaxed), table->all.load(std::memory_order_relaxed)};
+  }
+
+  unsigned count_ = 0;  // of those in g_tids
+  int64_t all_ = 0;
+  int64_t links_ = 0;
+  Table table_ = {};
+  int gone_ = 0;
+  int64_t listed_ns_ = 0;
+  int64_t took_ns_ = 0;
+  unsigned at_ = 0;  // in g_tids: the next
+  uint32_t draw_ = 0;
+};
 
 void note_threads(int64_t present) {
   std::atomic<uint32_t>& most = region_root<EventRecord>(Root::events)->wall_most_threads;
@@ -172,39 +224,41 @@ void note_threads(int64_t present) {
   }
 }
 
-// One after the other, a period apart. A look stands for a period of all threads that there are at that moment, so that the sum is
-// right in the middle of a turn too. What was missed is made up for at once; where that is more than a turn (a machine that was asleep,
-// more looks than there is time for), each look of the next turn stands for its part of it.
+// One look a period, the first at any moment of the first one: splitmix64 (Steele, Lea, Flood 2014) of the time.
+int64_t first_look(int64_t now) {
+  auto x = static_cast<uint64_t>(now) + 0x9e37'79b9'7f4a'7c15;
+  x = (x ^ (x >> 30)) * 0xbf58'476d'1ce4'e5b9;
+  x = (x ^ (x >> 27)) * 0x94d0'49bb'1331'11eb;
+  x ^= x >> 31;
+  return now + static_cast<int64_t>(x % static_cast<uint64_t>(g_period_ns));
+}
+
+// A look stands for a period of all threads that there are at that moment, and is at any of these. (Whom it is at must not be settled before that
+// moment: a thread that has been there for long would be met in the place of those that have come since.) What was missed is made up for at once;
+// where that is more than a turn (a machine that was asleep, more looks than there is time for), each look of a turn stands for its part of it.
 void run() {
-  int64_t next = clock_ns(CLOCK_MONOTONIC);
-  int last = 0;
-  while (is_on()) {
-    const Listed threads = list_threads();
-    const unsigned start = threads.place_after(last);
+  Threads threads;
+  int64_t owed_looks = 0;
+  int64_t owed_ns = 0;
+  for (int64_t next = first_look(clock_ns(CLOCK_MONOTONIC)); is_on(); next += g_period_ns) {
+    sleep_until(next);
+    if (!is_on()) break;
+    take_answers();
+    threads.list_if_changed();
+    const int64_t present = threads.present();
+    note_threads(present);
     const int64_t late_ns = clock_ns(CLOCK_MONOTONIC) - next;
-    const int64_t missed_ns = late_ns > threads.all * g_period_ns ? late_ns : 0;
-    next += missed_ns;
-    unsigned seen = 0;
-    // Threads that began meanwhile have their turn in the next list; where they are many, at once.
-    bool is_outgrown = false;
-    for (unsigned i = 0; i < threads.count && is_on() && !is_outgrown; ++i) {
-      next += g_period_ns;
-      sleep_until(next);
-      if (!is_on()) break;
-      take_answers();
-      const int64_t present = threads.present();
-      note_threads(present);
-      last = g_tids[(start + i) % threads.count];
-      if (sample(last, static_cast<uint64_t>(present * g_period_ns + missed_ns))) {
-        ++seen;
-      } else {
-        next -= g_period_ns;
-      }
-      is_outgrown = present > threads.all + threads.all / 4;
-      if (is_outgrown) next -= missed_ns / threads.count * (threads.count - i - 1);
+    if (owed_looks == 0 && late_ns > present * g_period_ns) {
+      owed_looks = present;
+      owed_ns = late_ns;
+      next += late_ns;
     }
+    const int64_t extra_ns = owed_looks > 0 ? owed_ns : 0;
+    if (owed_looks > 0) --owed_looks;
+    const bool is_seen = threads.look_at_one(
+        [&](int tid) { return sample(tid, static_cast<uint64_t>(threads.present() * g_period_ns + extra_ns)); });
     // The others have ended (each by a bare exit, or seccomp's): so does this one, or the process would not. Or they cannot be listed.
-    if (seen == 0 && !is_outgrown) break;
+    if (!is_seen) break;
   }
   // What is still to be answered counts all the same.
   for (unsigned i = 0; i < g_asked_count; ++i) is_counted(g_asked[i], /*is_over=*/true);

@@ -18,6 +18,9 @@ SETTINGS = {"PROF_CPU": None, "PROF_WALL": "{folder}/wall.prof"}
 RATES = {100: 14, 1000: 8}
 EVERYWHERE_SECONDS = 4
 
+# Threads that come and go: how many, milliseconds of their lives and between; the rate.
+BURSTS = [((1, 5, 0), 100), ((1, 5, 5), 100), ((3, 20, 20), 100), ((100, 50, 50), 100), ((50, 3, 20), 1000), ((20, 20, 100), 1000)]
+
 # What a thread does in each of the functions of `waits_everywhere shares`, main's own one too.
 STATE_OF = {
     "sleeps_long": SLEEPS, "sleeps_short": SLEEPS, "stays_away": SLEEPS, "holds_here": SLEEPS, "lets_go": SLEEPS,
@@ -68,6 +71,8 @@ def RUNS():
                                                          "timeout": PATIENCE, "preload": name != "alone"})
     runs["many"] = (["many_threads", MANY], rate(100), {"cores": 2, "stdin": MANY_LINE.path, "during": waits_a_while(MANY_LINE),
                                                         "timeout": PATIENCE})
+    for arguments, hz in BURSTS:
+        runs[f"bursts {arguments} {hz}"] = (["waits_in_bursts", *arguments, 5], rate(hz), {"cores": 2})
     for name, value in BAD_CASES:
         runs[f"bad {name} {value}"] = (STEADY, {"PROF_CPU": None} | (SETTINGS if name != "PROF_WALL" else {})
                                        | {name: value})
@@ -264,6 +269,30 @@ def test_more_threads_than_looks(runs):
     assert re.match(f"each thread was looked at every 10 s, when there were ({MANY}|{MANY + 1}) ", comment), comment
     assert comment.endswith("the profile ends before all were"), comment
     assert not [comment for comment in read(runs[100].folder / "wall.prof", 100).comments if "looked at" in comment]
+
+
+@pytest.mark.parametrize("arguments,hz", BURSTS)
+def test_threads_that_come_and_go(runs, arguments, hz):
+    """A look stands for a period of all threads that are there, P n, and is at any one of them: what it stands for of one thread has the variance
+    P^2 n^2 (1/n) (1 - 1/n), less than P^2 n, and of all the others no more. Of a main thread that waits for its n - 1 others for T of its time
+    T / P looks: a standard error of sqrt(T P n). Of 3 s at 100 Hz with 101 threads that is 1.7 s, of which at 1000 Hz with 51 0.4 s. 5 of them are
+    allowed, and 5 % for what is no chance: threads that are made, and not there yet, or gone already."""
+    run = runs[f"bursts {arguments} {hz}"]
+    books = run.result
+    profile = read(run.folder / "wall.prof", hz)
+    assert run.log == [], run.stderr
+    period, threads = 1e9 / hz, arguments[0] + 1
+    error = math.sqrt(books["waits_for_all"] * period * threads) + 2 * period * threads
+    # A thread that wakes, and has ended before it could answer, is one that was not reached.
+    _, not_reached = profile.of(states=("not reached",))
+    for function in ("waits_for_all", "sleeps_briefly"):
+        _, wall = profile.of(function)
+        allowed = 5 * error + .05 * books[function]
+        assert books[function] - not_reached - allowed <= wall <= books[function] + allowed, (
+            function, wall, books, error, profile.describe())
+    assert not_reached <= .2 * profile.wall, profile.describe()
+    _, main = profile.of("main")
+    assert abs(main - books["elapsed"]) <= 5 * error + .05 * books["elapsed"], (main, books, error, profile.describe())
 
 
 def test_default_rate(runs):
