@@ -58,6 +58,7 @@ ThreadSlot* take_thread_slot() {
   slot->inherits.store(0, std::memory_order_relaxed);
   slot->trace.store(0, std::memory_order_relaxed);
   slot->made_by_unblocked = 0;
+  slot->last_hold_ns = 0;
   slot->held.store(0, std::memory_order_relaxed);
   slot->held_from_ns.store(0, std::memory_order_relaxed);
   slot->ring_wait = {};

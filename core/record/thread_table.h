@@ -105,6 +105,7 @@ struct ThreadSlot {
   std::atomic<uint32_t> inherits;     // 1: threads that it creates begin with its labels
   uint32_t made_by_unblocked;         // 1: by a thread in which libprof has unblocked SIGPROF
   std::atomic<uint32_t> held;         // 1: it blocks SIGPROF by name: it is given no clock, and asked by no look
+  int64_t last_hold_ns;               // CLOCK_MONOTONIC_COARSE
   std::atomic<int64_t> held_from_ns;  // the thread's CPU clock then: what it uses from there on is due when it unblocks
   RingWait ring_wait;
   std::atomic<uint32_t> uses_rings;  // 1: ticks and looks come to it in user mode only, once that is known
