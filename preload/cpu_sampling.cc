@@ -38,6 +38,10 @@ CpuRecord* record() { return region_root<CpuRecord>(Root::cpu); }
 bool is_on() { return g_in_stretch.load(std::memory_order_seq_cst) || g_counting.load(std::memory_order_seq_cst); }
 
 void stop_clock(ThreadSlot* slot) {
+  if (slot->held.load(std::memory_order_relaxed) != 0) {
+    const uint64_t ticks = take_held_ticks(slot, g_settings.clock);
+    if (ticks != 0 && !is_recording_paused()) count_loss(LossCause::sigprof_blocked, ticks);
+  }
   const OpenTicks rest = stop_thread_clock(slot, g_settings.clock);
   if (rest.ticks + rest.in_ring != 0 && !is_recording_paused()) count_left_ticks(*slot, rest);
 }
@@ -55,8 +59,7 @@ void keep_in_user_mode(ThreadSlot* slot) {
 void start_clock_if_on(ThreadSlot* slot, int tid) {
   if (g_in_user_mode_only.load(std::memory_order_seq_cst)) slot->uses_rings.store(1, std::memory_order_seq_cst);
   if (!is_on()) return;
-  if (slot->held.load(std::memory_order_seq_cst) != 0)
-    return slot->held_from_ns.store(clock_ns(thread_cpu_clock(tid)), std::memory_order_relaxed);
+  if (slot->held.load(std::memory_order_seq_cst) != 0) return held_ticks_begin(slot);
   ClockSettings settings = g_settings.clock;
   settings.keeps_no_descriptor =
       (g_counting.load(std::memory_order_relaxed) & ~static_cast<unsigned>(CountingFor::trace)) != 0;
@@ -321,13 +324,13 @@ void cpu_sampling_hold_thread(ThreadSlot* slot) {
   slot->held.store(1, std::memory_order_seq_cst);
   take_looks_back(slot);
   stop_clock(slot);
-  slot->held_from_ns.store(clock_ns(CLOCK_THREAD_CPUTIME_ID), std::memory_order_relaxed);
+  if (is_on()) held_ticks_begin(slot);
   drop_pending_ticks();
 }
 
 void cpu_sampling_let_go_thread(ThreadSlot* slot) {
   const SignalsBlocked blocked;
-  const uint64_t ticks = is_on() ? ticks_while_held(*slot, g_settings.clock) : 0;
+  const uint64_t ticks = take_held_ticks(slot, g_settings.clock);
   slot->held.store(0, std::memory_order_seq_cst);
   start_clock_if_on(slot, raw_gettid());
   const uint32_t stretch = stretch_now();

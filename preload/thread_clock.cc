@@ -23,6 +23,13 @@ int g_perf_base = 0;  // descriptors of perf events are above
 // themselves get a perf event: one made by bare clone may share its creator's thread-local data.
 thread_local ThreadSlot* t_slot = nullptr;
 
+// 0: it has ended.
+int64_t cpu_time_of(const ThreadSlot& slot) {
+  if (&slot == t_slot) return clock_ns(CLOCK_THREAD_CPUTIME_ID);
+  const int tid = slot.tid.load(std::memory_order_relaxed);
+  return tid == 0 ? 0 : clock_ns(thread_cpu_clock(tid));
+}
+
 int64_t draw_phase(const ThreadSlot& slot, int tid, int64_t period_ns) {
   // splitmix64 (Steele, Lea, Flood 2014) of what differs between threads and between runs.
   uint64_t x =
@@ -287,10 +294,13 @@ OpenTicks stop_thread_clock(ThreadSlot* slot, const ClockSettings& settings) {
   }
 }
 
-uint64_t ticks_while_held(const ThreadSlot& slot, const ClockSettings& settings) {
-  const int64_t phase = draw_phase(slot, slot.tid.load(std::memory_order_relaxed), settings.period_ns);
-  const int64_t from = slot.held_from_ns.load(std::memory_order_relaxed);
-  return due_points(phase, settings.period_ns, clock_ns(CLOCK_THREAD_CPUTIME_ID) - from);
+void held_ticks_begin(ThreadSlot* slot) { slot->held_from_ns.store(cpu_time_of(*slot), std::memory_order_relaxed); }
+
+uint64_t take_held_ticks(ThreadSlot* slot, const ClockSettings& settings) {
+  const int64_t from = slot->held_from_ns.exchange(kNotHeld, std::memory_order_relaxed);
+  if (from == kNotHeld) return 0;
+  const int64_t phase = draw_phase(*slot, slot->tid.load(std::memory_order_relaxed), settings.period_ns);
+  return due_points(phase, settings.period_ns, cpu_time_of(*slot) - from);
 }
 
 DueTicks take_due_ticks(ThreadSlot* slot, const siginfo_t& info, const ucontext_t& context,

@@ -37,8 +37,10 @@ bool start_thread_clock(ThreadSlot* slot, int tid, const ClockSettings& settings
 // Answers how many of the slot's left ticks are to be counted, the oldest first and no more than there are: by the caller, and by nobody else.
 OpenTicks stop_thread_clock(ThreadSlot* slot, const ClockSettings& settings);
 
-// On the thread itself, which has had no clock since the slot's held_from_ns: what is due for what it has used since then.
-uint64_t ticks_while_held(const ThreadSlot& slot, const ClockSettings& settings);
+// Of a thread that is held, and so has no clock: what it uses from here on is due.
+void held_ticks_begin(ThreadSlot* slot);
+// What is due for what it has used since then; none where that was not called. An end of it. By the thread itself, or another.
+uint64_t take_held_ticks(ThreadSlot* slot, const ClockSettings& settings);
 
 // In the handler, on the thread itself.
 DueTicks take_due_ticks(ThreadSlot* slot, const siginfo_t& info, const ucontext_t& context,

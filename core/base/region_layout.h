@@ -27,7 +27,7 @@ using Ref = uint32_t;
 inline constexpr unsigned kRefShift = 3;
 
 inline constexpr uint64_t kRegionMagic = 0x3130'464f'5250'4c00;  // "\0LPROF01", read as little-endian
-inline constexpr uint32_t kRegionVersion = 20;                   // any change of any layout changes this
+inline constexpr uint32_t kRegionVersion = 21;                   // any change of any layout changes this
 inline constexpr unsigned kSegmentShift = 20;
 inline constexpr uint64_t kSegmentBytes = uint64_t{1} << kSegmentShift;
 inline constexpr unsigned kMaxSegments = 256;

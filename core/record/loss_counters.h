@@ -29,6 +29,7 @@ enum class LossCause : unsigned {
   trace_no_room,           // an event of a thread that there was no ring for
   child_unseen,            // a child made past the fork handlers (a bare clone, _Fork) that did something itself
   tick_unplaced,           // a thread that ticks in user mode was never met there: nobody knows where it was
+  sigprof_blocked,         // a thread blocked SIGPROF by name to its end, or that of the sampling
   count
 };
 inline constexpr unsigned kLossCauses = static_cast<unsigned>(LossCause::count);

@@ -60,7 +60,7 @@ ThreadSlot* take_thread_slot() {
   slot->made_by_unblocked = 0;
   slot->last_hold_ns = 0;
   slot->held.store(0, std::memory_order_relaxed);
-  slot->held_from_ns.store(0, std::memory_order_relaxed);
+  slot->held_from_ns.store(kNotHeld, std::memory_order_relaxed);
   slot->ring_wait = {};
   slot->uses_rings.store(0, std::memory_order_relaxed);
   slot->ring_stack.store(0, std::memory_order_relaxed);

@@ -71,6 +71,8 @@ struct RingWait {
   int64_t first_ns, last_ns;  // CLOCK_MONOTONIC: where it may have been the same call each time
 };
 
+inline constexpr int64_t kNotHeld = -1;
+
 struct ThreadSlot {
   std::atomic<Ref> next_free;      // valid while the slot is free; who pops beside another may read it late
   Ref next;                        // all slots, newest first
@@ -99,14 +101,15 @@ struct ThreadSlot {
   std::atomic<uint32_t> waits;        // notes in use
   uint32_t random;                    // state of the thread's own numbers
   WaitNote notes[kWaitNotes];
-  Ref created_by;                     // event_buckets; 0: not counted
-  std::atomic<Ref> trace;             // its ring (trace_rings.h); 0: none yet
-  std::atomic<LabelId> labels;        // at present; set by the thread itself, or by its creator before it begins
-  std::atomic<uint32_t> inherits;     // 1: threads that it creates begin with its labels
-  uint32_t made_by_unblocked;         // 1: by a thread in which libprof has unblocked SIGPROF
-  std::atomic<uint32_t> held;         // 1: it blocks SIGPROF by name: it is given no clock, and asked by no look
-  int64_t last_hold_ns;               // CLOCK_MONOTONIC_COARSE
-  std::atomic<int64_t> held_from_ns;  // the thread's CPU clock then: what it uses from there on is due when it unblocks
+  Ref created_by;                  // event_buckets; 0: not counted
+  std::atomic<Ref> trace;          // its ring (trace_rings.h); 0: none yet
+  std::atomic<LabelId> labels;     // at present; set by the thread itself, or by its creator before it begins
+  std::atomic<uint32_t> inherits;  // 1: threads that it creates begin with its labels
+  uint32_t made_by_unblocked;      // 1: by a thread in which libprof has unblocked SIGPROF
+  std::atomic<uint32_t> held;      // 1: it blocks SIGPROF by name: it is given no clock, and asked by no look
+  int64_t last_hold_ns;            // CLOCK_MONOTONIC_COARSE
+  std::atomic<int64_t>
+      held_from_ns;  // the thread's CPU clock when what it uses while it is held began to be due; or kNotHeld
   RingWait ring_wait;
   std::atomic<uint32_t> uses_rings;  // 1: ticks and looks come to it in user mode only, once that is known
   uint32_t ticks_in_user_mode;       // 1: its clock does

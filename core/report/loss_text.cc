@@ -50,6 +50,8 @@ std::string_view loss_text(LossCause cause) {
       return "children made past fork, by a bare clone or _Fork (what they did is in no profile)";
     case LossCause::tick_unplaced:
       return "threads that were never met outside the kernel (PROF_CPU_CLOCK=user, or they wait on rings)";
+    case LossCause::sigprof_blocked:
+      return "threads that blocked SIGPROF by name to the end (nobody knows where they were)";
     case LossCause::count:
       break;
   }
@@ -78,7 +80,8 @@ std::string_view loss_name(LossCause cause) {
                                                 "trace_thread_dropped",
                                                 "trace_no_room",
                                                 "child_unseen",
-                                                "tick_unplaced"};
+                                                "tick_unplaced",
+                                                "sigprof_blocked"};
   static_assert(std::size(kNames) == kLossCauses);
   return cause < LossCause::count ? kNames[static_cast<unsigned>(cause)] : "unknown";
 }
@@ -88,6 +91,7 @@ bool loss_concerns(LossCause cause, ProfileKind kind) {
     case LossCause::timer_refused:
     case LossCause::perf_refused:
     case LossCause::tick_unplaced:
+    case LossCause::sigprof_blocked:
       return kTickedKinds.has(kind);
     case LossCause::free_unseen:
     case LossCause::live_block_lost:

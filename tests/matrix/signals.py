@@ -33,7 +33,9 @@ CASES = [
     Case("sigprof_handled", ("signals_own_sigprof", "handles"), expects=("works_before",), log=TAKEN),
     Case("sigprof_ignored_then_exec", ("signals_own_sigprof", "ignores_then_exec"), expects=("works_before",)),
     Case("by_profrun", ("signals_own_sigprof",), profrun=True, expects=("works_before",)),
-    *[Case(f"sigprof_inherited_{how}", ("signals_inherited", how), log=TAKEN, profiles="any") for how in ("named", "all")],
+    Case("sigprof_inherited_all", ("signals_inherited", "all"), log=TAKEN, profiles="any", expects=("beside_work",)),
+    Case("sigprof_inherited_named", ("signals_inherited", "named"), log=TAKEN, profiles="any",
+         expects=("[lost: threads that blocked SIGPROF by name to the end (nobody knows where they were)]",)),
     *[Case(f"sigprof_inherited_{how}_changes", ("signals_inherited", how, "changes"), profiles="any") for how in ("named", "all")],
     *[Case(f"sigprof_named_{how}", ("signals_named", how), expects=("works", "work_after")) for how in ("blocks", "inherits", "executes")],
     *[Case(f"sigprof_named_blocks_{clock}", ("signals_named", "blocks"), expects=("works", "work_after"), prof={"PROF_CPU_CLOCK": clock})
