@@ -3,8 +3,11 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include <bit>
+#include <charconv>
 #include <cstddef>
 #include <sstream>
+#include <string_view>
 
 #include "core/record/snapshot_numbers.h"
 #include "core/report/module_map.h"
@@ -35,7 +38,13 @@ ExecWatch::Process ExecWatch::process_now(int pid) {
   fields >> process.flags;
   for (int field = kFlags + 1; field < kStart; ++field) fields >> skipped;
   fields >> process.start_ticks;
-  return fields ? process : Process();
+  if (!fields) return {};
+  const std::string status = read_proc_file("/proc/" + std::to_string(pid) + "/status");
+  constexpr std::string_view kCaught = "\nSigCgt:\t";
+  const size_t caught = status.find(kCaught);
+  if (caught != std::string::npos)
+    std::from_chars(status.data() + caught + kCaught.size(), status.data() + status.size(), process.caught, 16);
+  return process;
 }
 
 bool ExecWatch::is_replaced(const Process& now) const {
@@ -43,13 +52,16 @@ bool ExecWatch::is_replaced(const Process& now) const {
   return now.name != before_.name;
 }
 
+// An exec resets every handler, of which libprof has some twenty; an end by a signal that of one.
+bool ExecWatch::has_lost_handlers(const Process& now) const { return std::popcount(before_.caught & ~now.caught) > 1; }
+
 // Two cases nothing tells apart: of a process that has been reaped the exec was most likely made, since most are; one that has executed a
-// program of its own name, and has ended since, is taken for one that ended before.
+// program of its own name under libprof, and has ended since, is taken for one that ended before.
 ExecOutcome ExecWatch::outcome_without_memory() const {
   const Process now = process_now(pid_);
   if (now.start_ticks == 0 || now.start_ticks != before_.start_ticks) return ExecOutcome::made;
   const bool lives = now.state != 'Z' && now.state != 'X' && (now.flags & kEnds) == 0;
-  return lives || is_replaced(now) ? ExecOutcome::made : ExecOutcome::ended;
+  return lives || is_replaced(now) || has_lost_handlers(now) ? ExecOutcome::made : ExecOutcome::ended;
 }
 
 ExecOutcome ExecWatch::await() const {

@@ -27,9 +27,11 @@ class ExecWatch {
     char state = 'X';
     uint64_t flags = 0;
     uint64_t start_ticks = 0;
+    uint64_t caught = 0;  // signals that it handles
   };
   static Process process_now(int pid);
   bool is_replaced(const Process& now) const;
+  bool has_lost_handlers(const Process& now) const;
   ExecOutcome outcome_without_memory() const;
 
   const int pid_;
