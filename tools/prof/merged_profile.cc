@@ -175,13 +175,20 @@ Profile merge(const std::vector<Profile>& sources) {
   return made;
 }
 
+std::string values_text(const Profile& profile) {
+  std::string text;
+  for (const ValueType& value : profile.sample_types) text += (text.empty() ? "" : " and ") + value.type;
+  return text;
+}
+
 }  // namespace
 
 std::optional<Profile> merged_profile(const std::vector<Profile>& sources, std::string& error) {
   const Profile& first = sources.front();
   for (const Profile& source : sources) {
     if (source.sample_types == first.sample_types && source.period_type == first.period_type) continue;
-    error = "profiles of different kinds cannot be added";
+    error = "profiles of different kinds cannot be added (of " + values_text(first) + ", and of " +
+            values_text(source) + "): name those of one kind, FOLDER/*.cpu.*";
     return std::nullopt;
   }
   Profile made = merge(sources);
