@@ -156,7 +156,7 @@ Addition forbidding(char* const* environment) {
     if (value_if(environment[entries], "LD_PRELOAD=") != nullptr) has_preload = true;
   }
   if (!has_preload || entries + 2 > kMostEntries || !stack_has_room(entries + 2)) return {};
-  return {entries + 2, false, false, false, true, entries};
+  return {entries + 2, false, false, false, true, false, entries};
 }
 
 }  // namespace
@@ -167,6 +167,7 @@ Addition addition_to(char* const* environment, Executed executed) {
   const bool is_child = executed == Executed::by_new_child || !is_own_process();
   if ((!g_follows_children && is_child) || !is_readable(environment)) return {};
   bool has_settings = false;
+  bool is_order_free = false;
   const char* libraries = nullptr;
   size_t entries = 0;
   for (; environment != nullptr && environment[entries] != nullptr; ++entries) {
@@ -174,10 +175,14 @@ Addition addition_to(char* const* environment, Executed executed) {
     if (value_if(entry, kMark) != nullptr) return {};
     if (value_if(entry, "PROF_") != nullptr) has_settings = true;
     if (const char* value = value_if(entry, "LD_PRELOAD="); value != nullptr) libraries = value;
+    if (const char* value = value_if(entry, "ASAN_OPTIONS="); value != nullptr)
+      is_order_free = strstr(value, "verify_asan_link_order=0") != nullptr;
   }
   const bool has_library = libraries != nullptr && strlen(libraries) < kMostPath && lists_library(libraries, g_library);
   if (!has_library && (has_settings || libraries != nullptr)) return {};
-  Addition addition = {entries + 2, !has_library, !has_settings, g_is_child || is_child, false, entries};
+  const bool is_allowed_first = is_order_free || (has_library && !begins_with_library(libraries, g_library));
+  Addition addition = {entries + 2, !has_library,     !has_settings, g_is_child || is_child,
+                       false,       is_allowed_first, entries};
   addition.entries += (addition.preload ? 1 : 0) + (addition.settings ? g_count : 0);
   if (addition.entries <= kMostEntries && stack_has_room(addition.entries)) return addition;
   if (addition.preload || addition.settings) say_once_too_many();

@@ -36,7 +36,8 @@ struct Addition {
   bool preload, settings;
   bool is_child;
   bool forbids = false;
-  size_t of_environment = 0;  // entries that it had: another thread may add more before they are copied
+  bool is_allowed_first = false;  // before AddressSanitizer's runtime
+  size_t of_environment = 0;      // entries that it had: another thread may add more before they are copied
 };
 Addition addition_to(char* const* environment, Executed executed);
 // room: of `entries` pointers.
@@ -57,7 +58,8 @@ inline __attribute__((always_inline)) int with_exec_environment(Executed execute
   if (addition.entries == 0) return exec(environment);
   auto** room = static_cast<char**>(alloca(addition.entries * sizeof(char*)));
   if (!addition.forbids) {
-    const Preloading found = preloading();
+    Preloading found = preloading();
+    if (found == Preloading::needs_first) found = addition.is_allowed_first ? Preloading::done : Preloading::refused;
     if (found == Preloading::refused && !addition.preload) {
       const size_t bytes = bytes_of_preload(environment, addition);
       copy_without_library(environment, addition, room, static_cast<char*>(alloca(bytes)), bytes);

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstring>
+#include <iterator>
 
 #include "core/base/raw_syscall.h"
 #include "preload/executed_file.h"
@@ -17,7 +18,8 @@ namespace prof {
 namespace {
 
 constexpr int kMostInterpreters = 4;  // as the kernel has it: a script's may be a script
-constexpr size_t kHead = 256;         // what the kernel looks at
+constexpr int kMostHeaders = 64;
+constexpr size_t kHead = 256;  // what the kernel looks at
 
 bool starts(const char* text, const char* with) { return strncmp(text, with, strlen(with)) == 0; }
 
@@ -34,7 +36,6 @@ bool is_musl(const char* loader) {
 // Leaves the loader's name in `loader`, which is what reads LD_PRELOAD. False: there is none, as in a static program.
 template <typename Header, typename Segment, size_t room>
 bool find_loader(long fd, const char* head, char (&loader)[room]) {
-  constexpr int kMostHeaders = 64;
   Header header;
   memcpy(&header, head, sizeof(header));
   if (header.e_phentsize != sizeof(Segment)) return false;
@@ -49,6 +50,56 @@ bool find_loader(long fd, const char* head, char (&loader)[room]) {
   return false;
 }
 
+// The parts of a program's file that say what libraries it needs.
+class NeededLibraries {
+ public:
+  NeededLibraries(long fd, const Elf64_Ehdr& header) : fd_(fd), header_(header) {}
+
+  // One whose name begins so, among the first.
+  bool has(const char* name) {
+    constexpr unsigned kMostEntries = 512;
+    Elf64_Dyn entries[16];
+    Elf64_Phdr dynamic;
+    if (!find(
+            PT_DYNAMIC, [](const Elf64_Phdr&) { return true; }, &dynamic))
+      return false;
+    for (unsigned i = 0; i < kMostEntries; ++i) {
+      constexpr unsigned kChunk = std::size(entries);
+      if (i % kChunk == 0 && !read(entries, sizeof(entries), dynamic.p_offset + i * sizeof(Elf64_Dyn))) break;
+      const Elf64_Dyn& entry = entries[i % kChunk];
+      if (entry.d_tag == DT_NULL) break;
+      if (entry.d_tag == DT_STRTAB) strings_ = entry.d_un.d_ptr;
+      if (entry.d_tag == DT_NEEDED && count_ < std::size(needed_)) needed_[count_++] = entry.d_un.d_val;
+    }
+    Elf64_Phdr segment;
+    const auto has_strings = [this](const Elf64_Phdr& each) { return strings_ - each.p_vaddr < each.p_filesz; };
+    if (count_ == 0 || !find(PT_LOAD, has_strings, &segment)) return false;
+    return std::any_of(needed_, needed_ + count_, [&](uint64_t at) {
+      char text[16] = {};
+      return read(text, sizeof(text) - 1, segment.p_offset + (strings_ - segment.p_vaddr) + at) && starts(text, name);
+    });
+  }
+
+ private:
+  bool read(void* to, size_t bytes, uint64_t offset) const {
+    return raw_syscall(SYS_pread64, fd_, to, bytes, offset) == static_cast<long>(bytes);
+  }
+  template <typename Is>
+  bool find(uint32_t type, Is is, Elf64_Phdr* segment) const {
+    for (uint64_t i = 0; i < header_.e_phnum && i < kMostHeaders; ++i) {
+      if (!read(segment, sizeof(*segment), header_.e_phoff + i * sizeof(*segment))) return false;
+      if (segment->p_type == type && is(*segment)) return true;
+    }
+    return false;
+  }
+
+  const long fd_;
+  const Elf64_Ehdr& header_;
+  uint64_t strings_ = 0;
+  uint64_t needed_[8] = {};
+  unsigned count_ = 0;
+};
+
 Preloading preloading_into_elf(long fd, const char* head, const char* path) {
   char loader[kHead] = {};
   const bool is_loader =
@@ -62,7 +113,8 @@ Preloading preloading_into_elf(long fd, const char* head, const char* path) {
   const bool has_loader = find_loader<Elf64_Ehdr, Elf64_Phdr>(fd, head, loader);
   if (!has_loader && !is_loader) return Preloading::left_out;
   const bool is_ours = header.e_machine == EM_X86_64 && !is_musl(has_loader ? loader : path);
-  return is_ours ? Preloading::done : Preloading::refused;
+  if (!is_ours) return Preloading::refused;
+  return NeededLibraries(fd, header).has("libasan.so") ? Preloading::needs_first : Preloading::done;
 }
 
 // Leaves the interpreter of a script in `head`.

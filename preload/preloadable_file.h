@@ -1,4 +1,4 @@
-// Whether libprof.so will be loaded into what exec makes of a file. Signal-safe: a handful of system calls, 1.5 KB of stack; in a child
+// Whether libprof.so will be loaded into what exec makes of a file. Signal-safe: some thirty system calls, 2 KB of stack; in a child
 // of vfork too.
 #pragma once
 
@@ -7,6 +7,7 @@ namespace prof {
 enum class Preloading {
   done,
   left_out,  // without a word: in a static or setuid program; or it cannot be told
+  needs_first,  // AddressSanitizer's runtime, as gcc links it: it ends the program where another library was preloaded before it
   refused  // by a loader that ends the program for it (musl's), or says so on its stderr (another machine's, a 32-bit program's)
 };
 

@@ -73,6 +73,16 @@ bool lists_library(const char* list, const char* library) {
   return is_listed;
 }
 
+bool begins_with_library(const char* list, const char* library) {
+  bool is_first = false;
+  bool has_begun = false;
+  for_each_library(list, [&](std::string_view each) {
+    if (!has_begun) is_first = name_of_file(each) == name_of_file(library);
+    has_begun = true;
+  });
+  return is_first;
+}
+
 bool take_library_out(char* list, const char* library) {
   char* to = list;
   for_each_library(list, [&](std::string_view each) {

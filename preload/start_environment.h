@@ -34,6 +34,8 @@ void environment_hide(char** of_main, const char* library);
 
 // Whether a list of libraries, as in LD_PRELOAD, has this one, by its file's name. Signal-safe.
 bool lists_library(const char* list, const char* library);
+// Whether it is the first of them.
+bool begins_with_library(const char* list, const char* library);
 // Takes it out, in place: the list becomes shorter. False: nothing is left of it. Signal-safe.
 bool take_library_out(char* list, const char* library);
 // The entry's value, where it is one of this name ("LD_PRELOAD="); else null. Signal-safe.

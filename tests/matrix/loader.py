@@ -51,6 +51,9 @@ for library in LIBRARIES:
 CASES += beside("before_three", ["eatmydata", "tcmalloc_minimal", "faketime"])
 CASES += beside("behind_three", ["faketime", "tcmalloc_minimal", "eatmydata"], first=True)
 CASES += beside("asan_program", ["asan"], ("loader_work.asan",), first=True)
+# As a child it goes without libprof; executed in the place of a profiled program too.
+ASAN_CHILD = "{build}/programs/loader_work.asan; echo ended $?; env -i {build}/programs/loader_work.asan; exec {build}/programs/loader_work.asan"
+CASES += [Case("asan_child", ("/bin/bash", "-c", ASAN_CHILD), SETTINGS["asan"], profiles="any")]
 CASES += beside("tsan_program", ["tsan"], ("loader_work.tsan",), first=True)
 for how, speed in {"back": "+0 x-3", "hurries": "+0 x50", "stands": "2026-01-02 03:04:05"}.items():
     CASES += [dataclasses.replace(case, env=case.env | {"FAKETIME": speed}) for case in beside(f"time_{how}", ["faketime"])]
